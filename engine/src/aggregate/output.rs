@@ -1,0 +1,99 @@
+//! What an aggregator gives to the writer. All vectors are sorted by their keys and do not depend on the order in
+//! which records came.
+
+use serde::Serialize;
+
+use crate::partial::MinutePartial;
+use crate::patterns::Severity;
+use crate::record::{Dataset, RejectReason};
+use crate::urn::Resource;
+
+/// The aggregates of one range.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// Every resource that a metric, a log line, a span of the range or a call names; by URN.
+    pub resources: Vec<Resource>,
+    /// By (bucket, resource, metric, labels_hash).
+    pub metrics: Vec<MetricRow>,
+    /// By fingerprint.
+    pub patterns: Vec<PatternRow>,
+    /// One for every minute of the range, also for those in which nothing happened: a replay overwrites them.
+    pub minutes: Vec<MinutePartial>,
+    /// By (dataset, reason).
+    pub rejects: Vec<RejectRow>,
+    pub stats: Stats,
+}
+
+/// A row of `metric_1m`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricRow {
+    /// Start of the minute, UTC microseconds.
+    pub bucket: i64,
+    /// Index into [`Output::resources`].
+    pub resource: u32,
+    pub metric: String,
+    /// 0 when no labels are kept.
+    pub labels_hash: i64,
+    /// A JSON object with its keys sorted and secrets masked.
+    pub labels: Option<String>,
+    pub avg: f64,
+    pub max: f64,
+    pub min: f64,
+    /// The newest value; of several at one instant the largest.
+    pub last: f64,
+    /// `percentile_cont(0.95)`.
+    pub p95: f64,
+    pub count: i64,
+}
+
+/// A row of `log_pattern`, as far as this range knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatternRow {
+    /// The 64 bits of the fingerprint as signed.
+    pub fingerprint: i64,
+    /// For people, `<*>` for a variable; secrets masked, at most 4 kB.
+    pub pattern: String,
+    /// The earliest line; secrets masked, at most 1 kB.
+    pub sample: String,
+    /// The highest of its lines.
+    pub severity: Option<Severity>,
+    /// UTC microseconds.
+    pub first_seen: i64,
+    /// UTC microseconds.
+    pub last_seen: i64,
+}
+
+/// A row of `etl_reject`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectRow {
+    pub dataset: Dataset,
+    pub reason: RejectReason,
+    pub count: i64,
+    /// At most 3, each at most 500 bytes, secrets masked.
+    pub samples: Vec<String>,
+}
+
+/// What happened, for `etl_job_run.stats`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Stats {
+    /// Log lines aggregated.
+    pub logs: u64,
+    /// Metric points aggregated.
+    pub metrics: u64,
+    /// Spans of the range.
+    pub spans: u64,
+    /// Records that were good but not of the range.
+    pub outside: u64,
+    /// Records that could not be used.
+    pub rejected: u64,
+    /// Spans with a parent that was not seen.
+    pub orphan_spans: u64,
+    /// Spans whose parent belongs to another service.
+    pub calls: u64,
+    /// Distinct resources.
+    pub resources: u64,
+    /// Distinct log patterns.
+    pub patterns: u64,
+    /// Rows of `metric_1m`.
+    pub series: u64,
+}

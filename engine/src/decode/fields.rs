@@ -1,0 +1,243 @@
+//! Which column of a stream means what.
+//!
+//! OpenObserve has no fixed log schema: the text of a line is `body` for OTLP and whatever the sender called it for
+//! JSON. So a role has a list of column names, and in each record the earliest name in the list that is present wins.
+
+use crate::record::Dataset;
+
+/// Which labels of a metric point are kept apart (source option `metric_labels`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LabelChoice {
+    /// All label sets of a metric on a resource are one series.
+    #[default]
+    None,
+    /// Every column that has no role and is not one of OpenObserve's own.
+    All,
+    /// These columns, in any order; those a stream lacks are skipped.
+    Some(Vec<String>),
+}
+
+impl LabelChoice {
+    /// Whether the metric column `name` is kept as a label.
+    pub fn keeps(&self, name: &str) -> bool {
+        match self {
+            LabelChoice::None => false,
+            LabelChoice::All => role(Dataset::Metrics, name).is_none() && !is_internal(name),
+            LabelChoice::Some(names) => names.iter().any(|n| n == name),
+        }
+    }
+}
+
+/// What a column is to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Timestamp,
+    Body,
+    Severity,
+    Service,
+    Host,
+    Name,
+    Value,
+    TraceId,
+    SpanId,
+    Parent,
+    Duration,
+    Status,
+}
+
+impl Role {
+    /// Whether the role is a text; the others are numbers.
+    pub(super) fn is_text(self) -> bool {
+        !matches!(self, Role::Timestamp | Role::Value | Role::Duration)
+    }
+
+    /// How many columns of the role are worth asking a server for: rows of one stream differ in how they name their
+    /// text and their origin, not in the rest.
+    fn columns_wanted(self) -> usize {
+        match self {
+            Role::Body | Role::Service | Role::Host => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// The event time in UTC microseconds, in every stream.
+pub(super) const TIMESTAMP: &str = "_timestamp";
+/// The metric's name in a record that does not come from a stream of that name.
+pub(super) const METRIC_NAME: &str = "__name__";
+
+type Columns = &'static [(Role, &'static [&'static str])];
+
+const LOGS: Columns = &[
+    (Role::Timestamp, &[TIMESTAMP]),
+    (Role::Body, &["body", "message", "msg", "log", "_original", "event"]),
+    (
+        Role::Severity,
+        &[
+            "severity",
+            "severity_text",
+            "level",
+            "log_level",
+            "loglevel",
+            "severity_number",
+        ],
+    ),
+    (Role::Service, &["service_name", "service", "app", "job"]),
+    (Role::Host, &["host_name", "host", "hostname", "instance", "node"]),
+];
+
+const METRICS: Columns = &[
+    (Role::Timestamp, &[TIMESTAMP]),
+    (Role::Value, &["value"]),
+    (Role::Service, &["service_name", "service", "job"]),
+    (Role::Host, &["host_name", "host", "instance", "node"]),
+    (Role::Name, &[METRIC_NAME]),
+];
+
+const TRACES: Columns = &[
+    (Role::Timestamp, &[TIMESTAMP]),
+    (Role::TraceId, &["trace_id"]),
+    (Role::SpanId, &["span_id"]),
+    (Role::Parent, &["reference_parent_span_id"]),
+    (Role::Service, &["service_name"]),
+    (Role::Duration, &["duration"]),
+    (Role::Status, &["span_status"]),
+];
+
+/// Columns that OpenObserve adds to metric streams and that are not labels of the series.
+const METRIC_INTERNALS: &[&str] = &[
+    "start_time",
+    "flag",
+    "exemplars",
+    "is_monotonic",
+    "aggregation_temporality",
+    "trace_id",
+    "span_id",
+];
+
+fn columns(dataset: Dataset) -> Columns {
+    match dataset {
+        Dataset::Logs => LOGS,
+        Dataset::Metrics => METRICS,
+        Dataset::Traces => TRACES,
+    }
+}
+
+/// OpenObserve's own columns begin with `_` (`__hash__`, `__type__`, `_o2_id`, ..) or are in a short list.
+fn is_internal(name: &str) -> bool {
+    name.starts_with('_') || name.starts_with("instrumentation_library_") || METRIC_INTERNALS.contains(&name)
+}
+
+/// The role of a column and its rank among the role's names (0 = wins over all others).
+pub(super) fn role(dataset: Dataset, name: &str) -> Option<(Role, u8)> {
+    columns(dataset).iter().find_map(|(role, names)| {
+        let rank = names.iter().position(|n| *n == name)?;
+        Some((*role, u8::try_from(rank).unwrap_or(u8::MAX)))
+    })
+}
+
+/// The columns of a stream that decoding needs, for a SELECT list or a Parquet projection: `_timestamp` first, then
+/// by role, then labels in the order of the schema. No name is there twice. `schema` holds the stream's column names.
+///
+/// A metric stream's `__name__` is left out, since the stream is named like it.
+///
+/// ```
+/// use engine::{decode::fields::{LabelChoice, needed_columns}, record::Dataset};
+/// let schema = ["_timestamp", "hostname", "level", "log", "message", "msg", "thread"];
+/// assert_eq!(
+///     needed_columns(Dataset::Logs, &schema, &LabelChoice::None),
+///     ["_timestamp", "message", "msg", "level", "hostname"]
+/// );
+/// ```
+pub fn needed_columns(dataset: Dataset, schema: &[impl AsRef<str>], labels: &LabelChoice) -> Vec<String> {
+    needed(dataset, schema, labels, false)
+}
+
+/// As [`needed_columns`], with `__name__` if `name` is set.
+pub(super) fn needed(dataset: Dataset, schema: &[impl AsRef<str>], labels: &LabelChoice, name: bool) -> Vec<String> {
+    let has = |n: &str| schema.iter().any(|c| c.as_ref() == n);
+    let mut out = vec![TIMESTAMP.to_string()];
+    for (role, names) in columns(dataset) {
+        if *role == Role::Timestamp || (*role == Role::Name && !name) {
+            continue;
+        }
+        let present = names.iter().filter(|n| has(n)).take(role.columns_wanted());
+        out.extend(present.map(|n| n.to_string()));
+    }
+    if dataset == Dataset::Metrics {
+        for column in schema.iter().map(AsRef::as_ref).filter(|c| labels.keeps(c)) {
+            if !out.iter().any(|c| c == column) {
+                out.push(column.to_string());
+            }
+        }
+    }
+    out
+}
+
+/// The columns of a trace stream from which a span can be found as a parent: `_timestamp`, the two ids and the
+/// service, as far as the stream has them.
+pub fn parent_columns(schema: &[impl AsRef<str>]) -> Vec<String> {
+    let wanted = |r: Role| matches!(r, Role::TraceId | Role::SpanId | Role::Service);
+    let mut out = needed(Dataset::Traces, schema, &LabelChoice::None, false);
+    out.retain(|c| c == TIMESTAMP || role(Dataset::Traces, c).is_some_and(|(r, _)| wanted(r)));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn asks_for_one_column_a_role_and_two_where_rows_differ() {
+        let schema = [
+            "severity",
+            "level",
+            "app",
+            "job",
+            "service",
+            "node",
+            "body",
+            "_timestamp",
+            "x",
+        ];
+        let got = needed_columns(Dataset::Logs, &schema, &LabelChoice::All);
+        assert_eq!(got, ["_timestamp", "body", "severity", "service", "app", "node"]);
+    }
+
+    #[test]
+    fn timestamp_is_asked_for_even_if_the_schema_lacks_it() {
+        assert_eq!(
+            needed_columns(Dataset::Traces, &[] as &[&str], &LabelChoice::None),
+            ["_timestamp"]
+        );
+        assert_eq!(parent_columns(&["span_id", "duration"]), ["_timestamp", "span_id"]);
+    }
+
+    #[test]
+    fn labels_are_what_is_neither_a_role_nor_internal() {
+        let schema = [
+            "__hash__",
+            "__name__",
+            "_timestamp",
+            "flag",
+            "host_name",
+            "le",
+            "start_time",
+            "value",
+            "service_name",
+        ];
+        let all = needed_columns(Dataset::Metrics, &schema, &LabelChoice::All);
+        assert_eq!(all, ["_timestamp", "value", "service_name", "host_name", "le"]);
+        let some = LabelChoice::Some(vec!["host_name".into(), "absent".into(), "le".into()]);
+        assert_eq!(needed_columns(Dataset::Metrics, &schema, &some), all);
+        assert!(needed(Dataset::Metrics, &schema, &LabelChoice::None, true).contains(&"__name__".to_string()));
+    }
+
+    #[test]
+    fn a_role_column_named_as_label_is_both() {
+        let some = LabelChoice::Some(vec!["instance".into()]);
+        assert!(some.keeps("instance"));
+        assert_eq!(role(Dataset::Metrics, "instance"), Some((Role::Host, 2)));
+        assert!(!LabelChoice::All.keeps("instance"));
+    }
+}

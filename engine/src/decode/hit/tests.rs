@@ -1,0 +1,91 @@
+use super::*;
+use crate::decode::row::Records;
+use crate::decode::testing::Calls;
+use proptest::prelude::*;
+
+/// What each way makes of an object; `None` where the quick way leaves it to the other.
+fn both(options: &Options, raw: &str) -> (Option<Calls>, Calls) {
+    let emit = |hits: &Hits<'_>| {
+        let mut calls = Calls::default();
+        let mut out = Records {
+            options,
+            sink: &mut calls,
+        };
+        if let Err(reason) = out.row(&hits.row) {
+            out.reject(reason, raw);
+        }
+        calls
+    };
+    let mut hits = Hits::new(options);
+    let quick = Cursor::new(raw).read(Quick {
+        keys: &mut hits.keys,
+        row: &mut hits.row,
+    });
+    let quick = (quick.is_ok_and(|(plain, _)| plain) && hits.row.sort_labels()).then(|| emit(&hits));
+    let mut hits = Hits::new(options);
+    hits.careful(raw).unwrap();
+    (quick, emit(&hits))
+}
+
+fn pair() -> impl Strategy<Value = String> {
+    let key = prop::sample::select(vec![
+        "_timestamp",
+        "body",
+        "message",
+        "b\\u006fdy",
+        "severity",
+        "level",
+        "service_name",
+        "job",
+        "host",
+        "instance",
+        "value",
+        "le",
+        "code",
+        "trace_id",
+        "span_id",
+        "reference_parent_span_id",
+        "duration",
+        "span_status",
+        "__name__",
+    ]);
+    let value = prop_oneof![
+        3 => any::<u32>().prop_map(|n| n.to_string()),
+        3 => "[a-z0-9]{0,3}".prop_map(|t| format!("\"{t}\"")),
+        1 => any::<f64>().prop_filter("JSON", |f| f.is_finite()).prop_map(|f| format!("{f:e}")),
+        1 => prop::sample::select(vec![
+            "null", "true", "-0", "1.50", "1e999", "18446744073704551", "99999999999999999999", "-1", "\"12.5\"", "\"NaN\"",
+            "\"\"", "\"\\n\\u00e9\"", "\"\\ud800\"", "{\"a\":[1]}", "[]",
+        ]).prop_map(String::from),
+    ];
+    (key, value).prop_map(|(k, v)| format!("\"{k}\":{v}"))
+}
+
+proptest! {
+    #[test]
+    fn the_quick_way_and_the_careful_way_agree(
+        pairs in prop::collection::vec(pair(), 0..12),
+        dataset in prop::sample::select(Dataset::ALL.to_vec()),
+        labels in prop::sample::select(vec![
+            LabelChoice::None, LabelChoice::All, LabelChoice::Some(vec!["le".into(), "instance".into()]),
+        ]),
+    ) {
+        let options = Options { labels, ..Options::new(dataset) };
+        let (quick, careful) = both(&options, &format!("{{{}}}", pairs.join(",")));
+        if let Some(quick) = quick {
+            prop_assert_eq!(quick.0, careful.0);
+        }
+    }
+}
+
+#[test]
+fn plain_records_go_the_quick_way() {
+    let log = r#"{"_timestamp":1,"body":"a\nb","level":null,"service_name":"s","x":{"y":1}}"#;
+    assert!(both(&Options::new(Dataset::Logs), log).0.is_some());
+    let point = r#"{"_timestamp":1,"value":1.5,"le":"5","__name__":"m"}"#;
+    let options = Options {
+        labels: LabelChoice::All,
+        ..Options::new(Dataset::Metrics)
+    };
+    assert!(both(&options, point).0.is_some());
+}

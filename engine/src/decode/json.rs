@@ -1,0 +1,184 @@
+//! OpenObserve's `_search` answers and NDJSON.
+
+use super::cursor::{Cursor, string};
+use super::hit::Hits;
+use super::row::{Parents, Records, RowSink, SAMPLE_BYTES, cut};
+use super::{DecodeError, Options, ParentSink};
+use crate::record::{Dataset, RecordSink, RejectReason};
+use crate::window::Window;
+
+/// What a `_search` answer says beside its hits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SearchPage {
+    /// Hits in this answer, good or bad. As many as asked for means that there may be more.
+    pub hits: usize,
+    /// OpenObserve's `total`: the hits of this page again, not the number of matches.
+    pub total: Option<u64>,
+    /// The server did not read everything.
+    pub is_partial: bool,
+    /// What the server warns about; not empty means that the answer may be incomplete.
+    pub function_error: Vec<String>,
+    /// UTC microseconds: set if the server has moved the start of the window.
+    pub new_start_time: Option<i64>,
+    /// UTC microseconds: set if the server has moved the end of the window.
+    pub new_end_time: Option<i64>,
+}
+
+/// Decodes the body of a `_search` answer with status 200 into `sink`.
+///
+/// # Errors
+/// The body is not JSON, is cut off, or has no array of hits. The sink has got some of the records by then.
+pub fn search_response<S: RecordSink + ?Sized>(
+    options: &Options,
+    body: &[u8],
+    sink: &mut S,
+) -> Result<SearchPage, DecodeError> {
+    search(options, body, &mut Records { options, sink })
+}
+
+/// Reads spans as parents from the body of a `_search?type=traces` answer; those outside of `range` are left out, as
+/// are those that cannot be used.
+///
+/// # Errors
+/// As [`search_response`].
+pub fn parents_from_search_response<S: ParentSink + ?Sized>(
+    body: &[u8],
+    range: Window,
+    sink: &mut S,
+) -> Result<SearchPage, DecodeError> {
+    search(&Options::new(Dataset::Traces), body, &mut Parents { range, sink })
+}
+
+fn search(options: &Options, body: &[u8], out: &mut impl RowSink) -> Result<SearchPage, DecodeError> {
+    let mut page = SearchPage::default();
+    let mut found = false;
+    let mut hits = Hits::new(options);
+    let mut cursor = Cursor::from_bytes(body)?;
+    cursor.object(|c, key| {
+        match key.as_ref() {
+            "hits" => {
+                found = true;
+                c.array(|c| {
+                    page.hits += 1;
+                    hits.next(c, false, out).map(|_| ())
+                })?;
+            }
+            "total" => page.total = c.raw()?.parse().ok(),
+            "is_partial" => page.is_partial = !matches!(c.raw()?, "false" | "null"),
+            "new_start_time" => page.new_start_time = c.raw()?.parse().ok(),
+            "new_end_time" => page.new_end_time = c.raw()?.parse().ok(),
+            "function_error" => page.function_error = texts(c)?,
+            _ => {
+                c.raw()?;
+            }
+        }
+        Ok(())
+    })?;
+    cursor.end()?;
+    if found {
+        Ok(page)
+    } else {
+        Err(DecodeError::new("the answer has no \"hits\""))
+    }
+}
+
+/// An array of texts, a text, or nothing; what is not a text is given as JSON.
+fn texts(c: &mut Cursor<'_>) -> Result<Vec<String>, DecodeError> {
+    let text = |raw: &str| string(raw).map_or_else(|| raw.to_owned(), |t| t.into_owned());
+    let mut out = Vec::new();
+    if c.peek() == Some(b'[') {
+        c.array(|c| {
+            out.push(text(c.raw()?));
+            Ok(())
+        })?;
+    } else {
+        let raw = c.raw()?;
+        out.extend((raw != "null").then(|| text(raw)));
+    }
+    out.retain(|t| !t.is_empty());
+    Ok(out)
+}
+
+/// Decodes NDJSON: one object a line, blank lines skipped. Gives the number of records, good and bad. A line that is
+/// not UTF-8, not JSON or not an object is one reject.
+pub fn ndjson<S: RecordSink + ?Sized>(options: &Options, bytes: &[u8], sink: &mut S) -> usize {
+    let mut records = 0;
+    lines(options, bytes, &mut Records { options, sink }, |_, _| {
+        records += 1;
+        true
+    });
+    records
+}
+
+/// Reads spans as parents from NDJSON; those outside of `range` and those that cannot be used are left out.
+pub fn parents_from_ndjson<S: ParentSink + ?Sized>(bytes: &[u8], range: Window, sink: &mut S) {
+    lines(
+        &Options::new(Dataset::Traces),
+        bytes,
+        &mut Parents { range, sink },
+        |_, _| true,
+    );
+}
+
+/// The lines of NDJSON whose `_timestamp` is in `range`, as they are, up to `max` of them.
+pub fn ndjson_rows(bytes: &[u8], range: Window, max: usize) -> Vec<String> {
+    struct Nowhere;
+    impl RowSink for Nowhere {
+        fn row(&mut self, _: &super::row::Row<'_>) -> Result<(), RejectReason> {
+            Ok(())
+        }
+        fn reject(&mut self, _: RejectReason, _: &str) {}
+    }
+    let mut out = Vec::new();
+    if max > 0 {
+        lines(&Options::new(Dataset::Logs), bytes, &mut Nowhere, |line, ts| {
+            if ts.is_some_and(|ts| range.contains(ts)) {
+                out.push(line.to_owned());
+            }
+            out.len() < max
+        });
+    }
+    out
+}
+
+/// Reads each line as one record; `each` gets the line (empty if it is no text) and its timestamp, and says whether to
+/// go on.
+fn lines<'a>(
+    options: &'a Options,
+    bytes: &'a [u8],
+    out: &mut impl RowSink,
+    mut each: impl FnMut(&'a str, Option<i64>) -> bool,
+) {
+    let mut hits = Hits::new(options);
+    for line in bytes
+        .split(|b| *b == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .filter(|line| !line.is_empty())
+    {
+        let (text, ts) = match std::str::from_utf8(line) {
+            Ok(text) => (text, one(&mut hits, text, out)),
+            Err(_) => {
+                let start = line.get(..SAMPLE_BYTES).unwrap_or(line);
+                out.reject(RejectReason::NotUtf8, &String::from_utf8_lossy(start));
+                ("", None)
+            }
+        };
+        if !each(text, ts) {
+            return;
+        }
+    }
+}
+
+/// Reads one line, which must hold one object and nothing else.
+fn one<'a>(hits: &mut Hits<'a>, line: &'a str, out: &mut impl RowSink) -> Option<i64> {
+    match hits.next(&mut Cursor::new(line), true, out) {
+        Ok(ts) => ts,
+        Err(_) => {
+            out.reject(RejectReason::NotAnObject, cut(line, SAMPLE_BYTES));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! Opening a Parquet file so that only the row groups, rows and columns that are needed get decoded.
+
+use super::DecodeError;
+use super::cells::{Cells, normalise};
+use super::fields::TIMESTAMP;
+use super::row::cut;
+use super::scalar::Field;
+use crate::window::Window;
+use arrow_array::{BooleanArray, RecordBatch};
+use arrow_schema::{ArrowError, DataType, Schema, TimeUnit};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder, RowFilter,
+};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::reader::ChunkReader;
+use parquet::file::statistics::Statistics;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Rows decoded at a time: small enough for the cache, large enough to spread the cost of a batch.
+const BATCH_ROWS: usize = 4096;
+
+/// The rows of a file that may be in a range, batch by batch.
+pub(super) struct File {
+    reader: ParquetRecordBatchReader,
+    pub(super) row_groups_total: usize,
+    pub(super) row_groups_read: usize,
+    /// Rows of the row groups that are read.
+    pub(super) rows: u64,
+}
+
+impl File {
+    /// Opens a file for the rows in `range`; rows outside may come too. `select` picks the columns by name.
+    pub(super) fn open<R: ChunkReader + 'static>(
+        reader: R,
+        range: Window,
+        select: impl FnOnce(&[&str]) -> Vec<String>,
+    ) -> Result<File, DecodeError> {
+        let metadata = guard(|| metadata(&reader))?;
+        let schema = metadata.schema();
+        let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+        let Some(time_type) = schema.field_with_name(TIMESTAMP).ok().map(|f| f.data_type().clone()) else {
+            return Err(DecodeError::new(format!(
+                "the Parquet file has no column \"{TIMESTAMP}\""
+            )));
+        };
+        let selected = select(&names);
+        let roots = |wanted: &dyn Fn(&str) -> bool| {
+            let at: Vec<usize> = names
+                .iter()
+                .enumerate()
+                .filter(|(_, n)| wanted(n))
+                .map(|(i, _)| i)
+                .collect();
+            ProjectionMask::roots(metadata.parquet_schema(), at)
+        };
+        let projection = roots(&|name| selected.iter().any(|s| s == name));
+        let time_only = roots(&|name| name == TIMESTAMP);
+        let leaf = metadata
+            .parquet_schema()
+            .columns()
+            .iter()
+            .position(|c| c.path().string() == TIMESTAMP);
+
+        let groups = metadata.metadata().row_groups();
+        let (mut read, mut rows, mut all_inside) = (Vec::new(), 0u64, true);
+        for (i, group) in groups.iter().enumerate() {
+            let bounds = leaf.and_then(|leaf| bounds(group, leaf, &time_type));
+            if bounds.is_some_and(|(min, max)| max < range.from || min >= range.to) {
+                continue;
+            }
+            all_inside &= bounds.is_some_and(|(min, max)| range.contains(min) && range.contains(max));
+            rows = rows.saturating_add(u64::try_from(group.num_rows()).map_err(|_| damaged())?);
+            read.push(i);
+        }
+        let (row_groups_total, row_groups_read) = (groups.len(), read.len());
+        let reader = guard(|| {
+            let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(reader, metadata)
+                .with_batch_size(BATCH_ROWS)
+                .with_projection(projection)
+                .with_row_groups(read);
+            if !all_inside {
+                // Decodes the timestamps first and the other columns only where they are in range.
+                let predicate = ArrowPredicateFn::new(time_only, move |batch| in_range(&batch, range));
+                builder = builder.with_row_filter(RowFilter::new(vec![Box::new(predicate)]));
+            }
+            builder.build()
+        })?;
+        Ok(File {
+            reader,
+            row_groups_total,
+            row_groups_read,
+            rows,
+        })
+    }
+
+    /// The next batch, its columns normalised for [`Cells`]. After an error the file must not be used again.
+    pub(super) fn next(&mut self) -> Result<Option<RecordBatch>, DecodeError> {
+        let batch = guard(|| Ok(self.reader.next().transpose()?))?;
+        batch.map(|batch| guard(|| Ok(normalised(&batch)?))).transpose()
+    }
+}
+
+/// Reads the footer. The Arrow schema that writers embed is ignored: it is one more thing that can lie, and it would
+/// ask for types (dictionaries) that cost more than they give. Texts become views, which need no copy.
+fn metadata<R: ChunkReader>(reader: &R) -> Result<ArrowReaderMetadata, ParquetError> {
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let plain = ArrowReaderMetadata::load(reader, options)?;
+    let fields = plain.schema().fields().iter().map(|f| match f.data_type() {
+        DataType::Utf8 => Arc::new(f.as_ref().clone().with_data_type(DataType::Utf8View)),
+        _ => f.clone(),
+    });
+    let views = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields.collect::<Vec<_>>())));
+    Ok(ArrowReaderMetadata::try_new(plain.metadata().clone(), views).unwrap_or(plain))
+}
+
+fn normalised(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let columns: Vec<_> = batch.columns().iter().map(normalise).collect::<Result<_, _>>()?;
+    let fields = batch.schema_ref().fields().iter().zip(&columns);
+    let fields: Vec<_> = fields
+        .map(|(f, c)| f.as_ref().clone().with_data_type(c.data_type().clone()))
+        .collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+}
+
+/// Rows whose timestamp is in the range, or is none: those are for the reject table.
+fn in_range(batch: &RecordBatch, range: Window) -> Result<BooleanArray, ArrowError> {
+    let batch = normalised(batch)?;
+    let Some(column) = batch.columns().first() else {
+        return Ok(BooleanArray::from(vec![true; batch.num_rows()]));
+    };
+    let cells = Cells::new(column);
+    let keep = |i| !matches!(cells.get(i).to_timestamp(), Field::Good(ts) if !range.contains(ts));
+    Ok((0..batch.num_rows()).map(|i| Some(keep(i))).collect())
+}
+
+/// Smallest and largest timestamp of a row group in microseconds, from its statistics; `None` if they do not say. A
+/// group with null timestamps has none, since its rows have to be looked at.
+fn bounds(group: &RowGroupMetaData, leaf: usize, time_type: &DataType) -> Option<(i64, i64)> {
+    let stats = group.columns().get(leaf)?.statistics()?;
+    if stats.null_count_opt().is_some_and(|n| n > 0) {
+        return None;
+    }
+    let Statistics::Int64(stats) = stats else { return None };
+    let us = |v: i64| match time_type {
+        DataType::Int64 | DataType::Timestamp(TimeUnit::Microsecond, _) => Some(v),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => v.checked_mul(1000),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => Some(v / 1000),
+        _ => None,
+    };
+    let (min, max) = (us(*stats.min_opt()?)?, us(*stats.max_opt()?)?);
+    (min <= max).then_some((min, max))
+}
+
+fn damaged() -> DecodeError {
+    DecodeError::new("the Parquet file is damaged")
+}
+
+/// Runs the Parquet reader, which may panic on bytes that no writer made.
+fn guard<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, DecodeError> {
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(e)) => Err(DecodeError::new(format!(
+            "cannot read the Parquet file: {}",
+            cut(&e.to_string(), 200)
+        ))),
+        Err(_) => Err(damaged()),
+    }
+}

@@ -1,0 +1,67 @@
+//! Whole rows of a Parquet file as JSON, for people who want to see the records behind an aggregate.
+
+use super::DecodeError;
+use super::cells::Cells;
+use super::fields::TIMESTAMP;
+use super::parquet_file::File;
+use super::scalar::{Field, Scalar};
+use crate::window::Window;
+use arrow_array::{Array, RecordBatch};
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use parquet::file::reader::ChunkReader;
+use serde_json::{Map, Value};
+
+/// The rows in `range` as JSON objects in the file's order, up to `max` of them. Nulls are left out and keys sorted, as
+/// OpenObserve answers.
+///
+/// # Errors
+/// As [`parquet`](super::parquet::parquet).
+pub fn json_rows<R: ChunkReader + 'static>(reader: R, range: Window, max: usize) -> Result<Vec<String>, DecodeError> {
+    let mut file = File::open(reader, range, |names| names.iter().map(|n| n.to_string()).collect())?;
+    let mut out = Vec::new();
+    while out.len() < max {
+        let Some(batch) = file.next()? else { break };
+        let Some(times) = batch.column_by_name(TIMESTAMP) else {
+            break;
+        };
+        let times = Cells::new(times);
+        let wanted = |i: &usize| matches!(times.get(*i).to_timestamp(), Field::Good(ts) if range.contains(ts));
+        let left = max - out.len();
+        out.extend(
+            (0..batch.num_rows())
+                .filter(wanted)
+                .take(left)
+                .map(|i| row_json(&batch, i)),
+        );
+    }
+    Ok(out)
+}
+
+/// Row `i` of a batch with normalised columns as a JSON object. Types that JSON lacks are spelled as text.
+pub(super) fn row_json(batch: &RecordBatch, i: usize) -> String {
+    let mut object = Map::new();
+    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        let value = match Cells::new(column).get(i) {
+            Scalar::Null => continue,
+            Scalar::Bool(b) => Value::from(b),
+            Scalar::Int(n) => Value::from(n),
+            Scalar::UInt(n) => Value::from(n),
+            Scalar::Float(f) if f.is_finite() => Value::from(f),
+            Scalar::Float(f) => Value::from(f.to_string()),
+            Scalar::Text(t) => Value::from(t),
+            Scalar::Json(t) => Value::from(t),
+            Scalar::Unreadable => Value::from(display(column.as_ref(), i)),
+        };
+        object.insert(field.name().clone(), value);
+    }
+    Value::Object(object).to_string()
+}
+
+fn display(column: &dyn Array, i: usize) -> String {
+    let options = FormatOptions::new();
+    let formatter = ArrayFormatter::try_new(column, &options);
+    formatter
+        .ok()
+        .and_then(|f| f.value(i).try_to_string().ok())
+        .unwrap_or_default()
+}

@@ -1,0 +1,282 @@
+//! The columns of one record that matter, gathered in any order, then handed on as a record.
+
+use super::fields::Role;
+use super::scalar::{Field, Scalar};
+use super::{Options, ParentSink, UNKNOWN_SERVICE};
+use crate::record::{Dataset, Identity, LogRecord, MetricPoint, RecordSink, RejectReason, SpanRecord};
+use crate::window::Window;
+use std::borrow::Cow;
+
+/// A text role and the rank of the column that filled it.
+#[derive(Debug, Default)]
+struct Text<'a> {
+    rank: u8,
+    field: Field<Cow<'a, str>>,
+}
+
+impl<'a> Text<'a> {
+    /// Takes the cell if nothing of a better rank is there. False if a column of this very rank was there before.
+    fn offer(&mut self, rank: u8, field: Field<Cow<'a, str>>) -> bool {
+        let taken = !matches!(self.field, Field::Absent);
+        if taken && self.rank == rank {
+            return false;
+        }
+        if !matches!(field, Field::Absent) && (!taken || rank < self.rank) {
+            *self = Text { rank, field };
+        }
+        true
+    }
+
+    fn get(&self) -> Result<Option<&str>, RejectReason> {
+        match &self.field {
+            Field::Absent => Ok(None),
+            Field::Bad => Err(RejectReason::WrongType),
+            Field::Good(t) => Ok(Some(t)),
+        }
+    }
+
+    /// The text, where an empty one means absent.
+    fn filled(&self) -> Result<Option<&str>, RejectReason> {
+        Ok(self.get()?.filter(|t| !t.is_empty()))
+    }
+}
+
+/// One record being read. Reused from record to record, so that its buffers stay warm.
+#[derive(Debug, Default)]
+pub(super) struct Row<'a> {
+    ts: Field<i64>,
+    value: Field<f64>,
+    duration: Field<u64>,
+    body: Text<'a>,
+    severity: Text<'a>,
+    service: Text<'a>,
+    host: Text<'a>,
+    name: Text<'a>,
+    trace_id: Text<'a>,
+    span_id: Text<'a>,
+    parent: Text<'a>,
+    status: Text<'a>,
+    labels: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+impl<'a> Row<'a> {
+    /// Empties the row for the next record.
+    pub(super) fn reset(&mut self) {
+        let mut labels = std::mem::take(&mut self.labels);
+        labels.clear();
+        *self = Row {
+            labels,
+            ..Row::default()
+        };
+    }
+
+    /// The timestamp, if there is a good one.
+    pub(super) fn timestamp(&self) -> Option<i64> {
+        match self.ts {
+            Field::Good(ts) => Some(ts),
+            _ => None,
+        }
+    }
+
+    /// Takes the cell of a column with a role. False if the same column was there before: then the whole record has
+    /// to be read again by someone who knows which of the two came last.
+    pub(super) fn put(&mut self, role: Role, rank: u8, cell: Scalar<'a>) -> bool {
+        fn number<T>(slot: &mut Field<T>, read: Field<T>) -> bool {
+            let first = matches!(slot, Field::Absent);
+            if first {
+                *slot = read;
+            }
+            first
+        }
+        let origin = matches!(role, Role::Service | Role::Host | Role::Severity);
+        let slot = match role {
+            Role::Timestamp => return number(&mut self.ts, cell.to_timestamp()),
+            Role::Value => return number(&mut self.value, cell.to_value()),
+            Role::Duration => return number(&mut self.duration, cell.to_duration()),
+            Role::Body => &mut self.body,
+            Role::Severity => &mut self.severity,
+            Role::Service => &mut self.service,
+            Role::Host => &mut self.host,
+            Role::Name => &mut self.name,
+            Role::TraceId => &mut self.trace_id,
+            Role::SpanId => &mut self.span_id,
+            Role::Parent => &mut self.parent,
+            Role::Status => &mut self.status,
+        };
+        let mut field = cell.into_text(role == Role::Body);
+        // An empty service, host or severity says nothing: the next column of the role may know.
+        if origin && matches!(&field, Field::Good(t) if t.is_empty()) {
+            field = Field::Absent;
+        }
+        slot.offer(rank, field)
+    }
+
+    /// Takes the cell of a label. An unreadable one is left out, as is an absent or empty one, which is the same for
+    /// labels.
+    pub(super) fn put_label(&mut self, name: Cow<'a, str>, cell: Scalar<'a>) {
+        let value = match cell.into_text(true) {
+            Field::Good(text) => text,
+            Field::Absent | Field::Bad => Cow::Borrowed(""),
+        };
+        self.labels.push((name, value));
+    }
+
+    /// Puts the labels into the order of their names. False if a name was there twice.
+    pub(super) fn sort_labels(&mut self) -> bool {
+        if !self.labels.is_sorted_by(|a, b| a.0 <= b.0) {
+            self.labels.sort_by(|a, b| a.0.cmp(&b.0));
+        }
+        let unique = self.labels.is_sorted_by(|a, b| a.0 < b.0);
+        self.labels.retain(|(_, value)| !value.is_empty());
+        unique
+    }
+
+    fn required_timestamp(&self) -> Result<i64, RejectReason> {
+        match self.ts {
+            Field::Good(ts) => Ok(ts),
+            Field::Absent => Err(RejectReason::MissingTimestamp),
+            Field::Bad => Err(RejectReason::BadTimestamp),
+        }
+    }
+
+    fn identity(&self) -> Result<Identity<'_>, RejectReason> {
+        Ok(Identity {
+            service: self.service.get()?,
+            host: self.host.get()?,
+        })
+    }
+
+    fn log(&self) -> Result<LogRecord<'_>, RejectReason> {
+        Ok(LogRecord {
+            ts: self.required_timestamp()?,
+            identity: self.identity()?,
+            body: self.body.get()?.ok_or(RejectReason::MissingBody)?,
+            severity: self.severity.get()?,
+        })
+    }
+
+    /// A point without its labels, which need a buffer of their own.
+    fn point<'r>(&'r self, metric: Option<&'r str>) -> Result<MetricPoint<'r>, RejectReason> {
+        let ts = self.required_timestamp()?;
+        let Field::Good(value) = self.value else {
+            return Err(RejectReason::BadValue);
+        };
+        let metric = match metric {
+            Some(name) => name,
+            None => self.name.filled()?.ok_or(RejectReason::WrongType)?,
+        };
+        Ok(MetricPoint {
+            ts,
+            identity: self.identity()?,
+            metric,
+            value,
+            labels: &[],
+        })
+    }
+
+    fn span(&self) -> Result<SpanRecord<'_>, RejectReason> {
+        let ts = self.required_timestamp()?;
+        let (trace_id, span_id) = self.ids()?;
+        let Field::Good(duration_us) = self.duration else {
+            return Err(RejectReason::BadDuration);
+        };
+        Ok(SpanRecord {
+            ts,
+            trace_id,
+            span_id,
+            parent_span_id: self.parent.filled()?,
+            service: self.service.get()?,
+            duration_us,
+            error: self.status.get()?.is_some_and(|s| s.eq_ignore_ascii_case("ERROR")),
+        })
+    }
+
+    fn ids(&self) -> Result<(&str, &str), RejectReason> {
+        let id = |t: &'_ Text<'a>| -> Result<(), RejectReason> {
+            t.filled()?.map(|_| ()).ok_or(RejectReason::MissingSpanId)
+        };
+        id(&self.trace_id)?;
+        id(&self.span_id)?;
+        Ok((
+            self.trace_id.get()?.unwrap_or_default(),
+            self.span_id.get()?.unwrap_or_default(),
+        ))
+    }
+}
+
+/// Where finished rows go.
+pub(super) trait RowSink {
+    /// Hands the record on, or says why it is none.
+    fn row(&mut self, row: &Row<'_>) -> Result<(), RejectReason>;
+    /// Counts a record that is none; `raw` is its text.
+    fn reject(&mut self, reason: RejectReason, raw: &str);
+}
+
+/// Rows become records.
+pub(super) struct Records<'s, S: ?Sized> {
+    pub(super) options: &'s Options,
+    pub(super) sink: &'s mut S,
+}
+
+/// Points with more labels than this cost an allocation each.
+const LABELS_ON_STACK: usize = 16;
+
+impl<S: RecordSink + ?Sized> RowSink for Records<'_, S> {
+    fn row(&mut self, row: &Row<'_>) -> Result<(), RejectReason> {
+        match self.options.dataset {
+            Dataset::Logs => self.sink.log(row.log()?),
+            Dataset::Traces => self.sink.span(row.span()?),
+            Dataset::Metrics => {
+                let point = row.point(self.options.metric.as_deref())?;
+                let pairs = row.labels.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+                let mut few = [("", ""); LABELS_ON_STACK];
+                match few.get_mut(..row.labels.len()) {
+                    Some(few) => {
+                        few.iter_mut().zip(pairs).for_each(|(slot, pair)| *slot = pair);
+                        self.sink.metric(MetricPoint { labels: few, ..point });
+                    }
+                    None => self.sink.metric(MetricPoint {
+                        labels: &pairs.collect::<Vec<_>>(),
+                        ..point
+                    }),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn reject(&mut self, reason: RejectReason, raw: &str) {
+        self.sink.reject(self.options.dataset, reason, cut(raw, SAMPLE_BYTES));
+    }
+}
+
+/// Rows in the range become parents; what is none is left out, since whoever owns its window counts it.
+pub(super) struct Parents<'s, S: ?Sized> {
+    pub(super) range: Window,
+    pub(super) sink: &'s mut S,
+}
+
+impl<S: ParentSink + ?Sized> RowSink for Parents<'_, S> {
+    fn row(&mut self, row: &Row<'_>) -> Result<(), RejectReason> {
+        if self.range.contains(row.required_timestamp()?) {
+            let (trace_id, span_id) = row.ids()?;
+            self.sink
+                .parent(trace_id, span_id, row.service.get()?.unwrap_or(UNKNOWN_SERVICE));
+        }
+        Ok(())
+    }
+
+    fn reject(&mut self, _: RejectReason, _: &str) {}
+}
+
+/// Rejected records are kept up to here.
+pub(super) const SAMPLE_BYTES: usize = 2048;
+
+/// The longest prefix of at most `max` bytes that ends between two characters.
+pub(super) fn cut(text: &str, max: usize) -> &str {
+    if text.len() <= max {
+        return text;
+    }
+    let end = (0..=max).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+    text.get(..end).unwrap_or_default()
+}

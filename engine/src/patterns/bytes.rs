@@ -1,0 +1,79 @@
+//! Byte classes: one table look-up per byte of a line tells the scanner all it needs.
+
+/// `0`-`9`.
+pub(super) const DIGIT: u8 = 0x01;
+/// `/` and `\`.
+pub(super) const SLASH: u8 = 0x02;
+/// `:`.
+pub(super) const COLON: u8 = 0x04;
+/// `.`.
+pub(super) const DOT: u8 = 0x08;
+/// `@`.
+pub(super) const AT: u8 = 0x10;
+/// May be part of a chunk: letters, digits, bytes of a multi-byte character, and punctuation that binds.
+pub(super) const WORD: u8 = 0x20;
+/// Blank or control character, newline excluded.
+pub(super) const SPACE: u8 = 0x40;
+/// ASCII letter or byte of a multi-byte character.
+pub(super) const ALPHA: u8 = 0x80;
+
+static CLASS: [u8; 256] = table();
+
+const fn table() -> [u8; 256] {
+    let mut t = [0u8; 256];
+    let mut i = 0;
+    while i < 256 {
+        let b = i as u8;
+        t[i] = match b {
+            b'0'..=b'9' => WORD | DIGIT,
+            b'a'..=b'z' | b'A'..=b'Z' | 0x80..=0xff => WORD | ALPHA,
+            b'/' | b'\\' => WORD | SLASH,
+            b':' => WORD | COLON,
+            b'.' => WORD | DOT,
+            b'@' => WORD | AT,
+            b'_' | b'-' | b'#' | b'%' | b'+' | b'$' | b'~' | b'*' | b'?' | b'!' => WORD,
+            b'\n' => 0,
+            0..=b' ' | 0x7f => SPACE,
+            _ => 0,
+        };
+        i += 1;
+    }
+    t
+}
+
+/// The class bits of a byte.
+#[inline(always)]
+pub(super) fn class(b: u8) -> u8 {
+    // A u8 index into 256 entries cannot be out of range.
+    CLASS[b as usize]
+}
+
+/// Whether every byte of a non-empty slice is an ASCII digit.
+pub(super) fn all_digits(s: &[u8]) -> bool {
+    !s.is_empty() && s.iter().all(u8::is_ascii_digit)
+}
+
+/// `text` in two: what comes before, and its trailing bytes that are in `set`.
+#[inline]
+pub(super) fn split_trailing<'a>(text: &'a [u8], set: &[u8]) -> (&'a [u8], &'a [u8]) {
+    let keep = text.iter().rposition(|b| !set.contains(b)).map_or(0, |p| p + 1);
+    text.split_at(keep)
+}
+
+/// Lower-cases `word` into `buf`; `None` if it does not fit.
+#[inline]
+pub(super) fn lower<'b>(word: &[u8], buf: &'b mut [u8]) -> Option<&'b [u8]> {
+    let dst = buf.get_mut(..word.len())?;
+    for (d, s) in dst.iter_mut().zip(word) {
+        *d = s.to_ascii_lowercase();
+    }
+    Some(dst)
+}
+
+/// The longest start of `text` of at most `max` bytes that ends at a character.
+pub(super) fn cut(text: &str, max: usize) -> &str {
+    if text.len() <= max {
+        return text;
+    }
+    (0..=max).rev().find_map(|end| text.get(..end)).unwrap_or_default()
+}

@@ -1,0 +1,183 @@
+//! What the key of a `key=value`, `key: value` or JSON member says about its value.
+
+use super::bytes::lower;
+
+/// The kinds of keys that matter to templates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyKind {
+    /// The value is a secret: never in a template.
+    Secret,
+    /// The value names somebody or something: always a variable.
+    Identity,
+    /// The value is the severity, which is not part of a fingerprint.
+    Level,
+    /// The value is the text the line is about: scanned like a line.
+    Text,
+    /// Anything else.
+    Other,
+}
+
+/// Longest key that is looked at; longer ones are [`KeyKind::Other`] unless their end is secret.
+const LONGEST: usize = 64;
+
+/// Classifies a key. Case, and the parts before the last `.`, do not matter.
+pub(super) fn key_kind(key: &[u8]) -> KeyKind {
+    let mut buf = [0u8; LONGEST];
+    let tail = key.get(key.len().saturating_sub(LONGEST)..).unwrap_or(key);
+    let Some(k) = lower(tail, &mut buf) else {
+        return KeyKind::Other;
+    };
+    let last = k.rsplit(|b| *b == b'.').next().unwrap_or(k);
+    match last {
+        b"level" | b"lvl" | b"severity" | b"loglevel" | b"log_level" | b"severity_text" | b"levelname" => {
+            KeyKind::Level
+        }
+        b"msg" | b"message" | b"event" | b"error" | b"err" | b"reason" | b"exception" | b"cause" | b"body" | b"log"
+        | b"status" | b"state" | b"action" | b"op" | b"operation" | b"method" | b"type" | b"kind" | b"code"
+        | b"component" | b"module" | b"logger" | b"caller" | b"func" | b"function" | b"stack" | b"stacktrace"
+        | b"result" | b"detail" | b"details" | b"description" | b"title" => KeyKind::Text,
+        b"user" | b"username" | b"user_name" | b"ruser" | b"logname" | b"login" | b"account" | b"email" | b"mail"
+        | b"host" | b"hostname" | b"rhost" | b"server" | b"node" | b"pod" | b"container" | b"instance" | b"client"
+        | b"tenant" | b"customer" | b"owner" | b"peer" | b"remote" | b"addr" | b"address" => KeyKind::Identity,
+        _ if is_secret_normal(k) => KeyKind::Secret,
+        _ => KeyKind::Other,
+    }
+}
+
+/// Whether the value of `key` must never be written anywhere.
+pub(super) fn is_secret_key(key: &[u8]) -> bool {
+    let mut buf = [0u8; LONGEST];
+    let tail = key.get(key.len().saturating_sub(LONGEST)..).unwrap_or(key);
+    lower(tail, &mut buf).is_some_and(is_secret_normal)
+}
+
+/// Stems that make a key secret wherever they stand in it (`db_password_hash`), by their first byte.
+fn stems_from(first: u8) -> &'static [&'static [u8]] {
+    match first {
+        b'p' => &[b"password", b"passwd", b"passphrase", b"privatekey"],
+        b's' => &[b"secret"],
+        b'a' => &[b"apikey"],
+        b'c' => &[b"credential"],
+        _ => &[],
+    }
+}
+
+/// Stems that make a key secret at its end only (`access_token`, but not `max_tokens` or `token_count`), by their
+/// last byte.
+fn stems_to(last: u8) -> &'static [&'static [u8]] {
+    match last {
+        b'n' => &[b"token", b"authorization"],
+        b'd' => &[b"pwd", b"accesskeyid"],
+        b'y' => &[b"accesskey", b"sessionkey", b"encryptionkey", b"signingkey", b"authkey"],
+        b'e' => &[b"cookie", b"signature", b"passcode"],
+        b't' => &[b"jwt"],
+        b'v' => &[b"cvv"],
+        _ => &[],
+    }
+}
+
+/// `key` is lower case.
+fn is_secret_normal(key: &[u8]) -> bool {
+    let mut buf = [0u8; LONGEST];
+    let mut n = 0;
+    for (dst, b) in buf
+        .iter_mut()
+        .zip(key.iter().filter(|b| !matches!(**b, b'_' | b'-' | b'.' | b' ')))
+    {
+        *dst = *b;
+        n += 1;
+    }
+    let k = buf.get(..n).unwrap_or_default();
+    matches!(k, b"pass" | b"auth" | b"sig" | b"pin" | b"pgpass")
+        || k.last()
+            .is_some_and(|last| stems_to(*last).iter().any(|s| k.ends_with(s)))
+        || k.iter().enumerate().any(|(i, first)| {
+            stems_from(*first)
+                .iter()
+                .any(|s| k.get(i..).is_some_and(|t| t.starts_with(s)))
+        })
+}
+
+/// Whether `word` looks like a token of a well-known issuer: cloud access keys, personal access tokens, signed
+/// web tokens. The prefixes are those their issuers document.
+pub(super) fn is_issued_token(word: &[u8]) -> bool {
+    const PREFIXES: [&[u8]; 20] = [
+        b"AKIA",
+        b"ASIA",
+        b"AROA",
+        b"AIDA",
+        b"eyJ",
+        b"ghp_",
+        b"gho_",
+        b"ghu_",
+        b"ghs_",
+        b"ghr_",
+        b"github_pat_",
+        b"glpat-",
+        b"xoxb-",
+        b"xoxp-",
+        b"xoxa-",
+        b"xoxs-",
+        b"sk_live_",
+        b"rk_live_",
+        b"AIza",
+        b"npm_",
+    ];
+    word.len() >= 20
+        && PREFIXES.iter().any(|p| word.starts_with(p))
+        && word.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'+' | b'/' | b'='))
+        // Upper-case prefixes are followed by upper case and digits only; a word like `AKIAsomething` is none.
+        && (!matches!(word, [b'A', b'K' | b'S' | b'R', ..] | [b'A', b'I', b'D', ..])
+            || word.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secret_keys() {
+        for k in [
+            "password",
+            "DB_PASSWORD",
+            "db.password.hash",
+            "access_token",
+            "X-Api-Key",
+            "pwd",
+            "client-secret",
+            "Set-Cookie",
+        ] {
+            assert!(is_secret_key(k.as_bytes()), "{k}");
+        }
+        for k in [
+            "max_tokens",
+            "token_count",
+            "user",
+            "passenger",
+            "compass",
+            "author",
+            "spin",
+            "",
+        ] {
+            assert!(!is_secret_key(k.as_bytes()), "{k}");
+        }
+    }
+
+    #[test]
+    fn kinds() {
+        assert_eq!(key_kind(b"log.level"), KeyKind::Level);
+        assert_eq!(key_kind(b"Msg"), KeyKind::Text);
+        assert_eq!(key_kind(b"rhost"), KeyKind::Identity);
+        assert_eq!(key_kind(b"count"), KeyKind::Other);
+        assert_eq!(key_kind(b"userPassword"), KeyKind::Secret);
+        assert_eq!(key_kind(&[b'x'; 5000]), KeyKind::Other);
+    }
+
+    #[test]
+    fn issued_tokens() {
+        assert!(is_issued_token(b"AKIAABCDEFGHIJKLMNOP"));
+        assert!(!is_issued_token(b"AKIAsomethingelsethatislong"));
+        assert!(is_issued_token(b"ghp_abcdefghijklmnopqrstuvwxyz"));
+        assert!(!is_issued_token(b"eyJ"));
+    }
+}

@@ -1,0 +1,102 @@
+//! Log lines to patterns: a template for people, a fingerprint for machines, and the severity; and the masking of
+//! secrets in whatever is stored of a line.
+//!
+//! A template is a **pure function of the line**: no state, dictionary, clock or locale. So a replay in any order,
+//! window size, worker or restart gives the same fingerprints. One scan over the bytes splits a line into chunks and
+//! decides for each, by its own form and its nearest neighbours, whether it is text or a variable (`<*>`):
+//!
+//! - a chunk with a digit (unless it is a well-known word such as `ipv4` or `sha256`), a URL (the scheme is kept), a
+//!   mail address, a path, a host name by its last label or before a port, a long hexadecimal word, `true`/`false`;
+//! - a quoted text, unless it is the message itself (`msg="..."`, `"message": "..."`);
+//! - the value of `key=value` and of a JSON member, unless the key says that it is part of what happened (`status`,
+//!   `method`, `error` ...); an empty value counts as a value; values of secret keys, always;
+//! - names after `user` or in `for X from <address>`; dates in words; the level and host of a line header;
+//! - lists of variables are one; sizes in units (`18.4 KB`) are one; the frames of a stack trace after its innermost are one.
+//!
+//! The fingerprint is XXH3-64 with a fixed seed over ([`MASK_VERSION`], template). Severity is not part of it.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `scan` | the pass over the bytes: chunks, quotes, keys, punctuation |
+//! | `token` | whether a chunk is text or a variable |
+//! | `frames` | stack traces |
+//! | `skeleton` | the growing template, folding of neighbouring variables |
+//! | `words`, `keys`, `bytes` | word lists, kinds of keys, byte classes |
+//! | `severity` | levels of fields and line headers |
+//! | `secrets`, `cards` | masking of secrets in text that is stored |
+
+mod bytes;
+mod cards;
+mod frames;
+mod keys;
+mod scan;
+mod secrets;
+mod severity;
+mod skeleton;
+mod token;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+pub use secrets::{mask_secrets, sample};
+pub use severity::{Severity, severity};
+
+use scan::Scanner;
+use skeleton::Skeleton;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Version of the masking rules, part of every fingerprint. Any change of a rule or word list that changes the
+/// template of any line raises it.
+pub const MASK_VERSION: u16 = 1;
+
+/// Seed of the hash: part of the format.
+const SEED: u64 = 0x6f62_7365_7276_6531;
+
+/// Turns lines into patterns. Cheap to make, immutable, shared freely between threads.
+#[derive(Clone, Debug, Default)]
+pub struct Masker {
+    _rules: (),
+}
+
+/// Buffers that are reused from line to line; one for each thread.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    skeleton: Skeleton,
+}
+
+/// What a line is an instance of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pattern<'a> {
+    /// XXH3-64 over the mask version and the template.
+    pub fingerprint: u64,
+    /// The line with `<*>` for its variables: at most about 4 KiB, no control characters but `\n`.
+    pub template: &'a str,
+}
+
+impl Masker {
+    /// The built-in rules.
+    pub fn new() -> Self {
+        Masker::default()
+    }
+
+    /// Template and fingerprint of a line. Allocates nothing once `scratch` has grown to the longest template.
+    pub fn analyse<'a>(&self, line: &str, scratch: &'a mut Scratch) -> Pattern<'a> {
+        let fingerprint = self.fingerprint(line, scratch);
+        Pattern {
+            fingerprint,
+            template: scratch.skeleton.text(),
+        }
+    }
+
+    /// The fingerprint alone: the hot path.
+    pub fn fingerprint(&self, line: &str, scratch: &mut Scratch) -> u64 {
+        Scanner::run(line, &mut scratch.skeleton);
+        xxh3_64_with_seed(scratch.skeleton.hashed(), SEED)
+    }
+
+    /// The template alone, for people.
+    pub fn template(&self, line: &str) -> String {
+        self.analyse(line, &mut Scratch::default()).template.to_owned()
+    }
+}

@@ -1,0 +1,381 @@
+//! The scan: one pass over the bytes of a line, which splits it into chunks, quoted texts, keys and punctuation.
+
+use super::bytes::{SPACE, WORD, class, cut};
+use super::keys::{KeyKind, key_kind};
+use super::skeleton::{MASK, Skeleton};
+use super::words::Cue;
+
+/// More input than this is never looked at. (Templates end far earlier, see [`Skeleton`].)
+pub(super) const MAX_INPUT: usize = 64 * 1024;
+/// A text in single quotes longer than this is taken as apostrophes.
+const MAX_SINGLE_QUOTED: usize = 128;
+
+/// Longest group in brackets that is looked at as part of a line header.
+const MAX_HEADER_GROUP: usize = 256;
+
+/// What separates a key from its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Separator {
+    /// `key=value`
+    Equals,
+    /// `"key": value`
+    Json,
+    /// `key: value` or `key = value`, which may as well be prose.
+    Loose,
+}
+
+/// A key whose value comes next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) separator: Separator,
+}
+
+/// The state of one scan.
+pub(super) struct Scanner<'s> {
+    pub(super) s: &'s [u8],
+    /// Next byte to read.
+    pub(super) i: usize,
+    pub(super) out: &'s mut Skeleton,
+    /// What the previous word says about the next.
+    pub(super) cue: Cue,
+    pub(super) key: Option<Key>,
+    /// Extent of the last chunk.
+    pub(super) last: (usize, usize),
+    /// Still in the header: nothing but variables and punctuation so far.
+    pub(super) header: bool,
+    /// A time of day has been seen.
+    pub(super) clock: bool,
+    /// The last mask stands for a number, of a time of day if `clock_last`.
+    pub(super) number_last: bool,
+    pub(super) clock_last: bool,
+    /// End of a quoted text that is being scanned, and whether it is a JSON key.
+    quoted: Option<(usize, bool)>,
+    /// No further double quote (backtick) ends in what is left of this line.
+    unpaired: [bool; 2],
+    pub(super) frames: super::frames::Frames,
+}
+
+impl<'s> Scanner<'s> {
+    /// Scans `line` into `out`.
+    pub(super) fn run(line: &'s str, out: &'s mut Skeleton) {
+        let line = cut(line, MAX_INPUT);
+        out.start();
+        let mut scanner = Scanner {
+            s: line.as_bytes(),
+            i: 0,
+            out,
+            cue: Cue::None,
+            key: None,
+            last: (0, 0),
+            header: true,
+            clock: false,
+            number_last: false,
+            clock_last: false,
+            quoted: None,
+            unpaired: [false; 2],
+            frames: super::frames::Frames::default(),
+        };
+        scanner.scan();
+        scanner.out.finish();
+    }
+
+    fn scan(&mut self) {
+        while let Some(&b) = self.s.get(self.i) {
+            let c = class(b);
+            if c & WORD != 0 {
+                let start = self.i;
+                let mut seen = c;
+                self.i += 1;
+                while let Some(&b) = self.s.get(self.i) {
+                    let c = class(b);
+                    if c & WORD == 0 {
+                        break;
+                    }
+                    seen |= c;
+                    self.i += 1;
+                }
+                self.last = (start, self.i);
+                self.chunk(start, self.i, seen);
+                if self.out.is_full() {
+                    return;
+                }
+            } else if c & SPACE != 0 {
+                self.blank(b);
+            } else {
+                self.punctuation(b);
+            }
+        }
+    }
+
+    /// The bytes of a range; empty if there is none.
+    #[inline]
+    pub(super) fn slice(&self, start: usize, end: usize) -> &'s [u8] {
+        self.s.get(start..end).unwrap_or_default()
+    }
+
+    /// The byte at `i`; a newline past the end.
+    #[inline]
+    pub(super) fn at(&self, i: usize) -> u8 {
+        self.s.get(i).copied().unwrap_or(b'\n')
+    }
+
+    /// The byte before the current one; a newline at the start.
+    fn before(&self) -> u8 {
+        self.i.checked_sub(1).map_or(b'\n', |i| self.at(i))
+    }
+
+    fn blank(&mut self, b: u8) {
+        self.i += 1;
+        // Terminal colours: ESC [ parameters letter.
+        if b == 0x1b && self.at(self.i) == b'[' {
+            self.i += 1;
+            while matches!(self.at(self.i), b'0'..=b'9' | b';') {
+                self.i += 1;
+            }
+            if self.at(self.i).is_ascii_alphabetic() {
+                self.i += 1;
+            }
+            return;
+        }
+        self.out.space();
+    }
+
+    fn punctuation(&mut self, b: u8) {
+        match b {
+            b'\n' => self.line_break(),
+            b'=' => self.equals(),
+            b'"' | b'\'' | b'`' => self.quote(b),
+            b'<' if self.s.get(self.i..).is_some_and(|s| s.starts_with(MASK)) => {
+                self.out.mask();
+                self.i += MASK.len();
+            }
+            b'(' | b'[' | b'{' => self.open(b),
+            _ => {
+                self.out.byte(b);
+                self.i += 1;
+                self.cue = Cue::None;
+                self.key = None;
+            }
+        }
+    }
+
+    fn line_break(&mut self) {
+        let start = self.i;
+        while matches!(self.at(self.i), b'\n' | b'\r') && self.i < self.s.len() {
+            self.i += 1;
+        }
+        let blank_line = self.slice(start, self.i).iter().filter(|b| **b == b'\n').count() > 1;
+        self.out.newline();
+        self.cue = Cue::None;
+        self.key = None;
+        self.quoted = None;
+        self.unpaired = [false; 2];
+        self.fold_frames(blank_line);
+    }
+
+    /// `=`: what stands before it is a key. An absent value is a variable like a present one.
+    fn equals(&mut self) {
+        let (start, end) = self.last;
+        self.out.byte(b'=');
+        self.i += 1;
+        self.cue = Cue::None;
+        if end + 1 == self.i && end > start {
+            self.key = Some(Key {
+                start,
+                end,
+                separator: Separator::Equals,
+            });
+            if matches!(
+                self.at(self.i),
+                b' ' | b'\t' | b'\n' | b',' | b';' | b')' | b']' | b'}' | b'&'
+            ) {
+                self.out.mask();
+                self.number_last = false;
+                // `password= x`: what follows the blank may still be the secret.
+                self.key = self.key.map(|k| Key {
+                    separator: Separator::Loose,
+                    ..k
+                });
+            }
+        } else if end + 2 == self.i && end > start {
+            self.key = Some(Key {
+                start,
+                end,
+                separator: Separator::Loose,
+            });
+        }
+    }
+
+    /// `()`, `[]` and `{}` are the empty form of a group that may hold a value; after a word it is a call.
+    fn open(&mut self, b: u8) {
+        let close = match b {
+            b'(' => b')',
+            b'[' => b']',
+            _ => b'}',
+        };
+        let before = self.before();
+        self.out.byte(b);
+        self.i += 1;
+        self.cue = Cue::None;
+        self.key = None;
+        if b == b'[' && self.header && self.clock && self.out.has_mask() && self.header_group() {
+            return;
+        }
+        if self.at(self.i) == close && (class(before) & SPACE != 0 || matches!(before, b'\n' | b'=' | b':' | b',')) {
+            self.out.mask();
+            self.out.byte(close);
+            self.i += 1;
+        }
+    }
+
+    /// `[thread name]` between time and message: who wrote the line is not what it says. Says whether there was one.
+    fn header_group(&mut self) -> bool {
+        let window = self.slice(self.i, self.s.len().min(self.i + MAX_HEADER_GROUP));
+        let mut depth = 1;
+        let Some(len) = window.iter().position(|b| {
+            depth += i32::from(*b == b'[') - i32::from(*b == b']');
+            depth == 0 || *b == b'\n'
+        }) else {
+            return false;
+        };
+        let end = self.i + len;
+        // Something must follow: else the group is the message.
+        if depth != 0 || len == 0 || !matches!(self.at(end + 1), b' ' | b':' | b'[') {
+            return false;
+        }
+        self.out.mask();
+        self.out.byte(b']');
+        self.i = end + 1;
+        true
+    }
+
+    /// A quote: the start or end of a text that is either scanned or a variable, or an apostrophe.
+    fn quote(&mut self, q: u8) {
+        if let Some((end, is_key)) = self.quoted {
+            self.out.byte(q);
+            self.i += 1;
+            if self.i > end {
+                self.quoted = None;
+                if !is_key {
+                    self.key = None;
+                }
+            }
+            return;
+        }
+        let Some(end) = self.closing_quote(q) else {
+            self.out.byte(q);
+            self.i += 1;
+            self.cue = Cue::None;
+            return;
+        };
+        let inner = (self.i + 1, end);
+        if self.is_json_key(end) {
+            self.key = Some(Key {
+                start: inner.0,
+                end: inner.1,
+                separator: Separator::Json,
+            });
+            // A key is copied: its own text is what tells templates apart.
+            let text = self.slice(self.i, end + 1);
+            self.cue = Cue::None;
+            if text.iter().any(|b| b.is_ascii_digit() || b.is_ascii_control()) || text.len() > MAX_SINGLE_QUOTED {
+                self.masked_key(q, inner);
+            } else {
+                self.out.literal(text);
+            }
+            self.i = end + 1;
+            return;
+        }
+        let key = self
+            .key
+            .take()
+            .filter(|k| k.separator != Separator::Loose || self.is_secret(k));
+        let scanned = match key {
+            Some(k) => key_kind(self.slice(k.start, k.end)) == KeyKind::Text,
+            None => self.out.is_empty(),
+        };
+        self.cue = Cue::None;
+        if scanned {
+            self.out.byte(q);
+            self.i += 1;
+            self.quoted = Some((end, false));
+        } else if key.is_some() {
+            self.out.mask();
+            self.number_last = false;
+            self.header = false;
+            self.i = end + 1;
+        } else {
+            self.out.quoted_mask(q, inner.0 == inner.1);
+            self.number_last = false;
+            self.header = false;
+            self.i = end + 1;
+        }
+    }
+
+    /// A JSON key with digits is a value itself (`{"1234": ...}`) unless the digits are part of a known word.
+    fn masked_key(&mut self, q: u8, (start, end): (usize, usize)) {
+        self.out.byte(q);
+        let key = self.slice(start, end);
+        if key.len() <= MAX_SINGLE_QUOTED && super::words::is_known(key) && !key.iter().any(u8::is_ascii_control) {
+            self.out.literal(key);
+        } else {
+            self.out.mask();
+        }
+        self.out.byte(q);
+    }
+
+    fn is_secret(&self, key: &Key) -> bool {
+        key_kind(self.slice(key.start, key.end)) == KeyKind::Secret
+    }
+
+    /// Whether the quoted text that ends at `end` is followed by a colon and a value.
+    fn is_json_key(&self, end: usize) -> bool {
+        self.at(end) == b'"'
+            && self.at(end + 1) == b':'
+            && matches!(
+                self.at(end + 2),
+                b' ' | b'"' | b'-' | b'0'..=b'9' | b'{' | b'[' | b't' | b'f' | b'n'
+            )
+    }
+
+    /// Where the quoted text that starts here ends: on the same line, not after a backslash. Every byte is looked
+    /// at once per kind of quote, since a quote that finds no end says so for the rest of the line.
+    fn closing_quote(&mut self, q: u8) -> Option<usize> {
+        if q == b'\'' {
+            return self.closing_single_quote();
+        }
+        let unpaired = self.unpaired.get_mut(usize::from(q == b'`'))?;
+        if *unpaired {
+            return None;
+        }
+        let mut from = self.i + 1;
+        loop {
+            match memchr::memchr3(q, b'\\', b'\n', self.s.get(from..)?) {
+                Some(p) if self.s.get(from + p) == Some(&b'\\') => from += p + 2,
+                Some(p) if self.s.get(from + p) == Some(&q) => return Some(from + p),
+                _ => {
+                    *unpaired = true;
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// A single quote opens after anything but a letter or digit and closes before anything but those.
+    fn closing_single_quote(&self) -> Option<usize> {
+        if self.before().is_ascii_alphanumeric() {
+            return None;
+        }
+        let start = self.i + 1;
+        let window = self.slice(start, self.s.len().min(start + MAX_SINGLE_QUOTED));
+        window
+            .iter()
+            .take_while(|b| **b != b'\n')
+            .enumerate()
+            .filter(|(_, b)| **b == b'\'')
+            .map(|(p, _)| start + p)
+            .find(|p| !self.at(p + 1).is_ascii_alphanumeric())
+    }
+}

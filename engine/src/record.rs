@@ -1,0 +1,127 @@
+//! The records a decoder hands to a sink. They borrow from the decode buffer and live for one call.
+
+use serde::{Deserialize, Serialize};
+
+/// The three kinds of telemetry. The text form is OpenObserve's stream type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dataset {
+    Logs,
+    Metrics,
+    Traces,
+}
+
+impl Dataset {
+    /// All datasets, in the order in which they are fetched.
+    pub const ALL: [Dataset; 3] = [Dataset::Logs, Dataset::Metrics, Dataset::Traces];
+
+    /// OpenObserve's `type` parameter: `logs`, `metrics` or `traces`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Dataset::Logs => "logs",
+            Dataset::Metrics => "metrics",
+            Dataset::Traces => "traces",
+        }
+    }
+}
+
+impl std::str::FromStr for Dataset {
+    type Err = ();
+    fn from_str(s: &str) -> Result<Self, ()> {
+        Dataset::ALL.into_iter().find(|d| d.as_str() == s).ok_or(())
+    }
+}
+
+/// Who a record is about. A record's resource is its service, else its host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Identity<'a> {
+    pub service: Option<&'a str>,
+    pub host: Option<&'a str>,
+}
+
+/// One log line.
+#[derive(Clone, Copy, Debug)]
+pub struct LogRecord<'a> {
+    /// UTC microseconds.
+    pub ts: i64,
+    pub identity: Identity<'a>,
+    pub body: &'a str,
+    /// The structured severity field as the source wrote it, if there is one.
+    pub severity: Option<&'a str>,
+}
+
+/// One sample of one metric.
+#[derive(Clone, Copy, Debug)]
+pub struct MetricPoint<'a> {
+    /// UTC microseconds.
+    pub ts: i64,
+    pub identity: Identity<'a>,
+    pub metric: &'a str,
+    pub value: f64,
+    /// Labels the caller asked to keep apart (`metric_labels`), in the order of their names.
+    pub labels: &'a [(&'a str, &'a str)],
+}
+
+/// One span.
+#[derive(Clone, Copy, Debug)]
+pub struct SpanRecord<'a> {
+    /// Start, UTC microseconds.
+    pub ts: i64,
+    pub trace_id: &'a str,
+    pub span_id: &'a str,
+    /// `None` on root spans.
+    pub parent_span_id: Option<&'a str>,
+    pub service: Option<&'a str>,
+    /// Microseconds.
+    pub duration_us: u64,
+    pub error: bool,
+}
+
+/// Why a record was refused. The text form is `etl_reject.reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RejectReason {
+    /// The record is not a JSON object, or not JSON at all.
+    NotAnObject,
+    /// No `_timestamp`, or null.
+    MissingTimestamp,
+    /// `_timestamp` is not an integer in the int64 range.
+    BadTimestamp,
+    /// A metric point without a `value`, or one that is not a number.
+    BadValue,
+    /// A span without trace or span id.
+    MissingSpanId,
+    /// A span whose duration is absent, negative, or wrapped around (end before start).
+    BadDuration,
+    /// A log line without a body.
+    MissingBody,
+    /// A needed column has a type that cannot be read as what it should be.
+    WrongType,
+    /// A text that is not UTF-8.
+    NotUtf8,
+}
+
+impl RejectReason {
+    /// The name kept in `etl_reject.reason`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RejectReason::NotAnObject => "not_an_object",
+            RejectReason::MissingTimestamp => "missing_timestamp",
+            RejectReason::BadTimestamp => "bad_timestamp",
+            RejectReason::BadValue => "bad_value",
+            RejectReason::MissingSpanId => "missing_span_id",
+            RejectReason::BadDuration => "bad_duration",
+            RejectReason::MissingBody => "missing_body",
+            RejectReason::WrongType => "wrong_type",
+            RejectReason::NotUtf8 => "not_utf8",
+        }
+    }
+}
+
+/// Where decoders put what they decoded. Every record of the input ends in exactly one call.
+pub trait RecordSink {
+    fn log(&mut self, r: LogRecord<'_>);
+    fn metric(&mut self, p: MetricPoint<'_>);
+    fn span(&mut self, s: SpanRecord<'_>);
+    /// A record that cannot be used; `sample` is its raw text, which the sink may cut.
+    fn reject(&mut self, dataset: Dataset, reason: RejectReason, sample: &str);
+}

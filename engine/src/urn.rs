@@ -1,0 +1,179 @@
+//! Uniform resource names: what a record is about, as one stable text.
+//!
+//! `urn:svc:<name>` is a service, `urn:host:<name>` a host. Whatever is not `[A-Za-z0-9._-]` is percent-encoded
+//! (RFC 3986, upper-case hex of the UTF-8 bytes), so a URN is ASCII and reads back to exactly the name it came from.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::record::Identity;
+use crate::text::{cut, without_nul};
+
+/// `Resource::kind` of a service.
+pub const SERVICE: &str = "service";
+/// `Resource::kind` of a host.
+pub const HOST: &str = "host";
+/// The service of a record that names neither service nor host.
+pub const UNKNOWN_SERVICE: &str = "unknown";
+
+/// Longest name in bytes; [`clean_name`] shortens what is longer. Names end up in B-tree keys, whose rows Postgres
+/// limits to about 2,700 bytes, and percent-encoding may triple a name.
+pub const MAX_NAME_BYTES: usize = 256;
+
+const SERVICE_PREFIX: &str = "urn:svc:";
+const HOST_PREFIX: &str = "urn:host:";
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'_').remove(b'-');
+
+/// A row of `dim_resource`, without the ids that only the database knows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Resource {
+    pub urn: String,
+    /// The bare name, as the source wrote it.
+    pub name: String,
+    /// [`SERVICE`] or [`HOST`].
+    pub kind: &'static str,
+}
+
+impl Resource {
+    /// The service of this name. The name is cleaned first.
+    pub fn service(name: &str) -> Resource {
+        Resource::build(SERVICE_PREFIX, SERVICE, name)
+    }
+
+    /// The host of this name. The name is cleaned first.
+    pub fn host(name: &str) -> Resource {
+        Resource::build(HOST_PREFIX, HOST, name)
+    }
+
+    fn build(prefix: &str, kind: &'static str, name: &str) -> Resource {
+        let name = clean_name(name);
+        let mut urn = String::with_capacity(prefix.len() + name.len());
+        urn.push_str(prefix);
+        urn.extend(utf8_percent_encode(&name, ENCODED));
+        Resource {
+            urn,
+            name: name.into_owned(),
+            kind,
+        }
+    }
+}
+
+/// Which name decides what a record is about. Borrows; [`resource`] makes the URN of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named<'a> {
+    Service(&'a str),
+    Host(&'a str),
+}
+
+/// The rule: a record belongs to its service, else to its host, else to the service [`UNKNOWN_SERVICE`]. An empty
+/// name counts as none.
+pub fn named(identity: Identity<'_>) -> Named<'_> {
+    let service = identity.service.filter(|name| !name.is_empty());
+    let host = identity.host.filter(|name| !name.is_empty());
+    match (service, host) {
+        (Some(service), _) => Named::Service(service),
+        (None, Some(host)) => Named::Host(host),
+        (None, None) => Named::Service(UNKNOWN_SERVICE),
+    }
+}
+
+/// The resource of a record.
+///
+/// ```
+/// use engine::{record::Identity, urn};
+/// let r = urn::resource(Identity { service: Some("cart api"), host: Some("n1") });
+/// assert_eq!((r.urn.as_str(), r.name.as_str(), r.kind), ("urn:svc:cart%20api", "cart api", "service"));
+/// ```
+pub fn resource(identity: Identity<'_>) -> Resource {
+    match named(identity) {
+        Named::Service(name) => Resource::service(name),
+        Named::Host(name) => Resource::host(name),
+    }
+}
+
+/// The inverse of [`resource`]. `None` for a URN of another kind, or one that [`resource`] would not have written.
+pub fn parse(urn: &str) -> Option<Resource> {
+    let (encoded, build): (&str, fn(&str) -> Resource) = if let Some(rest) = urn.strip_prefix(SERVICE_PREFIX) {
+        (rest, Resource::service)
+    } else {
+        (urn.strip_prefix(HOST_PREFIX)?, Resource::host)
+    };
+    let name = percent_decode_str(encoded).decode_utf8().ok()?;
+    let resource = build(&name);
+    (resource.urn == urn && !resource.name.is_empty()).then_some(resource)
+}
+
+/// A name that the database can keep: no NUL, at most [`MAX_NAME_BYTES`] bytes. A longer name keeps its head and gets
+/// `~` and 16 hex digits of the xxh3-64 of the whole, so different names stay different. Cleaning twice changes nothing.
+pub fn clean_name(name: &str) -> Cow<'_, str> {
+    let clean = without_nul(name);
+    if clean.len() <= MAX_NAME_BYTES {
+        return clean;
+    }
+    let head = cut(&clean, MAX_NAME_BYTES - 17);
+    Cow::Owned(format!("{head}~{:016x}", xxh3_64(clean.as_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn id<'a>(service: Option<&'a str>, host: Option<&'a str>) -> Identity<'a> {
+        Identity { service, host }
+    }
+
+    #[test]
+    fn service_wins_over_host_and_nothing_is_unknown() {
+        assert_eq!(resource(id(Some("a"), Some("h"))).urn, "urn:svc:a");
+        assert_eq!(resource(id(None, Some("h.example.com"))).urn, "urn:host:h.example.com");
+        assert_eq!(resource(id(Some(""), Some("h"))).kind, HOST);
+        assert_eq!(resource(id(Some(""), Some(""))).urn, "urn:svc:unknown");
+        assert_eq!(resource(id(None, None)).name, "unknown");
+    }
+
+    #[test]
+    fn odd_characters_are_encoded() {
+        assert_eq!(resource(id(Some("a/b:c%é"), None)).urn, "urn:svc:a%2Fb%3Ac%25%C3%A9");
+        assert_eq!(resource(id(Some("a\0b"), None)).name, "a\u{FFFD}b");
+    }
+
+    #[test]
+    fn foreign_urns_are_refused() {
+        for bad in [
+            "",
+            "urn:svc:",
+            "urn:host:",
+            "urn:db:postgres:a/b",
+            "urn:svc:a b",
+            "urn:svc:%ff",
+            "urn:svc:%2f",
+        ] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn long_names_are_shortened_and_stay_apart() {
+        let (a, b) = ("é".repeat(5000) + "a", "é".repeat(5000) + "b");
+        assert!(clean_name(&a).len() <= MAX_NAME_BYTES && clean_name(&a) != clean_name(&b));
+        assert!(Resource::service(&a).urn.len() < 1000);
+    }
+
+    proptest! {
+        #[test]
+        fn urns_read_back(name in ".{1,300}", host in any::<bool>()) {
+            let r = if host { Resource::host(&name) } else { Resource::service(&name) };
+            prop_assert!(r.urn.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-%:".contains(&b)));
+            prop_assert_eq!(clean_name(&r.name), r.name.as_str());
+            prop_assert_eq!(parse(&r.urn), Some(r));
+        }
+
+        #[test]
+        fn parse_never_panics(text in "(urn:(svc|host):)?.{0,40}") {
+            let _ = parse(&text);
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! What the black-box tests of observe_bridge are written with: a real PostgreSQL cluster for each test, sessions that
+//! speak SQL in text, a stand-in for OpenObserve that fails on demand, and waits that end as soon as they may.
+//!
+//! The extension must be installed in the PostgreSQL of `PG_CONFIG` (default: PostgreSQL 17 of Debian); `make test`
+//! sees to that.
+
+pub mod bridge;
+pub mod cluster;
+pub mod openobserve;
+pub mod session;
+pub mod shared;
+pub mod telemetry;
+pub mod wait;
+
+pub use cluster::{Cluster, Shutdown};
+pub use openobserve::{Fault, OpenObserve, Scope};
+pub use session::{Session, SqlError};
+pub use wait::{wait_until, within};

@@ -1,0 +1,162 @@
+//! What the server answers when nothing is wrong with it.
+
+use super::http::{Request, Response};
+use super::store::{Dataset, Missing, Store};
+use super::{ORG, PASSWORD, Shared, USER, lock};
+use serde_json::{Value, json};
+
+/// Rows of an answer when the request names no size.
+const DEFAULT_SIZE: usize = 1000;
+
+pub fn answer(shared: &Shared, request: &Request) -> Response {
+    if request.authorization.as_deref() != Some(&expected_authorization()) {
+        return Response::plain(401, "Unauthorized Access");
+    }
+    let path: Vec<&str> = request.path().trim_matches('/').split('/').collect();
+    let ["api", org, route] = path.as_slice() else { return Response::plain(404, "") };
+    if *org != ORG {
+        return Response::plain(404, "Organization not found");
+    }
+    if let Some(recorded) = shared.recordings.as_ref().and_then(|r| r.find(request)) {
+        return recorded;
+    }
+    let dataset = Dataset::of(request.parameter("type"));
+    let store = lock(&shared.store);
+    match (request.method.as_str(), *route) {
+        ("GET", "streams") => streams(&store, dataset),
+        ("POST", "_search") => match serde_json::from_slice(&request.body) {
+            Ok(body) => search(&store, dataset, &body),
+            Err(e) => Response::plain(400, &e.to_string()),
+        },
+        _ => Response::plain(404, ""),
+    }
+}
+
+/// The stream a request searches, if it is a search.
+pub fn searched_stream(request: &Request) -> Option<String> {
+    if !request.path().ends_with("/_search") {
+        return None;
+    }
+    let body: Value = serde_json::from_slice(&request.body).ok()?;
+    Select::parse(body["query"]["sql"].as_str()?).map(|s| s.stream)
+}
+
+/// 400 for a stream that does not exist.
+pub fn no_stream(name: &str) -> Response {
+    refusal(20002, &format!("Search stream not found: {name}"))
+}
+
+/// A search's answer that admits to have only part of the rows, and has half of them.
+pub fn made_partial(body: &[u8]) -> Vec<u8> {
+    let mut answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    if let Some(hits) = answer["hits"].as_array_mut() {
+        hits.truncate(hits.len() / 2);
+    }
+    answer["is_partial"] = json!(true);
+    answer["function_error"] = json!(["Please be aware that the response is based on partial data"]);
+    answer.to_string().into_bytes()
+}
+
+fn streams(store: &Store, dataset: Dataset) -> Response {
+    let list: Vec<Value> = store
+        .streams(dataset)
+        .map(|(name, columns, rows)| {
+            let schema: Vec<Value> = columns.iter().map(|c| json!({ "name": c, "type": "Utf8" })).collect();
+            json!({ "name": name, "stream_type": dataset.name(), "stats": { "doc_num": rows }, "schema": schema })
+        })
+        .collect();
+    Response::json(200, &json!({ "total": list.len(), "list": list }))
+}
+
+fn search(store: &Store, dataset: Dataset, body: &Value) -> Response {
+    let query = &body["query"];
+    let (Some(sql), Some(from), Some(to)) =
+        (query["sql"].as_str(), query["start_time"].as_i64(), query["end_time"].as_i64())
+    else {
+        return Response::plain(422, "Failed to deserialize the JSON body: missing field");
+    };
+    if from > to {
+        return refusal(400, "Error# [file_list] invalid time range");
+    }
+    let Some(select) = Select::parse(sql) else {
+        return refusal(20001, &format!("Error# SQL not valid: {sql}"));
+    };
+    let rows = match store.search(dataset, &select.stream, from, to, select.columns.as_deref()) {
+        Ok(rows) => rows,
+        Err(Missing::Stream) => return no_stream(&select.stream),
+        Err(Missing::Field(name)) => return refusal(20004, &format!("Search field not found: {name}")),
+    };
+    let size = query["size"].as_u64().map_or(DEFAULT_SIZE, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    let hits = if query["track_total_hits"] == json!(true) {
+        vec![json!({ "zo_sql_num": rows.len() })]
+    } else {
+        rows.into_iter().take(size).map(Value::Object).collect()
+    };
+    let answer = json!({
+        "took": 1, "hits": hits, "total": hits.len(), "from": 0, "size": size, "scan_records": 0, "is_partial": false,
+        "order_by": "desc",
+    });
+    Response::json(200, &answer)
+}
+
+fn refusal(code: i64, message: &str) -> Response {
+    Response::json(400, &json!({ "code": code, "message": message, "error_detail": "", "trace_id": "0" }))
+}
+
+/// `SELECT columns FROM "stream"`.
+struct Select {
+    stream: String,
+    /// `None`: all.
+    columns: Option<Vec<String>>,
+}
+
+impl Select {
+    fn parse(sql: &str) -> Option<Select> {
+        let (list, stream) = sql.strip_prefix("SELECT ")?.rsplit_once(" FROM ")?;
+        let name = |text: &str| {
+            let text = text.trim();
+            text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).map_or(text.to_string(), |t| t.replace("\"\"", "\""))
+        };
+        let columns = (list.trim() != "*").then(|| list.split(',').map(name).collect());
+        Some(Select { stream: name(stream), columns })
+    }
+}
+
+fn expected_authorization() -> String {
+    format!("Basic {}", base64(format!("{USER}:{PASSWORD}").as_bytes()))
+}
+
+/// Base64 with padding (RFC 4648).
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for chunk in bytes.chunks(3) {
+        let n = chunk.iter().enumerate().fold(0u32, |n, (i, b)| n | u32::from(*b) << (16 - 8 * i));
+        for i in 0..4 {
+            let symbol = ALPHABET[(n >> (18 - 6 * i)) as usize & 63];
+            out.push(if i <= chunk.len() { char::from(symbol) } else { '=' });
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_encoded_as_the_rfc_has_it() {
+        assert_eq!(["", "f", "fo", "foo", "foob"].map(|t| base64(t.as_bytes())), ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg=="]);
+    }
+
+    #[test]
+    fn selects_name_stream_and_columns() {
+        let s = Select::parse(r#"SELECT "_timestamp", "a b" FROM "my ""stream""""#).expect("a select");
+        assert_eq!((s.stream.as_str(), s.columns.expect("columns").as_slice()), (
+            "my \"stream\"",
+            &["_timestamp".to_string(), "a b".to_string()][..]
+        ));
+        assert!(Select::parse("SELECT * FROM x").expect("a select").columns.is_none());
+        assert!(Select::parse("DELETE").is_none());
+    }
+}

@@ -1,0 +1,83 @@
+-- =====================================================================================================================
+-- Sources: a foreign data wrapper without handler (its servers and user mappings hold connections and secrets, there is
+-- nothing to scan), and the functions that connect a job of a tenant with a server.
+-- =====================================================================================================================
+
+CREATE FOREIGN DATA WRAPPER observe_bridge NO HANDLER VALIDATOR observe_bridge_fdw_validator;
+COMMENT ON FOREIGN DATA WRAPPER observe_bridge IS 'Connections of observe_bridge: servers of kind openobserve, s3, file or mock';
+
+-- Not SECURITY DEFINER: the source reads with the rights of the role that adds it.
+CREATE FUNCTION etl_source_add(tenant text, job text, server text, options jsonb DEFAULT '{}') RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    j          etl_job := etl_job_require(job);
+    for_tenant bigint  := etl_tenant_require(tenant);
+    wrapper    name;
+    added      bigint;
+BEGIN
+    IF NOT j.needs_source THEN
+        RAISE EXCEPTION 'job "%" reads no source', j.name
+            USING ERRCODE = 'wrong_object_type',
+                  DETAIL  = 'Jobs that read sources: ' || (SELECT coalesce(string_agg(k.name, ', ' ORDER BY k.name), 'none') FROM etl_job k WHERE k.needs_source) || '.',
+                  HINT    = 'Name one of them.';
+    END IF;
+    IF jsonb_typeof(etl_source_add.options) IS DISTINCT FROM 'object' THEN
+        RAISE EXCEPTION 'the options of a source must be a JSON object, not %', coalesce(jsonb_typeof(etl_source_add.options), 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'For example ''{"logs":["default"],"metrics":["*"]}''; ''{}'' reads everything.';
+    END IF;
+
+    SELECT w.fdwname INTO wrapper FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+    WHERE s.srvname = server;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'server % does not exist', coalesce('"' || server || '"', 'NULL')
+            USING ERRCODE = 'undefined_object',
+                  DETAIL  = 'Servers of observe_bridge: ' || coalesce((
+                      SELECT string_agg(s.srvname, ', ' ORDER BY s.srvname)
+                      FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+                      WHERE w.fdwname = 'observe_bridge'), 'none') || '.',
+                  HINT    = 'CREATE SERVER name FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind ''openobserve'', endpoint ''http://...'', org ''default'').';
+    ELSIF wrapper <> 'observe_bridge' THEN
+        RAISE EXCEPTION 'server "%" belongs to another foreign data wrapper', server
+            USING ERRCODE = 'wrong_object_type',
+                  DETAIL  = format('It was created for "%s".', wrapper),
+                  HINT    = 'Name a server that was created with FOREIGN DATA WRAPPER observe_bridge.';
+    ELSIF NOT has_server_privilege(current_user, server, 'USAGE') THEN
+        RAISE EXCEPTION 'permission denied for foreign server %', server
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT    = format('GRANT USAGE ON FOREIGN SERVER %I TO %I.', server, current_user);
+    END IF;
+    PERFORM etl_source_check(server, j.name, etl_source_add.options);
+
+    INSERT INTO etl_source (tenant_id, job, server, options, owner)
+    VALUES (for_tenant, j.name, server, etl_source_add.options, quote_ident(current_user)::regrole)
+    ON CONFLICT (tenant_id, job, server) DO NOTHING
+    RETURNING source_id INTO added;
+    IF added IS NULL THEN
+        RAISE EXCEPTION 'tenant "%" has a source for job "%" on server "%" already', tenant, j.name, server
+            USING ERRCODE = 'duplicate_object',
+                  DETAIL  = 'The same server twice would count every record twice.',
+                  HINT    = 'Change etl_source.options, or call etl_source_drop(source_id) first.';
+    END IF;
+    PERFORM etl_wake();
+    RETURN added;
+END
+$$;
+COMMENT ON FUNCTION etl_source_add(text, text, text, jsonb) IS
+    'Lets a job of a tenant read from a foreign server, with the rights and the user mapping of the calling role; returns the source_id';
+
+CREATE FUNCTION etl_source_drop(source_id bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+BEGIN
+    DELETE FROM etl_source s WHERE s.source_id = etl_source_drop.source_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'source % does not exist', coalesce(source_id::text, 'NULL')
+            USING ERRCODE = 'undefined_object', HINT = 'Sources are the rows of etl_source.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION etl_source_drop(bigint) IS 'Removes a source. What was read from it stays, and its job goes on where it stopped when a source is added again';

@@ -1,0 +1,8 @@
+//! The SQL functions that need Rust, one file a topic. What plain SQL can say is in sql/.
+
+pub mod clock;
+pub mod fdw;
+pub mod patterns;
+pub mod replay;
+pub mod run;
+pub mod status;

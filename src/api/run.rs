@@ -1,0 +1,53 @@
+//! `CALL etl_run()`: the queue worked in the calling session, for pg_cron or a server without the preloaded library.
+
+use crate::backend::session;
+use crate::error::{Error, or_raise};
+use crate::jobs::{self, Worked};
+use crate::scheduler::ledger;
+use pgrx::prelude::*;
+use std::time::{Duration, Instant};
+
+/// Works the queue until it is empty, `max_runs` runs are done, or `deadline` has passed; commits after each step.
+#[pg_extern(sql = "
+CREATE PROCEDURE etl_run(max_runs integer DEFAULT NULL, deadline interval DEFAULT '55 s')
+    LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+")]
+fn etl_run(max_runs: Option<i32>, deadline: Option<Interval>, fcinfo: pg_sys::FunctionCallInfo) {
+    if is_atomic(fcinfo) {
+        Error::invalid(
+            PgSqlErrorCode::ERRCODE_INVALID_TRANSACTION_TERMINATION,
+            "etl_run() cannot run inside a transaction block",
+            "It commits after every run. Call it on its own, without BEGIN, and not from a function.",
+        )
+        .raise();
+    }
+    let runs = max_runs.map_or(u64::MAX, |n| u64::try_from(n).unwrap_or(0));
+    let until = deadline.map(|d| Instant::now() + as_duration(&d));
+    let outcome = session::in_procedure(|session| {
+        let mut done = 0;
+        while done < runs && until.is_none_or(|t| Instant::now() < t) {
+            ledger::rescue_orphans(session)?;
+            match jobs::work_next(session)? {
+                Worked::One => done += 1,
+                Worked::Nothing | Worked::Gone => break,
+            }
+        }
+        Ok(())
+    });
+    or_raise(outcome);
+}
+
+/// Whether the CALL may not commit: in a transaction block, or called from a function.
+fn is_atomic(fcinfo: pg_sys::FunctionCallInfo) -> bool {
+    // SAFETY: a procedure gets a CallContext node as its context; anything else counts as atomic.
+    unsafe {
+        let context = (*fcinfo).context;
+        context.is_null()
+            || (*context).type_ != pg_sys::NodeTag::T_CallContext
+            || (*context.cast::<pg_sys::CallContext>()).atomic
+    }
+}
+
+fn as_duration(interval: &Interval) -> Duration {
+    Duration::from_micros(u64::try_from(interval.as_micros()).unwrap_or(0))
+}

@@ -1,0 +1,8 @@
+//! PostgreSQL's machinery as the rest of the extension uses it: transactions, statements, locks, latches, the catalog.
+
+pub mod catalog;
+pub mod clock;
+pub mod latch;
+pub mod locks;
+pub mod session;
+pub mod sql;

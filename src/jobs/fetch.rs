@@ -1,0 +1,89 @@
+//! Network and decoding on a helper thread, while the main thread stays awake to interrupts.
+
+use crate::backend::latch;
+use crate::error::{Error, Result};
+use crate::{guc, memory};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// The main thread looks around at least this often.
+const TURN: Duration = Duration::from_millis(50);
+
+/// Tells the helper threads to stop when it goes out of scope, whichever way.
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs `work` on a thread of its own and waits for it.
+///
+/// `work` gets a flag that turns true when its result is no longer wanted: on a timeout, over the memory budget, on a
+/// cancel. The thread then ends by itself at its next check; nobody waits for it. It must touch nothing of PostgreSQL.
+pub fn in_background<T: Send + 'static>(
+    job: &str,
+    timeout: Duration,
+    work: impl FnOnce(Arc<AtomicBool>) -> T + Send + 'static,
+) -> Result<T> {
+    let started = Instant::now();
+    let stop = StopOnDrop(Arc::new(AtomicBool::new(false)));
+    let flag = stop.0.clone();
+    let (sender, receiver) = mpsc::channel();
+    // The thread's end of the pair is closed when it ends, which wakes the main thread: a thread may not set a latch.
+    let (ours, theirs) = UnixStream::pair().map_err(|e| Error::Internal(format!("socketpair: {e}")))?;
+    let blocked = SignalsBlocked::new();
+    let spawned = std::thread::Builder::new().name("observe_bridge fetch".into()).spawn(move || {
+        // A panic drops the sender without a value: the main thread sees the closed channel.
+        let _ = sender.send(work(flag));
+        drop(theirs);
+    });
+    drop(blocked);
+    spawned.map_err(|e| Error::Internal(format!("cannot start a thread: {e}")))?;
+    let limit = guc::worker_memory_limit();
+    loop {
+        match receiver.try_recv() {
+            Ok(result) => return Ok(result),
+            Err(mpsc::TryRecvError::Disconnected) => {
+                return Err(Error::Internal("the fetch thread panicked, see the server log".into()));
+            }
+            Err(mpsc::TryRecvError::Empty) => {}
+        }
+        if started.elapsed() >= timeout {
+            return Err(Error::TimedOut { job: job.to_string(), seconds: timeout.as_secs() as i64 });
+        }
+        let used = memory::live_bytes();
+        if used > limit {
+            return Err(Error::OutOfBudget { used, limit });
+        }
+        latch::wait(TURN, ours.as_raw_fd());
+    }
+}
+
+/// Blocks every signal in this thread, and so in the threads it starts, until dropped: PostgreSQL's handlers must run
+/// on the main thread only.
+struct SignalsBlocked(libc::sigset_t);
+
+impl SignalsBlocked {
+    fn new() -> Self {
+        // SAFETY: plain sets on the stack; sigfillset initialises `all`, pthread_sigmask `old`.
+        unsafe {
+            let (mut all, mut old) = (std::mem::zeroed(), std::mem::zeroed());
+            libc::sigfillset(&mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut old);
+            SignalsBlocked(old)
+        }
+    }
+}
+
+impl Drop for SignalsBlocked {
+    fn drop(&mut self) {
+        // SAFETY: the mask `new` saved.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut()) };
+    }
+}

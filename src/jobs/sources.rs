@@ -1,0 +1,133 @@
+//! From `etl_source` to what a fetch needs: server, user mapping, selection. Read in the extension owner's name, but
+//! with the rights of the source's owner.
+
+use crate::backend::sql::{self, required};
+use crate::error::{Error, Result};
+use crate::guc;
+use crate::source::server::{self, Options};
+use crate::source::{Selection, SourceConfig};
+use pgrx::JsonB;
+use pgrx::prelude::*;
+
+/// A source, ready to be fetched from.
+pub struct Source {
+    pub server: String,
+    pub config: SourceConfig,
+    pub selection: Selection,
+}
+
+/// The enabled sources of a tenant's job, in the order of their ids.
+pub fn load(tenant: i64, job: &str) -> Result<Vec<Source>> {
+    let rows = sql::select(
+        "SELECT s.server, s.options, s.owner::oid
+           FROM etl_source s
+          WHERE s.tenant_id = $1 AND s.job = $2 AND s.enabled
+          ORDER BY s.source_id",
+        &[tenant.into(), job.into()],
+        |rows| {
+            let mut found: Vec<(String, JsonB, pg_sys::Oid)> = Vec::new();
+            for row in rows {
+                found.push((
+                    required(row.get(1)?, "server")?,
+                    required(row.get(2)?, "options")?,
+                    required(row.get(3)?, "owner")?,
+                ));
+            }
+            Ok(found)
+        },
+    )?;
+    rows.into_iter()
+        .map(|(server, options, owner)| {
+            Ok(Source {
+                config: config(&server, owner)?,
+                selection: Selection::parse(&options.0)?,
+                server,
+            })
+        })
+        .collect()
+}
+
+/// The configuration of a server as `owner` may use it.
+pub fn config(name: &str, owner: pg_sys::Oid) -> Result<SourceConfig> {
+    let found = sql::select(
+        "SELECT f.oid, has_server_privilege($2, f.oid, 'USAGE'), w.fdwname = 'observe_bridge',
+                (SELECT rolsuper FROM pg_roles WHERE oid = $2)
+           FROM pg_foreign_server f JOIN pg_foreign_data_wrapper w ON w.oid = f.srvfdw
+          WHERE f.srvname = $1",
+        &[name.into(), owner.into()],
+        |rows| {
+            let Some(row) = rows.into_iter().next() else { return Ok(None) };
+            let oid: pg_sys::Oid = required(row.get(1)?, "oid")?;
+            let usage: bool = required(row.get(2)?, "usage")?;
+            let ours: bool = required(row.get(3)?, "ours")?;
+            Ok(Some((oid, usage, ours, row.get::<bool>(4)?.unwrap_or(false))))
+        },
+    )?;
+    let Some((oid, usage, ours, superuser)) = found else {
+        return Err(Error::invalid(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            format!("server \"{name}\" does not exist"),
+            "CREATE SERVER .. FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind 'openobserve', endpoint '..').",
+        ));
+    };
+    if !ours {
+        return Err(Error::invalid(
+            PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
+            format!("server \"{name}\" belongs to another foreign data wrapper"),
+            "Create it with FOREIGN DATA WRAPPER observe_bridge.",
+        ));
+    }
+    if !usage {
+        return Err(Error::invalid(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("the owner of the source may not use server \"{name}\""),
+            format!("GRANT USAGE ON FOREIGN SERVER {} TO that role.", pgrx::spi::quote_identifier(name)),
+        ));
+    }
+    let server = options(
+        "SELECT o.option_name, o.option_value FROM pg_foreign_server f, pg_options_to_table(f.srvoptions) o WHERE f.oid = $1",
+        &[oid.into()],
+    )?;
+    // The owner's own mapping, else that of PUBLIC.
+    let mut mapping = options(
+        "SELECT o.option_name, o.option_value
+           FROM (SELECT umoptions FROM pg_user_mapping
+                  WHERE umserver = $1 AND umuser IN ($2, 0) ORDER BY umuser = 0 LIMIT 1) m,
+                pg_options_to_table(m.umoptions) o",
+        &[oid.into(), owner.into()],
+    )?;
+    resolve_password(&mut mapping, superuser)?;
+    Ok(server::config(&server, &mapping, guc::file_roots())?)
+}
+
+fn options(statement: &'static str, args: &[pgrx::datum::DatumWithOid<'_>]) -> Result<Options> {
+    sql::select(statement, args, |rows| {
+        let mut found = Options::new();
+        for row in rows {
+            found.insert(required(row.get(1)?, "option_name")?, row.get(2)?.unwrap_or_default());
+        }
+        Ok(found)
+    })
+}
+
+/// Replaces `password_env` by the variable's value; the server's environment is for superusers only.
+fn resolve_password(mapping: &mut Options, superuser: bool) -> Result<()> {
+    let Some(variable) = mapping.remove("password_env") else { return Ok(()) };
+    if !superuser {
+        return Err(Error::invalid(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            "password_env is for sources of superusers only",
+            "Use the option password in the user mapping, or have a superuser add the source.",
+        ));
+    }
+    let value = std::env::var(&variable).ok().filter(|_| variable.starts_with(server::ENV_PREFIX));
+    let Some(value) = value else {
+        return Err(Error::invalid(
+            PgSqlErrorCode::ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION,
+            format!("the server's environment has no variable {variable}"),
+            "Set it for the PostgreSQL server and restart.",
+        ));
+    };
+    mapping.insert("password".into(), value);
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! observe_bridge: Postgres as the bridge between OpenObserve's telemetry and SQL. See README.md and sql/.
+
+mod api;
+mod backend;
+mod error;
+mod guc;
+mod jobs;
+mod memory;
+mod scheduler;
+mod source;
+mod store;
+mod worker;
+
+use pgrx::prelude::*;
+
+pgrx::pg_module_magic!();
+
+#[global_allocator]
+static ALLOCATOR: memory::Counting = memory::Counting;
+
+// In this order; the functions written in Rust come between the roles and the first table, whose defaults call them.
+extension_sql_file!("../sql/00_roles.sql", name = "roles", bootstrap);
+extension_sql_file!("../sql/10_config.sql", name = "config", requires = ["roles", etl_now, etl_wake, observe_bridge_fdw_validator]);
+extension_sql_file!("../sql/20_ledger.sql", name = "ledger", requires = ["config"]);
+extension_sql_file!("../sql/30_facts.sql", name = "facts", requires = ["ledger"]);
+extension_sql_file!("../sql/31_partitions.sql", name = "partitions", requires = ["facts"]);
+extension_sql_file!("../sql/40_setup.sql", name = "setup", requires = ["partitions"]);
+extension_sql_file!("../sql/50_scheduler.sql", name = "scheduler", requires = ["setup"]);
+extension_sql_file!("../sql/51_control.sql", name = "control", requires = ["scheduler"]);
+extension_sql_file!("../sql/52_claim.sql", name = "claim", requires = ["control"]);
+extension_sql_file!("../sql/55_retention.sql", name = "retention", requires = ["claim"]);
+extension_sql_file!("../sql/60_source.sql", name = "source", requires = ["retention"]);
+extension_sql_file!("../sql/90_finalize.sql", name = "finalize", finalize);
+
+/// Runs when the library is loaded: by the postmaster if it is preloaded, else by the first session that needs it.
+#[pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    // SAFETY: plain flags of the process.
+    let (upgrading, preloading) =
+        unsafe { (pg_sys::IsBinaryUpgrade, pg_sys::process_shared_preload_libraries_in_progress) };
+    if upgrading {
+        return;
+    }
+    error::hide_backtraces();
+    guc::register();
+    if preloading {
+        worker::shmem::request();
+        worker::process::register_launcher();
+        worker::hook::install();
+    }
+}

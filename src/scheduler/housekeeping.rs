@@ -1,0 +1,13 @@
+//! What goes by the clock and not by windows.
+
+use crate::backend::clock;
+use crate::error::Result;
+use crate::store::graph;
+
+/// Runs once a minute in a transaction of the scheduler.
+pub fn run() -> Result<()> {
+    if graph::available()? {
+        graph::expire(clock::now()?)?;
+    }
+    Ok(())
+}

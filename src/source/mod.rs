@@ -1,0 +1,160 @@
+//! Sources: bytes in, aggregates out. Plain Rust: nothing here knows of PostgreSQL, so all of it may run on helper
+//! threads. Whoever calls [`fetch`] or [`replay`] does so on a thread with all signals blocked; the threads started
+//! below inherit that.
+
+pub mod error;
+pub mod file;
+pub mod mock;
+pub mod openobserve;
+pub mod options;
+pub mod pattern;
+pub mod server;
+
+mod http;
+mod margin;
+mod pool;
+mod synthetic;
+mod tap;
+
+pub use error::SourceError;
+pub use options::Selection;
+
+use engine::aggregate::Aggregator;
+use engine::record::Dataset;
+use engine::window::Window;
+use serde::Serialize;
+use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// Where records come from. `Debug` never shows a secret.
+#[derive(Clone, Debug)]
+pub enum SourceConfig {
+    /// OpenObserve's search API.
+    OpenObserve(openobserve::OpenObserveConfig),
+    /// Files of this machine.
+    File(file::FileConfig),
+    /// Made up on the spot.
+    Mock(mock::MockConfig),
+    /// A bucket; not served yet.
+    S3,
+}
+
+/// What a fetch runs under.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Set by the caller to stop: looked at between requests, reads and row groups, and every 50 ms while blocked.
+    pub cancel: Arc<AtomicBool>,
+    /// Threads at most.
+    pub concurrency: usize,
+    /// Deadline of one HTTP request as a whole.
+    pub http_timeout: Duration,
+}
+
+/// Everything a window came to.
+pub struct Fetched {
+    pub aggregator: Aggregator,
+    pub locators: Vec<Locator>,
+    pub stats: FetchStats,
+}
+
+/// The way back from an aggregate to its raw records: a row of `oo_locator`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Locator {
+    pub dataset: Dataset,
+    /// The name of the server.
+    pub bucket: String,
+    /// The object below the source's path; empty for an API.
+    pub object_key: String,
+    /// The window, UTC microseconds, half-open.
+    pub t_from: i64,
+    pub t_to: i64,
+    /// What to run at the source to see the records.
+    pub query_hint: Option<String>,
+    pub attributes: Value,
+}
+
+/// What a fetch cost and brought, for `etl_job_run.stats`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FetchStats {
+    /// HTTP requests.
+    pub requests: u64,
+    /// Bytes received or read, after HTTP decompression.
+    pub bytes: u64,
+    /// Searches, full ones included.
+    pub pages: u64,
+    /// Files opened.
+    pub files: u64,
+    /// Usable records inside the window.
+    pub logs: u64,
+    pub metrics: u64,
+    pub spans: u64,
+}
+
+impl FetchStats {
+    /// Adds what another fetch cost and brought.
+    pub fn add(&mut self, other: &FetchStats) {
+        self.requests += other.requests;
+        self.bytes += other.bytes;
+        self.pages += other.pages;
+        self.files += other.files;
+        self.logs += other.logs;
+        self.metrics += other.metrics;
+        self.spans += other.spans;
+    }
+
+    fn add_records(&mut self, dataset: Dataset, records: u64) {
+        match dataset {
+            Dataset::Logs => self.logs += records,
+            Dataset::Metrics => self.metrics += records,
+            Dataset::Traces => self.spans += records,
+        }
+    }
+}
+
+/// Reads what `selection` wants of `window` and aggregates it. `server` is the source's name in locators and messages.
+///
+/// Either everything the source had is in the result, or there is an error: never a part.
+///
+/// # Errors
+/// See [`SourceError`]; `Cancelled` soon after the context's flag was set.
+pub fn fetch(
+    config: &SourceConfig,
+    selection: &Selection,
+    server: &str,
+    window: Window,
+    ctx: &Context,
+) -> Result<Fetched, SourceError> {
+    match config {
+        SourceConfig::OpenObserve(c) => openobserve::fetch(c, selection, server, window, ctx),
+        SourceConfig::File(c) => file::fetch(c, selection, server, window, ctx),
+        SourceConfig::Mock(c) => synthetic::fetch(c, selection, server, window, ctx),
+        SourceConfig::S3 => Err(no_s3()),
+    }
+}
+
+/// The raw records behind a locator, as JSON texts, at most `max_records`.
+///
+/// # Errors
+/// `Gone` when the source no longer has any; else as for [`fetch`].
+pub fn replay(
+    config: &SourceConfig,
+    locator: &Locator,
+    max_records: usize,
+    ctx: &Context,
+) -> Result<Vec<String>, SourceError> {
+    match config {
+        SourceConfig::OpenObserve(c) => openobserve::replay(c, locator, max_records, ctx),
+        SourceConfig::File(c) => file::replay(c, locator, max_records, ctx),
+        SourceConfig::Mock(c) => Ok(synthetic::replay(c, locator, max_records)),
+        SourceConfig::S3 => Err(no_s3()),
+    }
+}
+
+fn no_s3() -> SourceError {
+    SourceError::config(
+        "S3 sources come with a later version",
+        "Use a server of kind openobserve, which reads the same records over the API.",
+    )
+}

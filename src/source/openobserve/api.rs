@@ -1,0 +1,273 @@
+//! The two calls of OpenObserve's API that are needed, and what its refusals mean.
+
+use super::OpenObserveConfig;
+use super::streams::{self, Stream};
+use crate::source::error::{ErrorKind, SourceError, excerpt};
+use crate::source::http::{self, Client, Refusal, Reply};
+use engine::decode::reply;
+use engine::record::Dataset;
+use engine::window::Window;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::json as object;
+use std::time::Duration;
+
+/// Largest body of one answer, decompressed. A range with a larger one is cut.
+const MAX_BODY: usize = 64 << 20;
+/// Left as it is in a path segment.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// Numbers from OpenObserve's table of error codes (`infra::errors::ErrorCodes`).
+mod code {
+    pub const STREAM_NOT_FOUND: i64 = 20002;
+    pub const FIELD_NOT_FOUND: i64 = 20004;
+    pub const FILE_NOT_FOUND: i64 = 20006;
+    pub const EXECUTE: i64 = 20008;
+    pub const CANCELLED: i64 = 20009;
+    pub const TIMEOUT: i64 = 20010;
+    pub const RATE_LIMIT: i64 = 20012;
+}
+
+/// What a search came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The 200's body is in the buffer.
+    Body,
+    /// The stream does not exist: no rows.
+    NoStream,
+    /// A selected column does not exist: the remembered schema is stale.
+    NoField(SourceError),
+    /// The body is over the limit: ask for a shorter range.
+    TooLarge,
+}
+
+/// One search.
+pub struct Search<'a> {
+    pub dataset: Dataset,
+    pub stream: &'a str,
+    pub sql: &'a str,
+    pub range: Window,
+    /// Rows at most.
+    pub size: usize,
+    /// Asks for the number of rows instead of the rows.
+    pub count: bool,
+}
+
+/// One organization on one server.
+pub struct Api<'a> {
+    client: Client,
+    /// `{endpoint}/api/{org}`.
+    base: String,
+    config: &'a OpenObserveConfig,
+    server: &'a str,
+    timeout: Duration,
+}
+
+impl<'a> Api<'a> {
+    /// # Errors
+    /// `Config` for an endpoint or organization that cannot work.
+    pub fn new(config: &'a OpenObserveConfig, server: &'a str, timeout: Duration) -> Result<Self, SourceError> {
+        let endpoint = http::endpoint(&config.endpoint)?;
+        if config.org.is_empty() {
+            return Err(SourceError::config("option \"org\" is empty", "A fresh OpenObserve has the organization \"default\"."));
+        }
+        let credentials = match (&config.username, &config.password) {
+            (Some(user), password) => Some((user.as_str(), password.as_deref().unwrap_or(""))),
+            (None, None) => None,
+            (None, Some(_)) => {
+                return Err(SourceError::config(
+                    format!("the user mapping of server \"{server}\" has a password but no username"),
+                    "Add the option username to the user mapping.",
+                ));
+            }
+        };
+        let base = format!("{endpoint}/api/{}", utf8_percent_encode(&config.org, SEGMENT));
+        Ok(Api { client: Client::new(credentials, timeout, MAX_BODY), base, config, server, timeout })
+    }
+
+    /// Base URL of the organization.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    pub fn username(&self) -> Option<&str> {
+        self.config.username.as_deref()
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// All streams of a dataset with their columns.
+    ///
+    /// # Errors
+    /// Those of the transport, `Auth`, `NotFound` (organization), `Http`, `BadResponse`.
+    pub fn streams(&self, dataset: Dataset, body: &mut Vec<u8>) -> Result<Vec<Stream>, SourceError> {
+        let what = format!("the list of {dataset} streams", dataset = dataset.as_str());
+        let uri = format!("{}/streams?type={}&fetchSchema=true", self.base, dataset.as_str());
+        let reply = self.client.get(&uri, body).map_err(|e| self.named(e, &what))?;
+        match reply {
+            Reply::Ok => streams::parse(body).map_err(|e| self.named(e, &what)),
+            Reply::TooLarge => Err(self.too_large(&what)),
+            Reply::Status(refusal) => {
+                let (code, error) = self.refused(&refusal, body, &what);
+                // A list cannot miss a stream: it is the organization that is not there.
+                Err(if code == code::STREAM_NOT_FOUND { self.unknown_org(&error) } else { error })
+            }
+        }
+    }
+
+    /// Runs a search; on [`Answer::Body`] the answer is in `body`.
+    ///
+    /// # Errors
+    /// Those of the transport, `Auth`, `NotFound` (organization), `Http`.
+    pub fn search(&self, search: &Search<'_>, body: &mut Vec<u8>) -> Result<Answer, SourceError> {
+        let what = self.describe(search.dataset, search.stream);
+        let uri = format!("{}/_search?type={}&use_cache=false", self.base, search.dataset.as_str());
+        let request = object!({
+            "query": {
+                "sql": search.sql, "start_time": search.range.from, "end_time": search.range.to,
+                "from": 0, "size": search.size, "quick_mode": false, "track_total_hits": search.count,
+            },
+            // The server stops working on it when we stop waiting.
+            "timeout": self.timeout.as_secs().max(1),
+        });
+        let reply = self.client.post_json(&uri, request.to_string().as_bytes(), body);
+        match reply.map_err(|e| self.named(e, &what))? {
+            Reply::Ok => Ok(Answer::Body),
+            Reply::TooLarge => Ok(Answer::TooLarge),
+            Reply::Status(refusal) => match self.refused(&refusal, body, &what) {
+                (code::STREAM_NOT_FOUND, _) => Ok(Answer::NoStream),
+                (code::FIELD_NOT_FOUND, e) => Ok(Answer::NoField(e)),
+                (_, e) => Err(e),
+            },
+        }
+    }
+
+    /// `stream "x" (logs) of server "oo"`.
+    pub fn describe(&self, dataset: Dataset, stream: &str) -> String {
+        format!("stream \"{stream}\" ({})", dataset.as_str())
+    }
+
+    /// Says on which server and for what an error of the transport happened.
+    pub fn named(&self, mut e: SourceError, what: &str) -> SourceError {
+        e.message = format!("server \"{}\", {what}: {}", self.server, e.message);
+        let facts = e.detail.take().unwrap_or_default();
+        let hint = match e.kind {
+            ErrorKind::Connection => "Check the endpoint option of the server and that OpenObserve runs there.",
+            ErrorKind::Timeout => "Raise observe_bridge.http_timeout, or look at what the server is slow at.",
+            _ => "The window is tried again; if it stays, look at OpenObserve's own log.",
+        };
+        e.hint.get_or_insert_with(|| hint.to_string());
+        e.detail(if facts.is_empty() { self.base.clone() } else { format!("{}: {facts}", self.base) })
+    }
+
+    /// An answer that stays over the size limit however short its range.
+    pub fn too_large(&self, what: &str) -> SourceError {
+        let e = SourceError::new(ErrorKind::BadResponse, format!("the answer is larger than {} MB", MAX_BODY >> 20));
+        self.named(e, what).transient(false).hint("Leave the stream out of the source's options, or select fewer labels.")
+    }
+
+    fn unknown_org(&self, e: &SourceError) -> SourceError {
+        let what = format!("server \"{}\" has no organization \"{}\"", self.server, self.config.org);
+        SourceError::new(ErrorKind::NotFound, what)
+            .detail(e.detail.clone().unwrap_or_default())
+            .hint("Check the options org and endpoint (with its base path) of the server.")
+    }
+
+    /// OpenObserve's own error code (0 if it sent none) and the error.
+    fn refused(&self, refusal: &Refusal, body: &[u8], what: &str) -> (i64, SourceError) {
+        let said = reply::search_error(body);
+        let oo_code = said.code.unwrap_or(0);
+        let text = excerpt(&said.message);
+        let status = refusal.status;
+        let detail = format!("HTTP {status} from {}: {text}", self.base);
+        let error = |kind, message: &str| {
+            let message = format!("server \"{}\", {what}: {message}", self.server);
+            SourceError::new(kind, message).detail(detail.clone()).retry_after(refusal.retry_after)
+        };
+        let e = match status {
+            401 => error(ErrorKind::Auth, "the credentials are refused")
+                .hint("Set username and password in the user mapping of the source's owner: ALTER USER MAPPING."),
+            403 => error(ErrorKind::Auth, "the user may not read this organization")
+                .hint("Give the user of the user mapping the right to read it in OpenObserve."),
+            404 => self.unknown_org(&error(ErrorKind::NotFound, "not found")),
+            300..=399 => error(ErrorKind::Http(status), "the server redirects, which is not followed").hint(format!(
+                "Set the endpoint option to where it points: {}",
+                refusal.location.as_deref().unwrap_or("unknown")
+            )),
+            408 | 429 | 500..=599 => error(ErrorKind::Http(status), "the server cannot answer now")
+                .hint("The window is tried again; if it stays, look at OpenObserve's own log."),
+            _ => error(ErrorKind::Http(status), "the server refuses the request")
+                .hint("Replay the window with etl_retry() once the cause is gone.")
+                .transient(passes_by(oo_code, &said.message)),
+        };
+        (oo_code, e)
+    }
+}
+
+/// Whether a 4xx of the server stands for something that passes by: a file that compaction took away under the
+/// query (often wrapped in a general execution error), a cancelled query, a timeout, a rate limit.
+fn passes_by(oo_code: i64, message: &str) -> bool {
+    match oo_code {
+        code::FILE_NOT_FOUND | code::CANCELLED | code::TIMEOUT | code::RATE_LIMIT => true,
+        code::EXECUTE => {
+            let m = message.to_ascii_lowercase();
+            m.contains("parquet file not found") || m.contains("object at location") || m.contains("nosuchkey")
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> OpenObserveConfig {
+        OpenObserveConfig {
+            endpoint: "http://127.0.0.1:5080/base/".to_string(),
+            org: "my org".to_string(),
+            username: Some("root@example.com".to_string()),
+            password: Some("hunter2".to_string()),
+        }
+    }
+
+    fn refused(status: u16, body: &str) -> (i64, SourceError) {
+        let config = config();
+        let api = Api::new(&config, "oo", Duration::from_secs(1)).unwrap();
+        let refusal = Refusal { status, retry_after: Some(Duration::from_secs(3)), location: Some("https://x".to_string()) };
+        api.refused(&refusal, body.as_bytes(), "stream \"default\" (logs)")
+    }
+
+    #[test]
+    fn the_base_path_stays_and_the_organization_is_one_segment() {
+        let config = config();
+        let api = Api::new(&config, "oo", Duration::from_secs(1)).unwrap();
+        assert_eq!(api.base(), "http://127.0.0.1:5080/base/api/my%20org");
+        let headless = OpenObserveConfig { username: None, ..config };
+        assert!(Api::new(&headless, "oo", Duration::from_secs(1)).is_err());
+    }
+
+    #[test]
+    fn statuses() {
+        let (_, e) = refused(401, "Unauthorized Access");
+        assert_eq!((e.kind, e.is_permanent()), (ErrorKind::Auth, true));
+        let (_, e) = refused(404, "Organization not found");
+        assert_eq!((e.kind, e.is_permanent()), (ErrorKind::NotFound, true));
+        assert!(e.message.contains("no organization \"my org\""));
+        let (_, e) = refused(503, r#"{"code":503,"message":"Resource error"}"#);
+        assert!(e.is_transient() && e.retry_after == Some(Duration::from_secs(3)));
+        let (_, e) = refused(301, "");
+        assert!(e.is_permanent() && e.hint.unwrap().contains("https://x"));
+        let (code, e) = refused(400, r#"{"code":20004,"message":"Search field not found: x"}"#);
+        assert_eq!(code, code::FIELD_NOT_FOUND);
+        assert!(e.is_permanent() && e.message.contains("stream \"default\""));
+        assert!(!format!("{e:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_file_taken_by_compaction_passes_by() {
+        assert!(refused(400, r#"{"code":20008,"message":"Search SQL execute error: Object at location x not found"}"#).1.is_transient());
+        assert!(!refused(400, r#"{"code":20008,"message":"cannot cast"}"#).1.is_transient());
+        assert!(refused(400, r#"{"code":20006,"message":"x"}"#).1.is_transient());
+    }
+}

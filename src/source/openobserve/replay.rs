@@ -1,0 +1,117 @@
+//! From a locator back to the raw records behind it.
+
+use super::OpenObserveConfig;
+use super::api::{Answer, Api, Search};
+use super::page::quoted;
+use crate::source::error::{ErrorKind, SourceError};
+use crate::source::{Context, Locator, pool};
+use engine::window::Window;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+#[derive(Deserialize)]
+struct Hits<'a> {
+    #[serde(borrow)]
+    hits: Vec<&'a RawValue>,
+}
+
+/// The records of all streams the locator names, whole and as the server sends them; see [`crate::source::replay`].
+pub fn replay(
+    config: &OpenObserveConfig,
+    locator: &Locator,
+    max_records: usize,
+    ctx: &Context,
+) -> Result<Vec<String>, SourceError> {
+    let api = Api::new(config, &locator.bucket, ctx.http_timeout)?;
+    let streams = streams(locator)?;
+    let found = Mutex::new(Vec::new());
+    // One thread, so that the order of the streams decides which records are shown; the pool watches for a cancel.
+    pool::run(
+        vec![()],
+        1,
+        &ctx.cancel,
+        Vec::new,
+        |(), body, queue| {
+            let mut records = Vec::new();
+            for (stream, rows) in &streams {
+                let room = max_records.saturating_sub(records.len());
+                if *rows > 0 && room > 0 {
+                    queue.check()?;
+                    records.extend(rows_of(&api, locator, stream, room, body)?);
+                }
+            }
+            *found.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = records;
+            Ok(())
+        },
+        || api.client().interrupt(),
+    )?;
+    let found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if found.is_empty() && max_records > 0 && streams.values().any(|n| *n > 0) {
+        return Err(SourceError::new(ErrorKind::Gone, format!("the records are gone from server \"{}\"", locator.bucket))
+            .detail(format!("They were there when the window was read: {}.", locator.attributes))
+            .hint("Look at the data retention of the streams in OpenObserve; the aggregates stay."));
+    }
+    Ok(found)
+}
+
+fn rows_of(
+    api: &Api<'_>,
+    locator: &Locator,
+    stream: &str,
+    size: usize,
+    body: &mut Vec<u8>,
+) -> Result<Vec<String>, SourceError> {
+    let sql = format!("SELECT * FROM {}", quoted(stream));
+    let range = Window::new(locator.t_from, locator.t_to);
+    let search = Search { dataset: locator.dataset, stream, sql: &sql, range, size, count: false };
+    match api.search(&search, body)? {
+        Answer::Body => {
+            let what = api.describe(locator.dataset, stream);
+            let answer: Hits<'_> = serde_json::from_slice(body).map_err(|e| {
+                let cut = SourceError::new(ErrorKind::BadResponse, "the answer is cut short or not valid JSON");
+                api.named(cut.detail(e.to_string()), &what)
+            })?;
+            Ok(answer.hits.into_iter().take(size).map(|hit| hit.get().to_string()).collect())
+        }
+        Answer::NoStream => Ok(Vec::new()),
+        Answer::NoField(e) => Err(e),
+        Answer::TooLarge => Err(api
+            .too_large(&api.describe(locator.dataset, stream))
+            .hint("Ask oo_replay() for fewer records.")),
+    }
+}
+
+/// The streams of a locator and their rows.
+fn streams(locator: &Locator) -> Result<BTreeMap<String, u64>, SourceError> {
+    let streams = locator.attributes.get("streams").cloned().unwrap_or_default();
+    serde_json::from_value(streams).map_err(|_| {
+        SourceError::config("the locator names no streams", "Only locators written by a fetch can be replayed.")
+            .detail(locator.attributes.to_string())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::record::Dataset;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_foreign_locator_is_refused() {
+        let locator = |attributes: Value| Locator {
+            dataset: Dataset::Logs,
+            bucket: "oo".to_string(),
+            object_key: String::new(),
+            t_from: 0,
+            t_to: 1,
+            query_hint: None,
+            attributes,
+        };
+        assert_eq!(streams(&locator(json!({"streams": {"default": 7}}))).unwrap()["default"], 7);
+        for bad in [json!({}), json!({"streams": ["default"]}), json!(null)] {
+            assert_eq!(streams(&locator(bad)).unwrap_err().kind, ErrorKind::Config);
+        }
+    }
+}

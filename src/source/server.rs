@@ -1,0 +1,204 @@
+//! The options of a foreign server and of its user mapping: which there are, which are needed, and what they make.
+
+use super::error::SourceError;
+use super::file::{FileConfig, Layout};
+use super::mock::MockConfig;
+use super::openobserve::OpenObserveConfig;
+use super::SourceConfig;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Options by name.
+pub type Options = BTreeMap<String, String>;
+
+/// Options of a user mapping. Its kind of server is not known when it is made, so these are of all kinds.
+pub const MAPPING_OPTIONS: [&str; 6] =
+    ["username", "password", "password_env", "access_key_id", "secret_access_key", "session_token"];
+/// What the name of an environment variable must begin with to be read by `password_env`.
+pub const ENV_PREFIX: &str = "OBSERVE_BRIDGE_";
+
+/// The kinds of server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    OpenObserve,
+    S3,
+    File,
+    Mock,
+}
+
+impl FromStr for Kind {
+    type Err = SourceError;
+
+    fn from_str(s: &str) -> Result<Self, SourceError> {
+        match s {
+            "openobserve" => Ok(Kind::OpenObserve),
+            "s3" => Ok(Kind::S3),
+            "file" => Ok(Kind::File),
+            "mock" => Ok(Kind::Mock),
+            _ => Err(SourceError::config(
+                format!("server kind \"{s}\" is not known"),
+                "Valid kinds are: openobserve, s3, file, mock.",
+            )),
+        }
+    }
+}
+
+impl Kind {
+    /// (options there must be, options there may be), beside `kind`.
+    fn options(self) -> (&'static [&'static str], &'static [&'static str]) {
+        match self {
+            Kind::OpenObserve => (&["endpoint"], &["org"]),
+            Kind::S3 => (&["bucket"], &["endpoint", "region", "prefix", "path_style", "layout"]),
+            Kind::File => (&["path"], &["layout", "org"]),
+            Kind::Mock => (&[], &MockConfig::OPTIONS),
+        }
+    }
+}
+
+/// Checks the options of `CREATE SERVER`.
+///
+/// # Errors
+/// An unknown or missing option, naming the valid ones; a value that its option cannot have.
+pub fn check_server(options: &Options) -> Result<(), SourceError> {
+    let kind = kind_of(options)?;
+    let (needed, optional) = kind.options();
+    let valid = || {
+        let all: Vec<&str> = std::iter::once("kind").chain(needed.iter().copied()).chain(optional.iter().copied()).collect();
+        format!("Valid options of this kind are: {}.", all.join(", "))
+    };
+    for key in options.keys() {
+        if key != "kind" && !needed.contains(&key.as_str()) && !optional.contains(&key.as_str()) {
+            let hint = if MAPPING_OPTIONS.contains(&key.as_str()) {
+                "Secrets belong in a user mapping: CREATE USER MAPPING FOR CURRENT_USER SERVER .. OPTIONS (..).".into()
+            } else {
+                valid()
+            };
+            return Err(SourceError::config(format!("unknown server option \"{key}\""), hint));
+        }
+    }
+    if let Some(missing) = needed.iter().find(|n| !options.contains_key(**n)) {
+        return Err(SourceError::config(format!("server option \"{missing}\" is missing"), valid()));
+    }
+    // Whatever the values themselves can be wrong in.
+    if kind != Kind::S3 {
+        config(options, &Options::new(), Vec::new())?;
+    }
+    Ok(())
+}
+
+/// Checks the options of `CREATE USER MAPPING`.
+///
+/// # Errors
+/// An unknown option, naming the valid ones; `password_env` outside its prefix; both kinds of password.
+pub fn check_mapping(options: &Options) -> Result<(), SourceError> {
+    if let Some(unknown) = options.keys().find(|k| !MAPPING_OPTIONS.contains(&k.as_str())) {
+        return Err(SourceError::config(
+            format!("unknown user mapping option \"{unknown}\""),
+            format!("Valid options are: {}.", MAPPING_OPTIONS.join(", ")),
+        ));
+    }
+    if options.contains_key("password") && options.contains_key("password_env") {
+        return Err(SourceError::config(
+            "a user mapping has either password or password_env",
+            "Drop one of them: ALTER USER MAPPING .. OPTIONS (DROP password).",
+        ));
+    }
+    match options.get("password_env") {
+        Some(name) if !name.starts_with(ENV_PREFIX) => Err(SourceError::config(
+            format!("password_env must name an environment variable that begins with {ENV_PREFIX}"),
+            "Other variables of the server are not readable from SQL.",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a source of the options of a server and of a user mapping (`password_env` already resolved to `password`).
+/// `file_roots` are the directories that sources of kind `file` may read.
+///
+/// # Errors
+/// A value that its option cannot have.
+pub fn config(server: &Options, mapping: &Options, file_roots: Vec<PathBuf>) -> Result<SourceConfig, SourceError> {
+    let text = |key: &str| server.get(key).cloned();
+    let org = || text("org").unwrap_or_else(|| "default".into());
+    Ok(match kind_of(server)? {
+        Kind::OpenObserve => {
+            let endpoint = text("endpoint").unwrap_or_default();
+            if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
+                return Err(SourceError::config(
+                    "server option \"endpoint\" must begin with http:// or https://",
+                    "For example: endpoint 'http://127.0.0.1:5080'.",
+                ));
+            }
+            if endpoint.contains('@') {
+                return Err(SourceError::config(
+                    "server option \"endpoint\" must not carry a user or password",
+                    "Put username and password into a user mapping.",
+                ));
+            }
+            SourceConfig::OpenObserve(OpenObserveConfig {
+                endpoint,
+                org: org(),
+                username: mapping.get("username").cloned(),
+                password: mapping.get("password").cloned(),
+            })
+        }
+        Kind::S3 => SourceConfig::S3,
+        Kind::File => SourceConfig::File(FileConfig {
+            path: text("path").unwrap_or_default().into(),
+            roots: file_roots,
+            layout: text("layout").unwrap_or_else(|| "openobserve".into()).parse::<Layout>()?,
+            org: org(),
+        }),
+        Kind::Mock => SourceConfig::Mock(MockConfig::parse(server).map_err(|message| {
+            SourceError::config(message, format!("Valid options are: {}.", MockConfig::OPTIONS.join(", ")))
+        })?),
+    })
+}
+
+fn kind_of(options: &Options) -> Result<Kind, SourceError> {
+    options
+        .get("kind")
+        .ok_or_else(|| {
+            SourceError::config("server option \"kind\" is missing", "Valid kinds are: openobserve, s3, file, mock.")
+        })?
+        .parse()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(pairs: &[(&str, &str)]) -> Options {
+        pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
+    }
+
+    #[test]
+    fn a_server_says_what_is_wrong() {
+        assert!(check_server(&options(&[("kind", "openobserve"), ("endpoint", "http://127.0.0.1:1")])).is_ok());
+        assert!(check_server(&options(&[("kind", "mock"), ("seed", "7")])).is_ok());
+        for (bad, text) in [
+            (&[][..], "\"kind\" is missing"),
+            (&[("kind", "x")], "\"x\" is not known"),
+            (&[("kind", "openobserve")], "\"endpoint\" is missing"),
+            (&[("kind", "openobserve"), ("endpoint", "127.0.0.1")], "http://"),
+            (&[("kind", "openobserve"), ("endpoint", "http://u:p@h")], "must not carry"),
+            (&[("kind", "openobserve"), ("endpoint", "http://h"), ("password", "x")], "unknown server option"),
+            (&[("kind", "file"), ("path", "/x"), ("layout", "y")], "\"y\" is not known"),
+            (&[("kind", "mock"), ("services", "0")], "services"),
+        ] {
+            let e = check_server(&options(bad)).unwrap_err();
+            assert!(e.message.contains(text), "{}", e.message);
+            assert!(e.hint.is_some() && e.is_permanent());
+        }
+    }
+
+    #[test]
+    fn a_mapping_reads_only_our_environment() {
+        assert!(check_mapping(&options(&[("username", "u"), ("password", "p")])).is_ok());
+        assert!(check_mapping(&options(&[("password_env", "OBSERVE_BRIDGE_PW")])).is_ok());
+        assert!(check_mapping(&options(&[("password_env", "HOME")])).is_err());
+        assert!(check_mapping(&options(&[("password_env", "OBSERVE_BRIDGE_PW"), ("password", "p")])).is_err());
+        assert!(check_mapping(&options(&[("user", "u")])).is_err());
+    }
+}

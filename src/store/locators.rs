@@ -1,0 +1,58 @@
+//! `oo_locator`: the way from an aggregate back to its raw records.
+
+use crate::backend::sql::{self, required};
+use crate::error::Result;
+use crate::source::Locator;
+use crate::store::timestamps;
+use engine::record::Dataset;
+use pgrx::JsonB;
+
+/// Ids of locators by dataset, for `sample_ref`: of each the first.
+#[derive(Debug, Default)]
+pub struct References {
+    pub logs: i64,
+    pub traces: i64,
+}
+
+/// Enters the locators; a replay finds its rows again by their unique key and refreshes query and attributes.
+pub fn write(tenant: i64, locators: &[Locator]) -> Result<References> {
+    let mut references = References::default();
+    if locators.is_empty() {
+        return Ok(references);
+    }
+    sql::update(
+        "INSERT INTO oo_locator AS l (tenant_id, dataset, bucket, object_key, t_from, t_to, query_hint, attributes)
+         SELECT $1, r.dataset, r.bucket, r.object_key, r.t_from, r.t_to, r.query_hint, r.attributes
+           FROM unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[], $8::jsonb[])
+                AS r (dataset, bucket, object_key, t_from, t_to, query_hint, attributes)
+         ON CONFLICT (tenant_id, dataset, bucket, object_key, t_from, t_to)
+         DO UPDATE SET query_hint = excluded.query_hint, attributes = excluded.attributes
+         RETURNING id, dataset",
+        &[
+            tenant.into(),
+            locators.iter().map(|l| l.dataset.as_str()).collect::<Vec<_>>().into(),
+            locators.iter().map(|l| l.bucket.as_str()).collect::<Vec<_>>().into(),
+            locators.iter().map(|l| l.object_key.as_str()).collect::<Vec<_>>().into(),
+            timestamps(locators.iter().map(|l| l.t_from))?.into(),
+            timestamps(locators.iter().map(|l| l.t_to))?.into(),
+            locators.iter().map(|l| l.query_hint.as_deref()).collect::<Vec<_>>().into(),
+            locators.iter().map(|l| JsonB(l.attributes.clone())).collect::<Vec<_>>().into(),
+        ],
+        |rows| {
+            for row in rows {
+                let id: i64 = required(row.get(1)?, "id")?;
+                let dataset: String = required(row.get(2)?, "dataset")?;
+                let first = match dataset.parse() {
+                    Ok(Dataset::Logs) => &mut references.logs,
+                    Ok(Dataset::Traces) => &mut references.traces,
+                    _ => continue,
+                };
+                if *first == 0 || id < *first {
+                    *first = id;
+                }
+            }
+            Ok(())
+        },
+    )?;
+    Ok(references)
+}

@@ -1,0 +1,180 @@
+//! `etl_partial_1m` and what is recomputed from it: `service_call_5m` and `log_pattern_5m`.
+//!
+//! A 5-minute row is never added to: it is computed from the partials of its minutes, so a minute that is replayed
+//! counts once, and the bucket is fresh every minute.
+
+use crate::backend::clock::{from_timestamptz, to_timestamptz};
+use crate::backend::sql::{self, required};
+use crate::error::{Error, Result};
+use crate::store::locators::References;
+use crate::store::{CHUNK, resources, timestamps};
+use engine::partial::{self, Bucket5, CallRow, LogRow, MinutePartial};
+use engine::urn;
+use engine::window::{BUCKET5_US, MINUTE_US, Window, floor};
+use pgrx::prelude::*;
+use std::collections::{BTreeSet, HashMap};
+
+/// Minutes outside the window, but of its buckets, whose partials were there and are gone, as contiguous ranges:
+/// a bucket is never recomputed from fewer minutes than it had.
+///
+/// A partial is gone if the ledger says that its minute succeeded, or if it is so old that ledger and partials may
+/// have been pruned.
+pub fn missing_ranges(tenant: i64, window: Window) -> Result<Vec<Window>> {
+    let (from, to) = (floor(window.from, BUCKET5_US), floor(window.to + BUCKET5_US - 1, BUCKET5_US));
+    let minutes = sql::select(
+        "SELECT m FROM generate_series($2, $3 - interval '1 minute', interval '1 minute') AS m
+          WHERE (m < $4 OR m >= $5)
+            AND NOT EXISTS (SELECT FROM etl_partial_1m p WHERE p.tenant_id = $1 AND p.bucket = m)
+            AND (EXISTS (SELECT FROM etl_job_run r
+                          WHERE r.job = 'oo-agg' AND r.tenant_id = $1 AND r.window_from = m AND r.status = 'success')
+                 OR m < etl_now() - (SELECT coalesce(t.lookback, j.lookback) + interval '1 day'
+                                       FROM etl_job j LEFT JOIN etl_job_tenant t ON t.job = j.name AND t.tenant_id = $1
+                                      WHERE j.name = 'oo-agg'))
+          ORDER BY m",
+        &[
+            tenant.into(),
+            to_timestamptz(from)?.into(),
+            to_timestamptz(to)?.into(),
+            to_timestamptz(window.from)?.into(),
+            to_timestamptz(window.to)?.into(),
+        ],
+        |rows| {
+            let mut minutes = Vec::new();
+            for row in rows {
+                minutes.push(from_timestamptz(required(row.get::<TimestampWithTimeZone>(1)?, "m")?));
+            }
+            Ok(minutes)
+        },
+    )?;
+    let mut ranges: Vec<Window> = Vec::new();
+    for m in minutes {
+        match ranges.last_mut() {
+            Some(last) if last.to == m => last.to += MINUTE_US,
+            _ => ranges.push(Window::new(m, m + MINUTE_US)),
+        }
+    }
+    Ok(ranges)
+}
+
+/// Replaces the partials of the given minutes.
+pub fn replace(tenant: i64, minutes: &[MinutePartial], references: &References) -> Result<()> {
+    let payloads: Vec<Vec<u8>> = minutes
+        .iter()
+        .map(|m| {
+            let mut m = m.clone();
+            (m.log_ref, m.trace_ref) = (references.logs, references.traces);
+            m.encode()
+        })
+        .collect();
+    sql::execute(
+        "INSERT INTO etl_partial_1m AS p (tenant_id, bucket, format, payload, written_at)
+         SELECT $1, r.bucket, $4, r.payload, etl_now() FROM unnest($2::timestamptz[], $3::bytea[]) AS r (bucket, payload)
+         ON CONFLICT (tenant_id, bucket)
+         DO UPDATE SET format = excluded.format, payload = excluded.payload, written_at = excluded.written_at",
+        &[
+            tenant.into(),
+            timestamps(minutes.iter().map(|m| m.minute))?.into(),
+            payloads.into(),
+            partial::FORMAT.into(),
+        ],
+    )?;
+    Ok(())
+}
+
+/// Replaces the 5-minute rows of a bucket by what its partials give.
+pub fn recompute(tenant: i64, bucket: i64) -> Result<()> {
+    let merged = Bucket5::from_partials(bucket, &load(tenant, bucket)?)
+        .map_err(|e| Error::Corrupt { what: "partials of a 5-minute bucket", detail: e.to_string() })?;
+    let ids = ids_of(tenant, &merged)?;
+    for sql in [
+        "DELETE FROM service_call_5m WHERE tenant_id = $1 AND bucket = $2",
+        "DELETE FROM log_pattern_5m WHERE tenant_id = $1 AND bucket = $2",
+    ] {
+        sql::execute(sql, &[tenant.into(), to_timestamptz(bucket)?.into()])?;
+    }
+    for chunk in merged.calls.chunks(CHUNK) {
+        insert_calls(tenant, bucket, chunk, &ids)?;
+    }
+    for chunk in merged.logs.chunks(CHUNK) {
+        insert_logs(tenant, bucket, chunk, &ids)?;
+    }
+    Ok(())
+}
+
+fn load(tenant: i64, bucket: i64) -> Result<Vec<MinutePartial>> {
+    sql::select(
+        "SELECT format, payload FROM etl_partial_1m WHERE tenant_id = $1 AND bucket >= $2 AND bucket < $3",
+        &[tenant.into(), to_timestamptz(bucket)?.into(), to_timestamptz(bucket + BUCKET5_US)?.into()],
+        |rows| {
+            let mut found = Vec::with_capacity(5);
+            for row in rows {
+                let format: i16 = required(row.get(1)?, "format")?;
+                let payload: Vec<u8> = required(row.get(2)?, "payload")?;
+                found.push(MinutePartial::decode(format, &payload).map_err(|e| Error::Corrupt {
+                    what: "a row of etl_partial_1m",
+                    detail: e.to_string(),
+                })?);
+            }
+            Ok(found)
+        },
+    )
+}
+
+/// Ids of every resource of the bucket. Partials outlive changes of `dim_resource`: what is missing is entered again.
+fn ids_of(tenant: i64, merged: &Bucket5) -> Result<HashMap<String, i64>> {
+    let mut urns: BTreeSet<&str> = merged.logs.iter().map(|r| r.resource.as_str()).collect();
+    urns.extend(merged.calls.iter().flat_map(|c| [c.src.as_str(), c.dst.as_str()]));
+    let resources: Vec<_> = urns
+        .iter()
+        .map(|u| {
+            urn::parse(u).ok_or_else(|| Error::Corrupt { what: "a partial", detail: format!("\"{u}\" is not a URN") })
+        })
+        .collect::<Result<_>>()?;
+    let ids = resources::ensure(tenant, &resources)?;
+    Ok(resources.into_iter().map(|r| r.urn).zip(ids).collect())
+}
+
+fn insert_calls(tenant: i64, bucket: i64, rows: &[CallRow], ids: &HashMap<String, i64>) -> Result<()> {
+    sql::execute(
+        "INSERT INTO service_call_5m (bucket, tenant_id, src_resource_id, dst_resource_id, calls, errors, rps, err_rate,
+                                      p50_ms, p95_ms, inferred, sample_ref)
+         SELECT $2, $1, r.src, r.dst, r.calls, r.errors, r.rps, r.err_rate, r.p50_ms, r.p95_ms, false,
+                nullif(r.sample_ref, 0)
+           FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::float8[], $8::float8[],
+                       $9::float8[], $10::float8[], $11::bigint[])
+                AS r (src, dst, calls, errors, rps, err_rate, p50_ms, p95_ms, sample_ref)",
+        &[
+            tenant.into(),
+            to_timestamptz(bucket)?.into(),
+            rows.iter().map(|r| ids.get(&r.src).copied()).collect::<Vec<_>>().into(),
+            rows.iter().map(|r| ids.get(&r.dst).copied()).collect::<Vec<_>>().into(),
+            rows.iter().map(|r| r.calls).collect::<Vec<_>>().into(),
+            rows.iter().map(|r| r.errors).collect::<Vec<_>>().into(),
+            rows.iter().map(|r| r.rps).collect::<Vec<_>>().into(),
+            rows.iter().map(|r| r.err_rate).collect::<Vec<_>>().into(),
+            rows.iter().map(|r| r.p50_ms).collect::<Vec<_>>().into(),
+            rows.iter().map(|r| r.p95_ms).collect::<Vec<_>>().into(),
+            rows.iter().map(|r| r.sample_ref).collect::<Vec<_>>().into(),
+        ],
+    )?;
+    Ok(())
+}
+
+fn insert_logs(tenant: i64, bucket: i64, rows: &[LogRow], ids: &HashMap<String, i64>) -> Result<()> {
+    sql::execute(
+        "INSERT INTO log_pattern_5m (bucket, tenant_id, resource_id, fingerprint_id, count_total, count_error, sample_ref)
+         SELECT $2, $1, r.resource_id, r.fingerprint_id, r.count_total, r.count_error, nullif(r.sample_ref, 0)
+           FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+                AS r (resource_id, fingerprint_id, count_total, count_error, sample_ref)",
+        &[
+            tenant.into(),
+            to_timestamptz(bucket)?.into(),
+            rows.iter().map(|r| ids.get(&r.resource).copied()).collect::<Vec<_>>().into(),
+            rows.iter().map(|r| r.fingerprint).collect::<Vec<_>>().into(),
+            rows.iter().map(|r| r.total).collect::<Vec<_>>().into(),
+            rows.iter().map(|r| r.errors).collect::<Vec<_>>().into(),
+            rows.iter().map(|r| r.sample_ref).collect::<Vec<_>>().into(),
+        ],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! Gets our workers out of the way of commands that need a database without sessions, as a resident worker would make
+//! them fail: DROP DATABASE, CREATE DATABASE .. TEMPLATE, ALTER DATABASE .. RENAME and .. SET TABLESPACE.
+
+use crate::worker::shmem::{self, SlotState};
+use crate::backend::latch;
+use pgrx::pg_sys::submodules::ffi::pg_guard_ffi_boundary;
+use pgrx::prelude::*;
+use std::ffi::{CStr, c_char};
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+/// Our workers end within milliseconds; after this the command goes on and says itself who is in its way.
+const PATIENCE: Duration = Duration::from_secs(5);
+const TURN: Duration = Duration::from_millis(10);
+
+static mut PREVIOUS: pg_sys::ProcessUtility_hook_type = None;
+
+/// Installs the hook; called once, from `_PG_init`, when the library is preloaded.
+pub fn install() {
+    // SAFETY: _PG_init runs once, on the only thread of the postmaster.
+    unsafe {
+        PREVIOUS = pg_sys::ProcessUtility_hook;
+        pg_sys::ProcessUtility_hook = Some(process_utility);
+    }
+}
+
+/// What happens to the database if the command succeeds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Dropped,
+    Kept,
+}
+
+#[allow(clippy::too_many_arguments)]
+#[pg_guard]
+unsafe extern "C-unwind" fn process_utility(
+    statement: *mut pg_sys::PlannedStmt,
+    query: *const c_char,
+    read_only_tree: bool,
+    context: pg_sys::ProcessUtilityContext::Type,
+    params: pg_sys::ParamListInfo,
+    environment: *mut pg_sys::QueryEnvironment,
+    receiver: *mut pg_sys::DestReceiver,
+    completion: *mut pg_sys::QueryCompletion,
+) {
+    // SAFETY: the arguments are passed on as they came; PREVIOUS is written once, before any statement runs.
+    let go_on = || unsafe {
+        match PREVIOUS {
+            Some(previous) => pg_guard_ffi_boundary(|| {
+                previous(statement, query, read_only_tree, context, params, environment, receiver, completion)
+            }),
+            None => pg_sys::standard_ProcessUtility(
+                statement, query, read_only_tree, context, params, environment, receiver, completion,
+            ),
+        }
+    };
+    // SAFETY: a planned statement given to the hook has a utility statement.
+    let Some((database, fate)) = (unsafe { needs_empty((*statement).utilityStmt) }) else { return go_on() };
+    if !block(database) {
+        return go_on();
+    }
+    PgTryBuilder::new(AssertUnwindSafe(go_on))
+        .catch_others(|e| {
+            unblock(database, Fate::Kept);
+            e.rethrow()
+        })
+        .execute();
+    unblock(database, fate);
+}
+
+/// The database a command needs without sessions, if the user may run that command.
+unsafe fn needs_empty(node: *mut pg_sys::Node) -> Option<(pg_sys::Oid, Fate)> {
+    // SAFETY: the node's tag says which struct it is; names in parse trees are NUL-terminated or null.
+    unsafe {
+        let (name, fate) = match (*node).type_ {
+            pg_sys::NodeTag::T_DropdbStmt => ((*node.cast::<pg_sys::DropdbStmt>()).dbname, Fate::Dropped),
+            pg_sys::NodeTag::T_CreatedbStmt => {
+                (option_text((*node.cast::<pg_sys::CreatedbStmt>()).options, c"template")?, Fate::Kept)
+            }
+            pg_sys::NodeTag::T_RenameStmt => {
+                let rename = node.cast::<pg_sys::RenameStmt>();
+                if (*rename).renameType != pg_sys::ObjectType::OBJECT_DATABASE {
+                    return None;
+                }
+                ((*rename).subname, Fate::Kept)
+            }
+            pg_sys::NodeTag::T_AlterDatabaseStmt => {
+                let alter = node.cast::<pg_sys::AlterDatabaseStmt>();
+                option_text((*alter).options, c"tablespace")?;
+                ((*alter).dbname, Fate::Kept)
+            }
+            _ => return None,
+        };
+        if name.is_null() {
+            return None;
+        }
+        let database = pg_sys::get_database_oid(name, true);
+        let other = database != pg_sys::InvalidOid && database != pg_sys::MyDatabaseId;
+        (other && owns(database)).then_some((database, fate))
+    }
+}
+
+/// The text of an option in a list of DefElems; `None` when it is not given.
+unsafe fn option_text(options: *mut pg_sys::List, name: &CStr) -> Option<*mut c_char> {
+    // SAFETY: the grammar makes these lists of DefElem only; an option without argument has a null `arg`.
+    unsafe {
+        let list = pgrx::PgList::<pg_sys::DefElem>::from_pg(options);
+        let element = list.iter_ptr().find(|e| CStr::from_ptr((**e).defname) == name)?;
+        if (*element).arg.is_null() { None } else { Some(pg_sys::defGetString(element)) }
+    }
+}
+
+fn owns(database: pg_sys::Oid) -> bool {
+    // SAFETY: catalog lookups in a transaction.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        return pg_sys::pg_database_ownercheck(database, pg_sys::GetUserId());
+        #[cfg(not(feature = "pg15"))]
+        pg_sys::object_ownercheck(pg_sys::DatabaseRelationId, database, pg_sys::GetUserId())
+    }
+}
+
+/// Ends the database's workers and keeps new ones from starting; false if it has none.
+fn block(database: pg_sys::Oid) -> bool {
+    let me = shmem::my_pid();
+    let blocked = shmem::with(|r| {
+        r.slot(database).is_some_and(|slot| {
+            slot.state = SlotState::Blocked;
+            slot.blocker = me;
+            true
+        })
+    });
+    if blocked != Some(true) {
+        return false;
+    }
+    let begun = Instant::now();
+    loop {
+        let pids: Vec<i32> =
+            shmem::with(|r| r.slot(database).map(|s| s.pids().collect()).unwrap_or_default()).unwrap_or_default();
+        if pids.is_empty() || begun.elapsed() > PATIENCE {
+            return true;
+        }
+        for pid in pids {
+            // SAFETY: a signal to one of our own workers, which takes itself out of the slot before it ends.
+            unsafe { libc::kill(pid, libc::SIGTERM) };
+        }
+        latch::wait(TURN, -1);
+    }
+}
+
+/// Lets workers start again, or forgets the database.
+fn unblock(database: pg_sys::Oid, fate: Fate) {
+    let launcher = shmem::with(|r| {
+        if let Some(slot) = r.slot(database) {
+            slot.state = if fate == Fate::Dropped { SlotState::Free } else { SlotState::Wanted };
+            slot.blocker = 0;
+        }
+        r.launcher
+    });
+    shmem::wake(launcher.unwrap_or(0));
+}

@@ -1,0 +1,131 @@
+//! What every worker process does alike: signals, connecting, waiting, naming itself.
+
+use crate::worker::shmem::MAX_RUNNERS;
+use pgrx::bgworkers::{BackgroundWorkerBuilder, DynamicBackgroundWorker};
+use pgrx::prelude::*;
+use std::ffi::CString;
+use std::time::Duration;
+
+/// The three kinds of worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Launcher,
+    Scheduler,
+    Runner,
+}
+
+impl Role {
+    /// `backend_type` in pg_stat_activity.
+    pub fn backend_type(self) -> &'static str {
+        match self {
+            Role::Launcher => "observe_bridge launcher",
+            Role::Scheduler => "observe_bridge scheduler",
+            Role::Runner => "observe_bridge runner",
+        }
+    }
+
+    fn entry_point(self) -> &'static str {
+        match self {
+            Role::Launcher => "observe_bridge_launcher_main",
+            Role::Scheduler => "observe_bridge_scheduler_main",
+            Role::Runner => "observe_bridge_runner_main",
+        }
+    }
+
+    fn builder(self) -> BackgroundWorkerBuilder {
+        // enable_spi_access also sets database-connection access, without which a process ignores barriers and
+        // holds up DROP DATABASE everywhere; and it starts the worker when recovery has finished.
+        BackgroundWorkerBuilder::new(self.backend_type())
+            .set_type(self.backend_type())
+            .set_library("observe_bridge")
+            .set_function(self.entry_point())
+            .enable_spi_access()
+    }
+}
+
+/// Registers the launcher; called from `_PG_init`.
+pub fn register_launcher() {
+    Role::Launcher.builder().set_restart_time(Some(Duration::from_secs(5))).load();
+}
+
+/// Starts a scheduler or runner of a database; `None` when max_worker_processes is used up.
+///
+/// `slot` is the runner's place in the database's slot. The caller is told when the process starts and ends.
+pub fn start(role: Role, database: pg_sys::Oid, slot: usize) -> Option<DynamicBackgroundWorker> {
+    let argument = u64::from(database.to_u32()) << 32 | slot.min(MAX_RUNNERS) as u64;
+    role.builder()
+        // The parent starts another when it is needed: a restart by the postmaster could hit a dropped database.
+        .set_restart_time(None)
+        .set_argument(Some(pg_sys::Datum::from(argument as usize)))
+        .set_notify_pid(crate::worker::shmem::my_pid())
+        .load_dynamic()
+        .ok()
+}
+
+/// Undoes the packing of [`start`]: (database, slot).
+pub fn unpack(argument: pg_sys::Datum) -> (pg_sys::Oid, usize) {
+    let value = argument.value() as u64;
+    (pg_sys::Oid::from((value >> 32) as u32), (value & 0xFFFF_FFFF) as usize)
+}
+
+/// The server's own handlers, declared bare: pgrx's bindings wrap every call in a guard that has no place in a handler.
+mod handlers {
+    unsafe extern "C-unwind" {
+        pub fn die(signal: i32);
+        pub fn StatementCancelHandler(signal: i32);
+        pub fn SignalHandlerForConfigReload(signal: i32);
+    }
+}
+
+/// Installs the signal handlers a worker needs and lets signals in.
+pub fn install_signals() {
+    // SAFETY: once, at process start. `die` sets ProcDiePending, so that every CHECK_FOR_INTERRUPTS ends the process;
+    // pgrx's own SIGTERM handler does not.
+    unsafe {
+        #[cfg(not(feature = "pg18"))]
+        use pg_sys::pqsignal;
+        #[cfg(feature = "pg18")]
+        use pg_sys::pqsignal_be as pqsignal;
+        pqsignal(libc::SIGTERM, Some(handlers::die));
+        pqsignal(libc::SIGINT, Some(handlers::StatementCancelHandler));
+        pqsignal(libc::SIGHUP, Some(handlers::SignalHandlerForConfigReload));
+        pg_sys::BackgroundWorkerUnblockSignals();
+    }
+}
+
+/// Connects to a database as the bootstrap superuser; `None` connects to none (shared catalogs only).
+pub fn connect(database: Option<pg_sys::Oid>) {
+    // SAFETY: once, at process start, after the signal handlers are in place. Fails with FATAL.
+    unsafe {
+        match database {
+            Some(oid) => pg_sys::BackgroundWorkerInitializeConnectionByOid(oid, pg_sys::InvalidOid, 0),
+            None => pg_sys::BackgroundWorkerInitializeConnection(std::ptr::null(), std::ptr::null(), 0),
+        }
+    }
+}
+
+/// Reads the configuration again if a SIGHUP asked for it. For worker processes only.
+pub fn reload_if_asked() {
+    // SAFETY: ConfigReloadPending is set by the SIGHUP handler of this process; ProcessConfigFile is called from the
+    // main loop, outside any transaction.
+    unsafe {
+        if (&raw const pg_sys::ConfigReloadPending).read_volatile() != 0 {
+            (&raw mut pg_sys::ConfigReloadPending).write_volatile(0);
+            pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP);
+        }
+    }
+}
+
+/// Sets application_name in pg_stat_activity.
+pub fn report_name(name: &str) {
+    if let Ok(name) = CString::new(name) {
+        // SAFETY: the text is copied.
+        unsafe { pg_sys::pgstat_report_appname(name.as_ptr()) };
+    }
+}
+
+/// Ends a worker for good: exit status 0 tells the postmaster not to start it again.
+pub fn leave() -> ! {
+    // SAFETY: outside any transaction.
+    unsafe { pg_sys::proc_exit(0) }
+}

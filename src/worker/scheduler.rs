@@ -1,0 +1,146 @@
+//! The scheduler process of one database: plans windows, rescues orphans, keeps runners, and does the housekeeping
+//! that goes by the clock. It never touches the network.
+
+use crate::error::Result;
+use crate::scheduler::{housekeeping, ledger};
+use crate::backend::catalog;
+use crate::backend::session::{End, Session};
+use crate::backend::latch;
+use crate::worker::process::{self, Role};
+use crate::worker::shmem::{self, MAX_RUNNERS, SlotState};
+use crate::guc;
+use pgrx::prelude::*;
+use std::time::{Duration, Instant};
+
+/// Time between two looks while the extension is there in another version than this library.
+const VERSION_WAIT: Duration = Duration::from_secs(10);
+/// Housekeeping that goes by the clock runs this often.
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
+/// An error of the scheduler itself is not repeated faster than this.
+const ERROR_WAIT: Duration = Duration::from_secs(5);
+
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn observe_bridge_scheduler_main(argument: pg_sys::Datum) {
+    let (database, _) = process::unpack(argument);
+    process::install_signals();
+    process::connect(Some(database));
+    shmem::enroll(Role::Scheduler, 0);
+    process::report_name(Role::Scheduler.backend_type());
+    let mut housekept: Option<Instant> = None;
+    let mut starvation_said = false;
+    loop {
+        process::reload_if_asked();
+        latch::report_activity(Some("observe_bridge: planning"));
+        let pause = match turn(&mut housekept) {
+            Ok(Turn::Planned { claimable }) => {
+                keep_runners(database, claimable, &mut starvation_said);
+                guc::poll_interval()
+            }
+            Ok(Turn::Idle) => guc::poll_interval(),
+            Ok(Turn::OtherVersion) => VERSION_WAIT,
+            Ok(Turn::Gone) => {
+                shmem::with(|r| {
+                    if let Some(slot) = r.slot(database) {
+                        slot.state = SlotState::Free;
+                    }
+                });
+                process::leave();
+            }
+            Err(e) => {
+                shmem::set_error(&e.message());
+                e.log("scheduler");
+                ERROR_WAIT
+            }
+        };
+        latch::report_activity(None);
+        latch::wait(pause, -1);
+    }
+}
+
+/// What one turn found.
+enum Turn {
+    /// Windows are planned; so many jobs of tenants have one that can be claimed now.
+    Planned { claimable: usize },
+    /// Switched off, or a dump is being restored.
+    Idle,
+    /// The extension is of another version than this library.
+    OtherVersion,
+    /// The extension is not installed here.
+    Gone,
+}
+
+fn turn(housekept: &mut Option<Instant>) -> Result<Turn> {
+    if !guc::enabled() || catalog::restoring() {
+        return Ok(Turn::Idle);
+    }
+    let planned = Session::Worker.transaction(|| {
+        ledger::tick()?;
+        Ok(End::Commit(ledger::claimable()?))
+    })?;
+    let Some(claimable) = planned else { return absent() };
+    ledger::rescue_orphans(Session::Worker)?;
+    if housekept.is_none_or(|t| t.elapsed() >= HOUSEKEEPING) {
+        *housekept = Some(Instant::now());
+        Session::Worker.transaction(|| {
+            housekeeping::run()?;
+            Ok(End::Commit(()))
+        })?;
+    }
+    Ok(Turn::Planned { claimable })
+}
+
+/// Why a transaction found no extension of our version.
+fn absent() -> Result<Turn> {
+    let installed = Session::Worker.bare_transaction(catalog::installed)?;
+    Ok(match installed {
+        None => Turn::Gone,
+        Some(e) if e.version == catalog::LIBRARY_VERSION => Turn::Idle,
+        Some(e) => {
+            shmem::set_error(&format!(
+                "the library is version {}, the extension {}: run ALTER EXTENSION observe_bridge UPDATE, or restart the server",
+                catalog::LIBRARY_VERSION,
+                e.version
+            ));
+            Turn::OtherVersion
+        }
+    })
+}
+
+/// Wakes the runners there are, and starts more while there is work that they do not take up.
+fn keep_runners(database: pg_sys::Oid, claimable: usize, starvation_said: &mut bool) {
+    if claimable == 0 {
+        return;
+    }
+    let limit = guc::max_runners().min(MAX_RUNNERS);
+    let Some(slots) = shmem::with(|r| r.slot(database).map(|s| s.runners)).flatten() else { return };
+    slots.into_iter().for_each(shmem::wake);
+    let free = slots.iter().enumerate().take(limit).filter(|(_, p)| **p == 0).map(|(i, _)| i);
+    for slot in free.take(claimable) {
+        let Some(worker) = process::start(Role::Runner, database, slot) else {
+            shmem::with(|r| {
+                if let Some(s) = r.slot(database) {
+                    s.starved += 1;
+                }
+            });
+            if !*starvation_said {
+                *starvation_said = true;
+                ereport!(
+                    PgLogLevel::WARNING,
+                    PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+                    "observe_bridge: no free background worker slot for a runner",
+                    "Raise max_worker_processes and restart, or lower observe_bridge.max_runners."
+                );
+            }
+            return;
+        };
+        *starvation_said = false;
+        shmem::with(|r| {
+            if let Some(s) = r.slot(database) {
+                s.starved = 0;
+            }
+        });
+        // Until the runner has enrolled itself its place looks free: wait for it, a fork takes a few milliseconds.
+        let _ = worker.wait_for_startup();
+    }
+}

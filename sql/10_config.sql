@@ -14,8 +14,10 @@ CREATE TABLE dim_tenant (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE  dim_tenant         IS 'Tenants. Every fact belongs to one; ''default'' is there from the start';
+COMMENT ON SEQUENCE dim_tenant_tenant_id_seq IS 'Numbers the tenants';
 COMMENT ON COLUMN dim_tenant.code    IS 'The name by which SQL functions know the tenant';
-COMMENT ON COLUMN dim_tenant.enabled IS 'false: no window of this tenant is enqueued or claimed; nothing is lost, enabling it again catches up';
+COMMENT ON COLUMN dim_tenant.enabled IS
+    'false: no window of this tenant is enqueued or claimed; nothing is lost, enabling it again catches up';
 
 CREATE TABLE etl_job (
     name         text      PRIMARY KEY CHECK (name <> ''),
@@ -47,18 +49,22 @@ CREATE TABLE etl_job (
     CONSTRAINT etl_job_owner_of_sql CHECK ((kind = 'sql') = (owner IS NOT NULL))
 );
 COMMENT ON TABLE  etl_job              IS 'Jobs: what runs, over which windows, after what';
-COMMENT ON COLUMN etl_job.run_interval IS 'How often windows are enqueued, a multiple of align; 0: only by etl_enqueue and as a dependent of other jobs';
-COMMENT ON COLUMN etl_job.align        IS 'Length of a window; windows start at multiples of it since the epoch, in UTC';
+COMMENT ON COLUMN etl_job.run_interval IS
+    'How often windows are enqueued, a multiple of align; 0: only by etl_enqueue and as a dependent of other jobs';
+COMMENT ON COLUMN etl_job.align IS
+    'Length of a window; windows start at multiples of it since the epoch, in UTC';
 COMMENT ON COLUMN etl_job.delay        IS 'How long after its end a window is enqueued, for records that arrive late';
 COMMENT ON COLUMN etl_job.lookback     IS 'How far back the first window of a tenant starts';
 COMMENT ON COLUMN etl_job.concurrency  IS 'Windows of one tenant that may run at once';
-COMMENT ON COLUMN etl_job.after        IS 'Jobs whose windows must have succeeded before the overlapping window of this one runs';
+COMMENT ON COLUMN etl_job.after IS
+    'Jobs whose windows must have succeeded before the overlapping window of this one runs';
 COMMENT ON COLUMN etl_job.max_attempts IS 'Attempts before a window is failed; transient failures do not count';
 COMMENT ON COLUMN etl_job.timeout      IS 'Longest duration of one run';
 COMMENT ON COLUMN etl_job.command      IS 'SQL jobs: what is executed';
 COMMENT ON COLUMN etl_job.owner        IS 'SQL jobs: the role that executes command; NULL for built-in jobs';
 COMMENT ON COLUMN etl_job.needs_source IS 'The job runs only for tenants that have an enabled etl_source for it';
-COMMENT ON COLUMN etl_job.coalesce     IS 'The job reads the present, not its window: the newest window stands for all older queued ones';
+COMMENT ON COLUMN etl_job.coalesce IS
+    'The job reads the present, not its window: the newest window stands for all older queued ones';
 
 INSERT INTO etl_job
     (name,           kind,      run_interval, align,    delay,   lookback, concurrency, after,      timeout,  owner, needs_source, coalesce)
@@ -97,9 +103,12 @@ CREATE TABLE etl_source (
     -- The same server twice for one job would count every record twice.
     UNIQUE (tenant_id, job, server)
 );
-COMMENT ON TABLE  etl_source                 IS 'Where a job of a tenant reads from: a foreign server of the wrapper observe_bridge';
+COMMENT ON TABLE  etl_source IS
+    'Where a job of a tenant reads from: a foreign server of the wrapper observe_bridge';
+COMMENT ON SEQUENCE etl_source_source_id_seq  IS 'Numbers the sources';
 COMMENT ON COLUMN etl_source.server          IS 'Name of the foreign server; dropping the server disables the source';
-COMMENT ON COLUMN etl_source.options         IS 'What to read from the server, e.g. {"logs":["default"],"metrics":["*"]}';
+COMMENT ON COLUMN etl_source.options IS
+    'What to read from the server, e.g. {"logs":["default"],"metrics":["*"]}';
 COMMENT ON COLUMN etl_source.owner           IS 'The role whose user mapping and rights are used';
 COMMENT ON COLUMN etl_source.disabled_reason IS 'Why the extension disabled the source; NULL while it is enabled';
 
@@ -109,7 +118,8 @@ CREATE TABLE etl_retention (
     keep       interval NOT NULL CHECK (keep >= '1 day')
 );
 COMMENT ON TABLE  etl_retention      IS 'How long rows are kept';
-COMMENT ON COLUMN etl_retention.keep IS 'Older rows are removed by the job "retention"; infinity keeps all (PostgreSQL 17)';
+COMMENT ON COLUMN etl_retention.keep IS
+    'Older rows are removed by the job "retention"; infinity keeps all (PostgreSQL 17)';
 
 INSERT INTO etl_retention (table_name, keep) VALUES
     ('metric_1m',       '180 days'),
@@ -146,7 +156,8 @@ BEGIN
     RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION etl_config_replace() IS 'Trigger: a row that stands for a shipped one replaces it, so that a restore keeps changed settings';
+COMMENT ON FUNCTION etl_config_replace() IS
+    'Trigger: a row that stands for a shipped one replaces it, so that a restore keeps changed settings';
 
 -- Only a restore inserts these rows: the tenant with id 1, a built-in job, a retention.
 CREATE TRIGGER etl_config_replace BEFORE INSERT ON dim_tenant
@@ -188,7 +199,8 @@ BEGIN
     RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION etl_owner_guard() IS 'Trigger: a SQL job or source may only be written by a member of the role it acts for';
+COMMENT ON FUNCTION etl_owner_guard() IS
+    'Trigger: a SQL job or source may only be written by a member of the role it acts for';
 
 CREATE TRIGGER etl_owner_guard BEFORE INSERT OR UPDATE OF kind, command, owner ON etl_job
     FOR EACH ROW EXECUTE FUNCTION etl_owner_guard();

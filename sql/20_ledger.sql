@@ -36,15 +36,19 @@ CREATE TABLE etl_job_run (
     autovacuum_analyze_scale_factor = 0.05
 );
 COMMENT ON TABLE  etl_job_run                  IS 'The ledger and the queue: exactly one row per (job, tenant, window)';
+COMMENT ON SEQUENCE etl_job_run_run_id_seq     IS 'Numbers the runs';
 COMMENT ON COLUMN etl_job_run.priority         IS 'Lower first: 0 live, 5 by hand, 10 backfill and catching up';
-COMMENT ON COLUMN etl_job_run.attempt          IS 'Attempts so far; also the fencing token of the runner, so it never goes back';
-COMMENT ON COLUMN etl_job_run.max_attempts     IS 'The attempt after which a failure is final; raised by re-queuing and by transient failures';
+COMMENT ON COLUMN etl_job_run.attempt IS
+    'Attempts so far; also the fencing token of the runner, so it never goes back';
+COMMENT ON COLUMN etl_job_run.max_attempts IS
+    'The attempt after which a failure is final; raised by re-queuing and by transient failures';
 COMMENT ON COLUMN etl_job_run.next_attempt_at  IS 'Not claimed before';
 COMMENT ON COLUMN etl_job_run.worker_pid       IS 'Process that runs it or ran it last';
 COMMENT ON COLUMN etl_job_run.error            IS 'The last failure: {sqlstate, message, detail, hint}';
 COMMENT ON COLUMN etl_job_run.requeue          IS 'A running window that is to run again when it ends';
 COMMENT ON COLUMN etl_job_run.cancel_requested IS 'A running window whose runner is asked to stop';
-COMMENT ON COLUMN etl_job_run.batch_id         IS 'run_id of the window with which it was claimed; one batch takes one slot of etl_job.concurrency';
+COMMENT ON COLUMN etl_job_run.batch_id IS
+    'run_id of the window with which it was claimed; one batch takes one slot of etl_job.concurrency';
 
 CREATE UNIQUE INDEX ux_job_once ON etl_job_run (job, tenant_id, window_from, window_to);
 CREATE INDEX etl_job_run_queue   ON etl_job_run (job, tenant_id, priority, window_from) WHERE status = 'queued';
@@ -63,7 +67,8 @@ CREATE TABLE etl_cursor (
     next_from timestamptz NOT NULL,
     PRIMARY KEY (job, tenant_id)
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE  etl_cursor           IS 'Where etl_tick goes on; only etl_tick advances it. Deleting a row restarts at upper - lookback';
+COMMENT ON TABLE  etl_cursor IS
+    'Where etl_tick goes on; only etl_tick advances it. Deleting a row restarts at upper - lookback';
 COMMENT ON COLUMN etl_cursor.next_from IS 'Start of the next window to enqueue';
 
 -- Unlogged: after a crash the turns start anew, which costs nothing. Its rows are also the locks under which the
@@ -89,7 +94,8 @@ CREATE TABLE etl_job_circuit (
     next_probe_at timestamptz,
     PRIMARY KEY (job, tenant_id)
 ) WITH (fillfactor = 70);
-COMMENT ON TABLE  etl_job_circuit               IS 'Circuit breaker of a (job, tenant): open after three transient failures in a row, then one probe at a time';
+COMMENT ON TABLE  etl_job_circuit IS
+    'Circuit breaker of a (job, tenant): open after three transient failures in a row, then one probe at a time';
 COMMENT ON COLUMN etl_job_circuit.failures      IS 'Transient failures since the last success';
 COMMENT ON COLUMN etl_job_circuit.next_probe_at IS 'When one window may be tried again';
 
@@ -104,7 +110,8 @@ CREATE TABLE etl_partial_1m (
 -- The payload is compressed already.
 ALTER TABLE etl_partial_1m ALTER COLUMN payload SET STORAGE EXTERNAL;
 CREATE INDEX etl_partial_1m_written ON etl_partial_1m (tenant_id, written_at);
-COMMENT ON TABLE  etl_partial_1m         IS 'One mergeable partial per tenant and minute; 5-minute buckets are recomputed from five of them';
+COMMENT ON TABLE  etl_partial_1m IS
+    'One mergeable partial per tenant and minute; 5-minute buckets are recomputed from five of them';
 COMMENT ON COLUMN etl_partial_1m.bucket  IS 'The minute';
 COMMENT ON COLUMN etl_partial_1m.format  IS 'Version of the format of payload';
 COMMENT ON COLUMN etl_partial_1m.payload IS 'Counts and mergeable duration state of the minute';
@@ -123,6 +130,7 @@ CREATE TABLE etl_reject (
 CREATE INDEX etl_reject_run     ON etl_reject (run_id);
 CREATE INDEX etl_reject_created ON etl_reject (tenant_id, created_at);
 COMMENT ON TABLE  etl_reject         IS 'Records that could not be used: one row per run, dataset and reason';
+COMMENT ON SEQUENCE etl_reject_reject_id_seq IS 'Numbers the rejects';
 COMMENT ON COLUMN etl_reject.sample  IS 'A few of the records, masked and cut, one a line';
 COMMENT ON COLUMN etl_reject.count   IS 'How many records of the window were refused for this reason';
 COMMENT ON INDEX  etl_reject_run     IS 'Rejects of a run';

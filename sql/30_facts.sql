@@ -168,7 +168,8 @@ $ddl$, 'Events: what was detected, when, on which resource'),
     ref_pg_hash bigint GENERATED ALWAYS AS (coalesce(jsonb_hash_extended(ref_pg, 0), 0)) STORED
 $ddl$, 'What supports an event: a key of a row here (ref_pg) or an oo_locator.id (ref_oo)')
 $function$;
-COMMENT ON FUNCTION etl_fact_tables() IS 'Definitions of the fact and knowledge-base tables; chunk is the width of a chunk or partition';
+COMMENT ON FUNCTION etl_fact_tables() IS
+    'Definitions of the fact and knowledge-base tables; chunk is the width of a chunk or partition';
 
 CREATE FUNCTION etl_fact_indexes()
 RETURNS TABLE (name text, table_name text, is_unique boolean, definition text)
@@ -199,7 +200,8 @@ SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
     SELECT n.nspname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = extension
 $$;
-COMMENT ON FUNCTION etl_extension_schema(text) IS 'The schema of an installed extension; NULL: not installed in this database';
+COMMENT ON FUNCTION etl_extension_schema(text) IS
+    'The schema of an installed extension; NULL: not installed in this database';
 
 CREATE FUNCTION etl_adopt_check(kind text, object text, owner oid) RETURNS void
 LANGUAGE plpgsql STABLE
@@ -216,7 +218,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION etl_adopt_check(text, text, oid) IS 'Refuses to adopt an object that does not belong to the owner of the extension';
+COMMENT ON FUNCTION etl_adopt_check(text, text, oid) IS
+    'Refuses to adopt an object that does not belong to the owner of the extension';
 
 CREATE FUNCTION etl_fact_shape_check(name text, body text) RETURNS void
 LANGUAGE plpgsql
@@ -242,7 +245,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION etl_fact_shape_check(text, text) IS 'Refuses to adopt a table whose columns are not those of the definition';
+COMMENT ON FUNCTION etl_fact_shape_check(text, text) IS
+    'Refuses to adopt a table whose columns are not those of the definition';
 
 CREATE FUNCTION etl_facts_create(OUT created text[], OUT adopted text[])
 LANGUAGE plpgsql
@@ -299,4 +303,5 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION etl_facts_create() IS 'Creates the fact tables that are missing and adopts those that are there; part of observe_bridge_setup()';
+COMMENT ON FUNCTION etl_facts_create() IS
+    'Creates the fact tables that are missing and adopts those that are there; part of observe_bridge_setup()';

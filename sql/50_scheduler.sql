@@ -35,7 +35,8 @@ SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
     SELECT date_bin(align, at, 'epoch'::timestamptz)
 $$;
-COMMENT ON FUNCTION etl_floor(timestamptz, interval) IS 'The greatest multiple of align since the epoch (UTC) that is not after the time';
+COMMENT ON FUNCTION etl_floor(timestamptz, interval) IS
+    'The greatest multiple of align since the epoch (UTC) that is not after the time';
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- etl_tick

@@ -68,14 +68,19 @@ BEGIN
             UPDATE etl_job_run r SET status = 'cancelled', finished_at = etl_now(), next_attempt_at = NULL WHERE r.run_id = run.run_id;
         WHEN 'running' THEN
             UPDATE etl_job_run r SET cancel_requested = true, requeue = false WHERE r.run_id = run.run_id;
-            PERFORM etl_wake();
+            -- Whoever holds the lock of the run works on it (the number is the kind of lock): a pid alone may be reused.
+            PERFORM pg_cancel_backend(l.pid) FROM pg_locks l
+            WHERE l.locktype = 'userlock' AND l.objsubid = 2817 AND l.granted
+              AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+              AND l.classid = (run.run_id >> 32)::oid AND l.objid = (run.run_id & 4294967295)::oid;
         ELSE
             RETURN false;
     END CASE;
     RETURN true;
 END
 $$;
-COMMENT ON FUNCTION etl_cancel(bigint) IS 'Cancels a queued run, asks a running one to stop; false: it has ended already';
+COMMENT ON FUNCTION etl_cancel(bigint) IS
+    'Cancels a queued run, or interrupts a running one; false: it has ended already';
 
 CREATE FUNCTION etl_pause(job text, tenant text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
@@ -153,5 +158,7 @@ WHERE e.enabled OR u.job IS NOT NULL OR s.last_window_to IS NOT NULL
    OR EXISTS (SELECT FROM etl_job_run f WHERE f.status = 'failed' AND f.job = e.job AND f.tenant_id = e.tenant_id);
 COMMENT ON VIEW   etl_status                IS 'Where each (job, tenant) stands';
 COMMENT ON COLUMN etl_status.last_window_to IS 'End of the newest window that succeeded';
-COMMENT ON COLUMN etl_status.lag            IS 'Age of the end of the oldest window that is queued or running; 0 when there is none';
-COMMENT ON COLUMN etl_status.circuit        IS 'closed: all well; open: the source fails, windows wait; half_open: one window probes it';
+COMMENT ON COLUMN etl_status.lag IS
+    'Age of the end of the oldest window that is queued or running; 0 when there is none';
+COMMENT ON COLUMN etl_status.circuit IS
+    'closed: all well; open: the source fails, windows wait; half_open: one window probes it';

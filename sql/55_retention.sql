@@ -44,6 +44,12 @@ DECLARE
     fact    record;
     n       bigint;
 BEGIN
+    IF at IS NULL OR NOT isfinite(at) OR at > etl_now() THEN
+        RAISE EXCEPTION 'retention needs a time that is not in the future, not %', coalesce(at::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL  = 'A later time would remove rows that are still to be kept.',
+                  HINT    = 'Use now(); what is kept how long is set in etl_retention.';
+    END IF;
     removed := jsonb_build_object('partitions_made', etl_partitions_ensure(at));
 
     FOR fact IN
@@ -128,4 +134,5 @@ BEGIN
     RETURN removed;
 END
 $$;
-COMMENT ON FUNCTION etl_tenant_drop(text) IS 'Removes a tenant with its configuration, ledger and facts; returns the rows removed by table. The graph follows at its next refresh';
+COMMENT ON FUNCTION etl_tenant_drop(text) IS
+    'Removes a tenant with its configuration, ledger and facts; returns the rows removed by table. The graph follows at its next refresh';

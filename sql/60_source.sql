@@ -4,7 +4,8 @@
 -- =====================================================================================================================
 
 CREATE FOREIGN DATA WRAPPER observe_bridge NO HANDLER VALIDATOR observe_bridge_fdw_validator;
-COMMENT ON FOREIGN DATA WRAPPER observe_bridge IS 'Connections of observe_bridge: servers of kind openobserve, s3, file or mock';
+COMMENT ON FOREIGN DATA WRAPPER observe_bridge IS
+    'Connections of observe_bridge: servers of kind openobserve, s3, file or mock';
 
 -- Not SECURITY DEFINER: the source reads with the rights of the role that adds it.
 CREATE FUNCTION etl_source_add(tenant text, job text, server text, options jsonb DEFAULT '{}') RETURNS bigint
@@ -80,4 +81,5 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION etl_source_drop(bigint) IS 'Removes a source. What was read from it stays, and its job goes on where it stopped when a source is added again';
+COMMENT ON FUNCTION etl_source_drop(bigint) IS
+    'Removes a source. What was read from it stays, and its job goes on where it stopped when a source is added again';

@@ -17,22 +17,29 @@ DECLARE
         etl_setup_age, etl_setup_vector, etl_setup_pg_trgm, etl_setup_pg_cron, etl_setup_pg_stat_statements, observe_bridge_setup,
         etl_floor, etl_due, etl_tick, etl_enqueue, etl_run_lock, etl_retry, etl_cancel, etl_pause, etl_resume,
         etl_backoff, etl_turn_take, etl_claimable, etl_claim, etl_claim_next, etl_dependents, etl_finish_success,
-        etl_finish_failure, etl_rescue, etl_chunks_drop, etl_retention_run, etl_tenant_drop, etl_source_add, etl_source_drop}';
+        etl_finish_failure, etl_rescue, etl_chunks_drop, etl_retention_run, etl_tenant_drop, etl_source_add, etl_source_drop,
+        etl_metric_label, etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay, observe_bridge_fdw_validator}';
     -- Called by operators, directly or through CALL etl_run().
     for_operator CONSTANT text[] := '{
         etl_job_require, etl_tenant_require, observe_bridge_setup, etl_tick, etl_enqueue, etl_retry, etl_cancel, etl_pause,
         etl_resume, etl_claimable, etl_claim, etl_claim_next, etl_finish_success, etl_finish_failure, etl_rescue,
-        etl_retention_run, etl_partitions_ensure, etl_source_add, etl_source_drop}';
+        etl_retention_run, etl_partitions_ensure, etl_source_add, etl_source_drop,
+        etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay}';
+    -- Reads only.
+    for_reader CONSTANT text[] := '{etl_metrics, etl_worker_status}';
     fn record;
 BEGIN
     FOR fn IN
-        SELECT p.oid::regprocedure AS signature, p.proname = ANY (for_operator) AS granted
+        SELECT p.oid::regprocedure AS signature, p.proname = ANY (for_operator) AS granted, p.proname = ANY (for_reader) AS readable
         FROM pg_catalog.pg_proc p
         WHERE p.proname = ANY (functions) AND p.pronamespace = '@extschema@'::regnamespace
     LOOP
-        EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', fn.signature);
+        EXECUTE pg_catalog.format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', fn.signature);
         IF fn.granted THEN
-            EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO observe_bridge_operator', fn.signature);
+            EXECUTE pg_catalog.format('GRANT EXECUTE ON ROUTINE %s TO observe_bridge_operator', fn.signature);
+        END IF;
+        IF fn.readable THEN
+            EXECUTE pg_catalog.format('GRANT EXECUTE ON ROUTINE %s TO observe_bridge_reader, pg_monitor', fn.signature);
         END IF;
     END LOOP;
 END
@@ -69,4 +76,24 @@ SELECT pg_catalog.pg_extension_config_dump('etl_cursor',               '');
 SELECT pg_catalog.pg_extension_config_dump('etl_job_run',              $$WHERE status IN ('queued', 'running', 'failed')$$);
 SELECT pg_catalog.pg_extension_config_dump('etl_job_run_run_id_seq',   '');
 
+-- ---------------------------------------------------------------------------------------------------------------------
+-- Comments of the functions that are written in Rust.
+-- ---------------------------------------------------------------------------------------------------------------------
+
+COMMENT ON FUNCTION etl_now() IS 'The scheduler''s clock: clock_timestamp(), or the instant of observe_bridge.clock in tests';
+COMMENT ON FUNCTION etl_wake() IS 'Wakes the scheduler of this database when the transaction commits; does nothing when the library is not preloaded';
+COMMENT ON FUNCTION etl_worker_status() IS 'The background workers of this database, one row; advice says what to do when they do not run';
+COMMENT ON FUNCTION etl_source_check(text, text, jsonb) IS 'Raises when the caller could not read from this server with these options; for etl_source_add';
+COMMENT ON FUNCTION observe_bridge_fdw_validator(text[], oid) IS 'Checks the options of servers and user mappings';
+COMMENT ON FUNCTION oo_replay(bigint, integer) IS 'The raw records behind an aggregate: those of a row of oo_locator, to which sample_ref leads';
+COMMENT ON FUNCTION log_template(text) IS 'A log line with <*> for what varies';
+COMMENT ON FUNCTION log_fingerprint(text) IS 'Fingerprint of the template of a log line: 64 bits as a signed number, the same for ever';
+COMMENT ON FUNCTION log_template(text, text) IS 'As log_template(message), for a tenant';
+COMMENT ON FUNCTION log_fingerprint(text, text) IS 'As log_fingerprint(message), for a tenant';
+COMMENT ON PROCEDURE etl_run(integer, interval) IS
+    'Works the queue in the calling session, with a commit after each step: until it is empty, max_runs are done or the deadline has passed';
+
 SELECT observe_bridge_setup();
+
+-- At commit the launcher starts a scheduler here.
+SELECT etl_wake();

@@ -25,11 +25,14 @@ extension_sql_file!("../sql/20_ledger.sql", name = "ledger", requires = ["config
 extension_sql_file!("../sql/30_facts.sql", name = "facts", requires = ["ledger"]);
 extension_sql_file!("../sql/31_partitions.sql", name = "partitions", requires = ["facts"]);
 extension_sql_file!("../sql/40_setup.sql", name = "setup", requires = ["partitions"]);
-extension_sql_file!("../sql/50_scheduler.sql", name = "scheduler", requires = ["setup"]);
+extension_sql_file!("../sql/41_components.sql", name = "components", requires = ["setup"]);
+extension_sql_file!("../sql/50_scheduler.sql", name = "scheduler", requires = ["components"]);
 extension_sql_file!("../sql/51_control.sql", name = "control", requires = ["scheduler"]);
 extension_sql_file!("../sql/52_claim.sql", name = "claim", requires = ["control"]);
-extension_sql_file!("../sql/55_retention.sql", name = "retention", requires = ["claim"]);
-extension_sql_file!("../sql/60_source.sql", name = "source", requires = ["retention"]);
+extension_sql_file!("../sql/53_finish.sql", name = "finish", requires = ["claim"]);
+extension_sql_file!("../sql/55_retention.sql", name = "retention", requires = ["finish"]);
+extension_sql_file!("../sql/56_metrics.sql", name = "metrics", requires = ["retention"]);
+extension_sql_file!("../sql/60_source.sql", name = "source", requires = ["metrics"]);
 extension_sql_file!("../sql/90_finalize.sql", name = "finalize", finalize);
 
 /// Runs when the library is loaded: by the postmaster if it is preloaded, else by the first session that needs it.

@@ -14,10 +14,10 @@ pub const NAME: &str = "age-refresh";
 /// shows the last ten minutes, so a replay of an old window leaves it alone.
 pub fn run(session: Session, run: &Run) -> Result<()> {
     session.transaction(|| {
-        let stats = if graph::available()? {
-            json!({ "graph": graph::refresh(run.tenant_id, clock::now()?)? })
-        } else {
-            json!({ "skipped": "age is not installed" })
+        let stats = match graph::ensure()? {
+            graph::Presence::Ready => json!({ "graph": graph::refresh(run.tenant_id, clock::now()?)? }),
+            graph::Presence::NoAge => json!({ "skipped": "age is not installed" }),
+            graph::Presence::NoGraph => json!({ "skipped": "the graph ops cannot be created: see observe_bridge_setup()" }),
         };
         ledger::finish_success(run, stats)?;
         Ok(End::Commit(()))

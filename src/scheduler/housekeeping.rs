@@ -2,11 +2,11 @@
 
 use crate::backend::clock;
 use crate::error::Result;
-use crate::store::graph;
+use crate::store::graph::{self, Presence};
 
 /// Runs once a minute in a transaction of the scheduler.
 pub fn run() -> Result<()> {
-    if graph::available()? {
+    if graph::presence()? == Presence::Ready {
         graph::expire(clock::now()?)?;
     }
     Ok(())

@@ -41,21 +41,43 @@ struct Edge {
 /// (resource_id of the caller, of the callee).
 type Key = (i64, i64);
 
+/// What there is to write to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    Ready,
+    /// AGE is installed, the graph is not there.
+    NoGraph,
+    NoAge,
+}
+
 /// Whether AGE and the graph are there.
-pub fn available() -> Result<bool> {
+pub fn presence() -> Result<Presence> {
     let installed = sql::select("SELECT count(*) FROM pg_extension WHERE extname = 'age'", &[], |rows| {
         Ok(rows.first().get_one::<i64>()? == Some(1))
     })?;
     if !installed {
-        return Ok(false);
+        return Ok(Presence::NoAge);
     }
-    dynamic("SELECT count(*) FROM ag_catalog.ag_graph WHERE name = 'ops'", &[], |rows| {
+    let graph = dynamic("SELECT count(*) FROM ag_catalog.ag_graph WHERE name = 'ops'", &[], |rows| {
         Ok(rows.first().get_one::<i64>()? == Some(1))
-    })
+    })?;
+    Ok(if graph { Presence::Ready } else { Presence::NoGraph })
 }
 
-/// Makes the graph's edges of one tenant those of `service_call_5m` at `now` (UTC microseconds). The caller has checked
-/// [`available`]. Doing it twice changes nothing.
+/// As [`presence`], but creates a graph that is missing: AGE may have been installed after this extension, and inside
+/// CREATE EXTENSION its labels cannot always be made.
+pub fn ensure() -> Result<Presence> {
+    match presence()? {
+        Presence::NoGraph => {
+            sql::update("SELECT observe_bridge_setup()", &[], |_| Ok(()))?;
+            presence()
+        }
+        found => Ok(found),
+    }
+}
+
+/// Makes the graph's edges of one tenant those of `service_call_5m` at `now` (UTC microseconds). The graph
+/// must be there. Doing it twice changes nothing.
 pub fn refresh(tenant: i64, now: i64) -> Result<Refreshed> {
     locks::acquire(Kind::Graph, 0);
     let wanted = wanted_edges(tenant, now)?;
@@ -230,7 +252,7 @@ fn apply(cypher: &str, rows: &[Value]) -> Result<()> {
 /// Loads AGE into the session and puts its schema on the search_path until the transaction ends.
 fn enter_age() -> Result<()> {
     // Any C function of AGE loads its library; LOAD itself is for superusers.
-    dynamic("SELECT ag_catalog.agtype_build_map()::text", &[], |_| Ok(()))?;
+    dynamic("SELECT ag_catalog.agtype_build_map() IS NULL", &[], |_| Ok(()))?;
     let path: String = sql::select("SELECT current_setting('search_path')", &[], |rows| {
         required(rows.first().get_one()?, "search_path")
     })?;

@@ -77,3 +77,9 @@ pub(super) fn cut(text: &str, max: usize) -> &str {
     }
     (0..=max).rev().find_map(|end| text.get(..end)).unwrap_or_default()
 }
+
+/// The class bits of all bytes together.
+#[inline]
+pub(super) fn classes(text: &[u8]) -> u8 {
+    text.iter().fold(0, |seen, b| seen | class(*b))
+}

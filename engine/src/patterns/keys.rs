@@ -1,6 +1,7 @@
 //! What the key of a `key=value`, `key: value` or JSON member says about its value.
 
 use super::bytes::lower;
+use super::list::WordList;
 
 /// The kinds of keys that matter to templates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,82 @@ pub(super) enum KeyKind {
     Other,
 }
 
+/// Keys of the severity.
+static LEVELS: WordList = WordList::new(&[
+    "level",
+    "levelname",
+    "log_level",
+    "loglevel",
+    "lvl",
+    "severity",
+    "severity_text",
+]);
+
+/// Keys whose value is what happened.
+static TEXTS: WordList = WordList::new(&[
+    "action",
+    "body",
+    "caller",
+    "cause",
+    "code",
+    "component",
+    "description",
+    "detail",
+    "details",
+    "err",
+    "error",
+    "event",
+    "exception",
+    "func",
+    "function",
+    "kind",
+    "log",
+    "logger",
+    "message",
+    "method",
+    "module",
+    "msg",
+    "op",
+    "operation",
+    "reason",
+    "result",
+    "stack",
+    "stacktrace",
+    "state",
+    "status",
+    "title",
+    "type",
+]);
+
+/// Keys whose value names somebody or something.
+static IDENTITIES: WordList = WordList::new(&[
+    "account",
+    "addr",
+    "address",
+    "client",
+    "container",
+    "customer",
+    "email",
+    "host",
+    "hostname",
+    "instance",
+    "login",
+    "logname",
+    "mail",
+    "node",
+    "owner",
+    "peer",
+    "pod",
+    "remote",
+    "rhost",
+    "ruser",
+    "server",
+    "tenant",
+    "user",
+    "user_name",
+    "username",
+]);
+
 /// Longest key that is looked at; longer ones are [`KeyKind::Other`] unless their end is secret.
 const LONGEST: usize = 64;
 
@@ -28,19 +105,16 @@ pub(super) fn key_kind(key: &[u8]) -> KeyKind {
         return KeyKind::Other;
     };
     let last = k.rsplit(|b| *b == b'.').next().unwrap_or(k);
-    match last {
-        b"level" | b"lvl" | b"severity" | b"loglevel" | b"log_level" | b"severity_text" | b"levelname" => {
-            KeyKind::Level
-        }
-        b"msg" | b"message" | b"event" | b"error" | b"err" | b"reason" | b"exception" | b"cause" | b"body" | b"log"
-        | b"status" | b"state" | b"action" | b"op" | b"operation" | b"method" | b"type" | b"kind" | b"code"
-        | b"component" | b"module" | b"logger" | b"caller" | b"func" | b"function" | b"stack" | b"stacktrace"
-        | b"result" | b"detail" | b"details" | b"description" | b"title" => KeyKind::Text,
-        b"user" | b"username" | b"user_name" | b"ruser" | b"logname" | b"login" | b"account" | b"email" | b"mail"
-        | b"host" | b"hostname" | b"rhost" | b"server" | b"node" | b"pod" | b"container" | b"instance" | b"client"
-        | b"tenant" | b"customer" | b"owner" | b"peer" | b"remote" | b"addr" | b"address" => KeyKind::Identity,
-        _ if is_secret_normal(k) => KeyKind::Secret,
-        _ => KeyKind::Other,
+    if TEXTS.has(last) {
+        KeyKind::Text
+    } else if IDENTITIES.has(last) {
+        KeyKind::Identity
+    } else if LEVELS.has(last) {
+        KeyKind::Level
+    } else if is_secret_normal(k) {
+        KeyKind::Secret
+    } else {
+        KeyKind::Other
     }
 }
 

@@ -18,22 +18,32 @@
 //! | file | what it does |
 //! |---|---|
 //! | `scan` | the pass over the bytes: chunks, quotes, keys, punctuation |
-//! | `token` | whether a chunk is text or a variable |
+//! | `quotes` | quoted texts and JSON keys |
+//! | `token` | whether a chunk is text or a variable: what its key says, then |
+//! | `numbers`, `paths`, `prose` | chunks with digits, with slashes, with neither |
 //! | `frames` | stack traces |
 //! | `skeleton` | the growing template, folding of neighbouring variables |
-//! | `words`, `keys`, `bytes` | word lists, kinds of keys, byte classes |
+//! | `words`, `known`, `hosts`, `units`, `keys` | word lists and kinds of keys |
+//! | `bytes`, `list` | byte classes, fast sets of words |
 //! | `severity` | levels of fields and line headers |
-//! | `secrets`, `cards` | masking of secrets in text that is stored |
+//! | `secrets` | masking of secrets in text that is stored |
 
 mod bytes;
-mod cards;
 mod frames;
+mod hosts;
 mod keys;
+mod known;
+mod list;
+mod numbers;
+mod paths;
+mod prose;
+mod quotes;
 mod scan;
 mod secrets;
 mod severity;
 mod skeleton;
 mod token;
+mod units;
 mod words;
 
 #[cfg(test)]
@@ -44,6 +54,7 @@ pub use severity::{Severity, severity};
 
 use scan::Scanner;
 use skeleton::Skeleton;
+use std::borrow::Cow;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Version of the masking rules, part of every fingerprint. Any change of a rule or word list that changes the
@@ -63,6 +74,8 @@ pub struct Masker {
 #[derive(Debug, Default)]
 pub struct Scratch {
     skeleton: Skeleton,
+    /// The template, where a secret had to be hidden in it.
+    hidden: String,
 }
 
 /// What a line is an instance of.
@@ -80,13 +93,17 @@ impl Masker {
         Masker::default()
     }
 
-    /// Template and fingerprint of a line. Allocates nothing once `scratch` has grown to the longest template.
+    /// Template and fingerprint of a line. Allocates nothing once `scratch` has grown to the longest template (but for
+    /// the rare template in which a secret is found late).
     pub fn analyse<'a>(&self, line: &str, scratch: &'a mut Scratch) -> Pattern<'a> {
         let fingerprint = self.fingerprint(line, scratch);
-        Pattern {
-            fingerprint,
-            template: scratch.skeleton.text(),
+        let mut template = scratch.skeleton.text();
+        // The scan knows secrets by their keys; this catches what it could not read, such as JSON within JSON.
+        if let Cow::Owned(masked) = mask_secrets(template) {
+            scratch.hidden = masked;
+            template = &scratch.hidden;
         }
+        Pattern { fingerprint, template }
     }
 
     /// The fingerprint alone: the hot path.

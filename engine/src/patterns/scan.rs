@@ -1,14 +1,11 @@
 //! The scan: one pass over the bytes of a line, which splits it into chunks, quoted texts, keys and punctuation.
 
 use super::bytes::{SPACE, WORD, class, cut};
-use super::keys::{KeyKind, key_kind};
 use super::skeleton::{MASK, Skeleton};
 use super::words::Cue;
 
 /// More input than this is never looked at. (Templates end far earlier, see [`Skeleton`].)
 pub(super) const MAX_INPUT: usize = 64 * 1024;
-/// A text in single quotes longer than this is taken as apostrophes.
-const MAX_SINGLE_QUOTED: usize = 128;
 
 /// Longest group in brackets that is looked at as part of a line header.
 const MAX_HEADER_GROUP: usize = 256;
@@ -45,15 +42,16 @@ pub(super) struct Scanner<'s> {
     pub(super) last: (usize, usize),
     /// Still in the header: nothing but variables and punctuation so far.
     pub(super) header: bool,
-    /// A time of day has been seen.
+    /// A time of day has been seen; the name of a month in the header.
     pub(super) clock: bool,
+    pub(super) month: bool,
     /// The last mask stands for a number, of a time of day if `clock_last`.
     pub(super) number_last: bool,
     pub(super) clock_last: bool,
-    /// End of a quoted text that is being scanned, and whether it is a JSON key.
-    quoted: Option<(usize, bool)>,
+    /// End of a quoted text that is being scanned.
+    pub(super) quoted: Option<usize>,
     /// No further double quote (backtick) ends in what is left of this line.
-    unpaired: [bool; 2],
+    pub(super) unpaired: [bool; 2],
     pub(super) frames: super::frames::Frames,
 }
 
@@ -71,6 +69,7 @@ impl<'s> Scanner<'s> {
             last: (0, 0),
             header: true,
             clock: false,
+            month: false,
             number_last: false,
             clock_last: false,
             quoted: None,
@@ -122,7 +121,7 @@ impl<'s> Scanner<'s> {
     }
 
     /// The byte before the current one; a newline at the start.
-    fn before(&self) -> u8 {
+    pub(super) fn before(&self) -> u8 {
         self.i.checked_sub(1).map_or(b'\n', |i| self.at(i))
     }
 
@@ -249,133 +248,5 @@ impl<'s> Scanner<'s> {
         self.out.byte(b']');
         self.i = end + 1;
         true
-    }
-
-    /// A quote: the start or end of a text that is either scanned or a variable, or an apostrophe.
-    fn quote(&mut self, q: u8) {
-        if let Some((end, is_key)) = self.quoted {
-            self.out.byte(q);
-            self.i += 1;
-            if self.i > end {
-                self.quoted = None;
-                if !is_key {
-                    self.key = None;
-                }
-            }
-            return;
-        }
-        let Some(end) = self.closing_quote(q) else {
-            self.out.byte(q);
-            self.i += 1;
-            self.cue = Cue::None;
-            return;
-        };
-        let inner = (self.i + 1, end);
-        if self.is_json_key(end) {
-            self.key = Some(Key {
-                start: inner.0,
-                end: inner.1,
-                separator: Separator::Json,
-            });
-            // A key is copied: its own text is what tells templates apart.
-            let text = self.slice(self.i, end + 1);
-            self.cue = Cue::None;
-            if text.iter().any(|b| b.is_ascii_digit() || b.is_ascii_control()) || text.len() > MAX_SINGLE_QUOTED {
-                self.masked_key(q, inner);
-            } else {
-                self.out.literal(text);
-            }
-            self.i = end + 1;
-            return;
-        }
-        let key = self
-            .key
-            .take()
-            .filter(|k| k.separator != Separator::Loose || self.is_secret(k));
-        let scanned = match key {
-            Some(k) => key_kind(self.slice(k.start, k.end)) == KeyKind::Text,
-            None => self.out.is_empty(),
-        };
-        self.cue = Cue::None;
-        if scanned {
-            self.out.byte(q);
-            self.i += 1;
-            self.quoted = Some((end, false));
-        } else if key.is_some() {
-            self.out.mask();
-            self.number_last = false;
-            self.header = false;
-            self.i = end + 1;
-        } else {
-            self.out.quoted_mask(q, inner.0 == inner.1);
-            self.number_last = false;
-            self.header = false;
-            self.i = end + 1;
-        }
-    }
-
-    /// A JSON key with digits is a value itself (`{"1234": ...}`) unless the digits are part of a known word.
-    fn masked_key(&mut self, q: u8, (start, end): (usize, usize)) {
-        self.out.byte(q);
-        let key = self.slice(start, end);
-        if key.len() <= MAX_SINGLE_QUOTED && super::words::is_known(key) && !key.iter().any(u8::is_ascii_control) {
-            self.out.literal(key);
-        } else {
-            self.out.mask();
-        }
-        self.out.byte(q);
-    }
-
-    fn is_secret(&self, key: &Key) -> bool {
-        key_kind(self.slice(key.start, key.end)) == KeyKind::Secret
-    }
-
-    /// Whether the quoted text that ends at `end` is followed by a colon and a value.
-    fn is_json_key(&self, end: usize) -> bool {
-        self.at(end) == b'"'
-            && self.at(end + 1) == b':'
-            && matches!(
-                self.at(end + 2),
-                b' ' | b'"' | b'-' | b'0'..=b'9' | b'{' | b'[' | b't' | b'f' | b'n'
-            )
-    }
-
-    /// Where the quoted text that starts here ends: on the same line, not after a backslash. Every byte is looked
-    /// at once per kind of quote, since a quote that finds no end says so for the rest of the line.
-    fn closing_quote(&mut self, q: u8) -> Option<usize> {
-        if q == b'\'' {
-            return self.closing_single_quote();
-        }
-        let unpaired = self.unpaired.get_mut(usize::from(q == b'`'))?;
-        if *unpaired {
-            return None;
-        }
-        let mut from = self.i + 1;
-        loop {
-            match memchr::memchr3(q, b'\\', b'\n', self.s.get(from..)?) {
-                Some(p) if self.s.get(from + p) == Some(&b'\\') => from += p + 2,
-                Some(p) if self.s.get(from + p) == Some(&q) => return Some(from + p),
-                _ => {
-                    *unpaired = true;
-                    return None;
-                }
-            }
-        }
-    }
-
-    /// A single quote opens after anything but a letter or digit and closes before anything but those.
-    fn closing_single_quote(&self) -> Option<usize> {
-        if self.before().is_ascii_alphanumeric() {
-            return None;
-        }
-        let start = self.i + 1;
-        let window = self.slice(start, self.s.len().min(start + MAX_SINGLE_QUOTED));
-        window
-            .iter()
-            .take_while(|b| **b != b'\n')
-            .enumerate()
-            .filter(|(_, b)| **b == b'\'')
-            .map(|(p, _)| start + p)
-            .find(|p| !self.at(p + 1).is_ascii_alphanumeric())
     }
 }

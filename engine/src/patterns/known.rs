@@ -1,0 +1,117 @@
+//! Words that hold a digit and are names all the same.
+
+use super::bytes::lower;
+use super::list::WordList;
+
+/// Words that are known only as a whole.
+static WHOLE: WordList = WordList::new(&[
+    "http/1.0",
+    "http/1.1",
+    "http/2",
+    "http/2.0",
+    "http/3",
+    "iso-8859-1",
+    "sha-1",
+    "sha-256",
+    "sha-512",
+    "tls1.2",
+    "tls1.3",
+    "tlsv1.2",
+    "tlsv1.3",
+    "utf-16",
+    "utf-8",
+    "x86_64",
+]);
+
+/// Words that may also be pieces of others, joined by punctuation or by capitals.
+static PIECES: WordList = WordList::new(&[
+    "2fa", "a11y", "aarch64", "aes128", "aes256", "amd64", "arm64", "b2b", "b2c", "base64", "c3p0", "db2", "e2e",
+    "ec2", "es256", "ext3", "ext4", "f32", "f64", "float32", "float64", "h2", "h264", "h265", "h2c", "hs256", "http2",
+    "http3", "i18n", "i32", "i386", "i64", "i686", "int16", "int32", "int64", "int8", "ip4", "ip6", "ipv4", "ipv6",
+    "k3s", "k8s", "l10n", "log4j", "log4j2", "md5", "mp3", "mp4", "neo4j", "oauth2", "p2p", "p50", "p90", "p95", "p99",
+    "python3", "rs256", "s3", "sha1", "sha256", "sha384", "sha512", "slf4j", "ssh2", "u32", "u64", "uint16", "uint32",
+    "uint64", "uint8", "utf16", "utf8", "v8", "win32", "win64", "x509", "x64", "x86",
+]);
+
+/// Longest word in the lists.
+const LONGEST: usize = 10;
+
+/// Whether a word with digits is a well-known name (`sha256`, `Slf4jLogger`, `UTF-8`) and not a value.
+pub(super) fn is_known(word: &[u8]) -> bool {
+    if !word.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'2') {
+        return false;
+    }
+    let mut dots = 0;
+    // One look at each piece, and the first unknown one ends it.
+    let pieces = word.split(|b| {
+        dots += usize::from(*b == b'.');
+        !b.is_ascii_alphanumeric()
+    });
+    let mut unknown = pieces.filter(|piece| !is_known_piece(piece));
+    match unknown.next() {
+        None => true,
+        Some(first) => is_whole(word) || (is_version(first) && unknown.all(is_version) && dots > 1),
+    }
+}
+
+fn is_whole(word: &[u8]) -> bool {
+    let mut buf = [0u8; LONGEST];
+    lower(word, &mut buf).is_some_and(|w| WHOLE.has(w))
+}
+
+/// A version inside a package name: `app.v2.Server`.
+fn is_version(piece: &[u8]) -> bool {
+    matches!(piece, [b'v', b'1'..=b'9'])
+}
+
+/// One alphanumeric piece: no digit, a known word, or a compound that starts with one (`Base64Decoder`).
+fn is_known_piece(piece: &[u8]) -> bool {
+    let Some(digit) = piece.iter().rposition(u8::is_ascii_digit) else {
+        return true;
+    };
+    let mut buf = [0u8; LONGEST];
+    // A known word ends at its last digit, or one letter later: `s3`, `slf4j`.
+    (digit + 1..=digit + 2).any(|end| {
+        let (Some(head), Some(tail)) = (piece.get(..end), piece.get(end..)) else {
+            return false;
+        };
+        tail.first().is_none_or(u8::is_ascii_uppercase) && lower(head, &mut buf).is_some_and(|w| PIECES.has(w))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_words() {
+        for w in [
+            "ipv4",
+            "Slf4jLogger",
+            "UTF-8",
+            "x86_64",
+            "sha256",
+            "S3Client",
+            "HTTP/1.1",
+            "a.b.v2.Server",
+            "Base64Decoder",
+            "c3p0",
+        ] {
+            assert!(is_known(w.as_bytes()), "{w}");
+        }
+        for w in [
+            "abc1",
+            "node-3",
+            "sha257",
+            "1.v2.x",
+            "s3x",
+            "blk_12",
+            "v2",
+            "7",
+            "sha256abc1",
+            "v2.x",
+        ] {
+            assert!(!is_known(w.as_bytes()), "{w}");
+        }
+    }
+}

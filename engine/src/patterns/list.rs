@@ -1,0 +1,88 @@
+//! Word lists that say "no" fast: nearly every word of a line is in none of them.
+
+/// A set of ASCII words of 1 to 31 bytes.
+pub(super) struct WordList {
+    /// Ascending.
+    words: &'static [&'static str],
+    /// For each first byte, the lengths of the words that start with it, as bits.
+    firsts: [u32; 128],
+    /// The same for last bytes.
+    lasts: [u32; 128],
+}
+
+impl WordList {
+    /// A list of words in ascending order; anything else does not compile.
+    pub(super) const fn new(words: &'static [&'static str]) -> Self {
+        let (mut firsts, mut lasts) = ([0u32; 128], [0u32; 128]);
+        let mut i = 0;
+        while i < words.len() {
+            let word = words[i].as_bytes();
+            assert!(
+                !word.is_empty() && word.len() < 32,
+                "the length of a word is out of range"
+            );
+            assert!(
+                i == 0 || less(words[i - 1].as_bytes(), word),
+                "the words are not in ascending order"
+            );
+            firsts[word[0] as usize] |= 1 << word.len();
+            lasts[word[word.len() - 1] as usize] |= 1 << word.len();
+            i += 1;
+        }
+        WordList { words, firsts, lasts }
+    }
+
+    /// Whether `word` is one of the list.
+    #[inline]
+    pub(super) fn has(&self, word: &[u8]) -> bool {
+        let (Some(first), Some(last)) = (word.first(), word.last()) else {
+            return false;
+        };
+        let (Some(a), Some(b)) = (self.firsts.get(usize::from(*first)), self.lasts.get(usize::from(*last))) else {
+            return false;
+        };
+        word.len() < 32 && a & b & (1 << word.len()) != 0 && self.search(word)
+    }
+
+    #[cold]
+    fn search(&self, word: &[u8]) -> bool {
+        self.words.binary_search_by(|w| w.as_bytes().cmp(word)).is_ok()
+    }
+}
+
+/// Whether `a` comes before `b`, at compile time.
+const fn less(a: &[u8], b: &[u8]) -> bool {
+    let mut i = 0;
+    while i < a.len() && i < b.len() {
+        if a[i] != b[i] {
+            return a[i] < b[i];
+        }
+        i += 1;
+    }
+    a.len() < b.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static LIST: WordList = WordList::new(&["a", "ab", "abc", "b", "cd"]);
+
+    #[test]
+    fn members_only() {
+        for word in ["a", "ab", "abc", "b", "cd"] {
+            assert!(LIST.has(word.as_bytes()), "{word}");
+        }
+        for word in [
+            "",
+            "c",
+            "ac",
+            "abd",
+            "bb",
+            "ä",
+            "abcdefghijklmnopqrstuvwxyzabcdefghijklmnop",
+        ] {
+            assert!(!LIST.has(word.as_bytes()), "{word}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Which words without digits are variables: by themselves, by their neighbours, or as part of a line header.
+
+use super::bytes::{DOT, WORD, class};
+use super::hosts::is_host;
+use super::keys::is_issued_token;
+use super::scan::Scanner;
+use super::severity::level_word;
+use super::units;
+use super::words::{self, Cue};
+
+/// A word of hexadecimal letters at least this long is a value.
+const HEX_WORD: usize = 8;
+/// Credentials of well-known issuers are at least this long.
+const ISSUED_TOKEN: usize = 20;
+
+impl Scanner<'_> {
+    /// Words that are variables wherever they stand, or where they stand.
+    #[inline]
+    pub(super) fn is_variable_word(&self, core: &[u8], seen: u8, cue: Cue) -> bool {
+        if units::is_bool(core) {
+            return true;
+        }
+        if seen & DOT != 0 && is_host(core) {
+            return true;
+        }
+        match cue {
+            Cue::Identity if self.is_name(core) => return true,
+            Cue::For if self.is_name_before_address(core) => return true,
+            _ => {}
+        }
+        match core.first() {
+            Some(b'A'..=b'Z') if core.len() >= 3 && core.len() <= 9 && self.is_date_word(core) => true,
+            _ if core.len() >= HEX_WORD && core.iter().all(u8::is_ascii_hexdigit) => true,
+            _ => core.len() >= ISSUED_TOKEN && is_issued_token(core),
+        }
+    }
+
+    /// Where the word after this chunk starts: past one blank, if there is one.
+    fn next_word(&self) -> &[u8] {
+        let rest = self.s.get(self.i..).unwrap_or_default();
+        let Some(rest) = rest.strip_prefix(b" ") else {
+            return &[];
+        };
+        let end = rest
+            .iter()
+            .take(24)
+            .position(|b| class(*b) & WORD == 0)
+            .unwrap_or(rest.len().min(24));
+        rest.get(..end).unwrap_or_default()
+    }
+
+    /// `user X`: X is a name if a preposition, a bracket or the end follows.
+    fn is_name(&self, core: &[u8]) -> bool {
+        if words::is_no_name(core) {
+            return false;
+        }
+        match self.at(self.i) {
+            b'\n' | b'[' | b'(' | b',' | b';' | b'\'' | b')' | b']' => true,
+            b' ' => {
+                let next = self.next_word();
+                let after = self.at(self.i + 1);
+                words::follows_name(next) || matches!(after, b'[' | b'(') || (next.is_empty() && after == b'\n')
+            }
+            _ => false,
+        }
+    }
+
+    /// `for X from <address>`
+    fn is_name_before_address(&self, core: &[u8]) -> bool {
+        if words::is_no_name(core) || self.next_word() != b"from" {
+            return false;
+        }
+        let address = self.s.get(self.i + 6..).unwrap_or_default();
+        address
+            .iter()
+            .take(40)
+            .take_while(|b| class(**b) & WORD != 0)
+            .any(u8::is_ascii_digit)
+    }
+
+    /// Month and day names beside the rest of a date.
+    fn is_date_word(&self, core: &[u8]) -> bool {
+        let ahead = self.s.get(self.i..).unwrap_or_default();
+        let blanks = ahead.iter().take(3).take_while(|b| matches!(b, b' ' | b',')).count();
+        let ahead = ahead.get(blanks..).unwrap_or_default();
+        if units::is_month(core) {
+            return blanks > 0 && ahead.first().is_some_and(u8::is_ascii_digit)
+                || (self.number_last && self.out.after_mask_and_blank());
+        }
+        if !units::is_week_day(core) || blanks == 0 {
+            return false;
+        }
+        let word = ahead.iter().take(10).take_while(|b| b.is_ascii_alphabetic()).count();
+        ahead.first().is_some_and(u8::is_ascii_digit) || units::is_month(ahead.get(..word).unwrap_or_default())
+    }
+
+    /// Words of a line header: the level after a time, the host of a syslog line.
+    pub(super) fn is_header_word(&self, core: &[u8]) -> bool {
+        if !self.out.has_mask() {
+            return false;
+        }
+        if level_word(core).is_some() && (self.clock || core.iter().all(u8::is_ascii_uppercase)) {
+            return true;
+        }
+        if !self.clock || !self.clock_last || !self.out.after_mask_and_blank() {
+            return false;
+        }
+        // `<time> host program[pid]:`, as syslog writes; without a pid only after a date with a month in letters.
+        let rest = self.s.get(self.i..).unwrap_or_default();
+        let Some(rest) = rest.strip_prefix(b" ") else {
+            return false;
+        };
+        let end = rest
+            .iter()
+            .take(48)
+            .position(|b| class(*b) & WORD == 0 && !matches!(b, b'(' | b')'));
+        let Some(end) = end else { return false };
+        match rest.get(end) {
+            Some(b'[') => rest.get(end + 1).is_some_and(u8::is_ascii_digit),
+            Some(b' ') if self.month => rest.get(..end).is_some_and(|w| w.ends_with(b":")),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! What can be wrong with a server and its answers: the window waits or fails with an error that helps, nothing half
+//! written stays behind, no password shows anywhere, and when the fault is gone the window has its exact counts.
+
+use blackbox::bridge::{add_http, add_openobserve, assert_minutes, assert_nothing_written, bridge, count, enqueue, run};
+use blackbox::cluster::Cluster;
+use blackbox::openobserve::{Dataset, Fault, OpenObserve, PASSWORD, Scope, USER};
+use blackbox::session::Session;
+use blackbox::telemetry::{SECOND, T0, log, minutes, point, span};
+use serde_json::{Value, json};
+
+/// What a window does after a fault.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// It waits and is tried again by itself.
+    Waits,
+    /// It has failed, until somebody retries it.
+    Fails,
+}
+
+/// How a window must end under a fault.
+struct Expected {
+    after: After,
+    sqlstate: &'static str,
+    /// Part of the message.
+    says: &'static str,
+}
+
+const fn waits(sqlstate: &'static str, says: &'static str) -> Expected {
+    Expected { after: After::Waits, sqlstate, says }
+}
+
+const fn fails(sqlstate: &'static str, says: &'static str) -> Expected {
+    Expected { after: After::Fails, sqlstate, says }
+}
+
+/// A server with one minute, a bridge that reads it, and its window in the queue.
+struct Scene {
+    cluster: Cluster,
+    oo: OpenObserve,
+    db: Session,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        Scene::with(&[])
+    }
+
+    fn with(settings: &[&str]) -> Scene {
+        let cluster = Cluster::start(settings);
+        let oo = OpenObserve::serve(minutes(1));
+        let mut db = bridge(&cluster, "faults");
+        add_openobserve(&mut db, &oo);
+        enqueue(&mut db, T0, 1);
+        Scene { cluster, oo, db }
+    }
+
+    /// Runs the window and checks how it ended, and that nothing was written.
+    #[track_caller]
+    fn ends(&mut self, expected: &Expected) {
+        run(&mut self.db);
+        let status = self.db.text("SELECT status FROM etl_job_run WHERE job = 'oo-agg'");
+        let error = self.db.json("SELECT error FROM etl_job_run WHERE job = 'oo-agg'");
+        assert_eq!(status, if expected.after == After::Waits { "queued" } else { "failed" }, "{error}");
+        let text = |key: &str| error[key].as_str().unwrap_or_default().to_string();
+        assert_eq!(text("sqlstate"), expected.sqlstate, "{error}");
+        assert!(text("message").contains(expected.says), "the message says nothing of \"{}\": {error}", expected.says);
+        assert!(text("message").contains("\"oo\""), "the message names no server: {error}");
+        assert!(!text("detail").is_empty() && !text("hint").is_empty(), "detail and hint are empty: {error}");
+        assert_nothing_written(&mut self.db);
+        self.assert_no_secret();
+    }
+
+    /// Neither the tables an operator reads nor the server's log show the password.
+    #[track_caller]
+    fn assert_no_secret(&mut self) {
+        let ledger = self.db.text("SELECT string_agg(r::text, ' ') FROM etl_job_run r");
+        let rejects = self.db.text("SELECT coalesce(string_agg(r::text, ' '), '') FROM etl_reject r");
+        let source = self.db.text("SELECT string_agg(s::text, ' ') FROM etl_source s");
+        for text in [ledger, rejects, source] {
+            assert!(!text.contains(PASSWORD), "the password is in {text}");
+        }
+        // The log has the statements that set it, when they are logged; these tests log none.
+        assert!(!self.cluster.log().contains(PASSWORD), "the password is in the server's log");
+    }
+
+    /// All is well again, and a day has passed: the window succeeds and has exactly its records.
+    #[track_caller]
+    fn recovers(&mut self) {
+        self.oo.heal();
+        self.db.exec("SET observe_bridge.clock = '2026-01-06 11:00:00+00'");
+        self.db.exec("SELECT etl_retry(run_id) FROM etl_job_run WHERE status = 'failed'");
+        run(&mut self.db);
+        assert_eq!(self.db.text("SELECT status FROM etl_job_run WHERE job = 'oo-agg'"), "success");
+        assert_eq!(self.db.text("SELECT circuit FROM etl_status WHERE job = 'oo-agg'"), "closed");
+        assert_minutes(&mut self.db, 1);
+        assert_eq!(self.db.int("SELECT count(*) FROM etl_reject"), 0);
+    }
+}
+
+/// The whole story of one fault.
+#[track_caller]
+fn fault(scope: Scope, fault: Fault, expected: Expected) {
+    let mut scene = Scene::new();
+    scene.oo.fail(scope, fault);
+    scene.ends(&expected);
+    scene.recovers();
+}
+
+#[test]
+fn a_refused_connection_waits() {
+    let mut scene = Scene::new();
+    scene.oo.close();
+    scene.ends(&waits("08001", "refused the connection"));
+    scene.oo.open();
+    scene.recovers();
+}
+
+#[test]
+fn a_host_that_does_not_exist_waits() {
+    let cluster = Cluster::without_workers();
+    let mut db = bridge(&cluster, "nowhere");
+    add_http(&mut db, "http://observe.invalid:5080", USER, PASSWORD);
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    let error = db.json("SELECT error FROM etl_job_run WHERE job = 'oo-agg' AND status = 'queued'");
+    assert_eq!(error["sqlstate"], json!("08001"), "{error}");
+}
+
+#[test]
+fn wrong_credentials_fail_at_once() {
+    let cluster = Cluster::without_workers();
+    let oo = OpenObserve::serve(minutes(1));
+    let mut db = bridge(&cluster, "credentials");
+    add_http(&mut db, &oo.endpoint(), USER, "guessed-wrong");
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    let run_row = db.rows("SELECT status, attempt, error ->> 'sqlstate' FROM etl_job_run WHERE job = 'oo-agg'");
+    assert_eq!(run_row, [["failed", "1", "28000"]]);
+    assert!(!db.text("SELECT error FROM etl_job_run WHERE job = 'oo-agg'").contains("guessed-wrong"));
+    db.exec(&format!("ALTER USER MAPPING FOR CURRENT_USER SERVER oo OPTIONS (SET password '{PASSWORD}')"));
+    db.exec("SELECT etl_retry(run_id) FROM etl_job_run");
+    run(&mut db);
+    assert_minutes(&mut db, 1);
+}
+
+#[test]
+fn a_401_fails_at_once() {
+    fault(Scope::All, Fault::Status(401, None), fails("28000", "credentials"));
+}
+
+#[test]
+fn a_403_fails_at_once() {
+    fault(Scope::All, Fault::Status(403, None), fails("28000", "may not read"));
+}
+
+#[test]
+fn an_unknown_organization_fails_at_once() {
+    fault(Scope::All, Fault::UnknownOrg, fails("42704", "organization"));
+}
+
+#[test]
+fn a_refused_search_fails_at_once() {
+    fault(Scope::Searches, Fault::Status(400, None), fails("HV000", "refuses"));
+}
+
+#[test]
+fn a_429_waits_as_long_as_the_server_asks() {
+    let mut scene = Scene::new();
+    scene.oo.fail(Scope::Searches, Fault::Status(429, Some(120)));
+    scene.ends(&waits("53400", "cannot answer now"));
+    let wait = "SELECT extract(epoch FROM next_attempt_at - etl_now())::bigint FROM etl_job_run WHERE job = 'oo-agg'";
+    assert_eq!(scene.db.int(wait), 120);
+    scene.recovers();
+}
+
+#[test]
+fn a_500_waits() {
+    fault(Scope::All, Fault::Status(500, None), waits("HV000", "cannot answer now"));
+}
+
+#[test]
+fn a_503_of_one_stream_takes_the_whole_window_back() {
+    fault(Scope::Stream("cpu"), Fault::Status(503, None), waits("HV000", "cpu"));
+}
+
+#[test]
+fn a_408_waits() {
+    fault(Scope::Searches, Fault::Status(408, None), waits("HV000", "cannot answer now"));
+}
+
+#[test]
+fn a_body_cut_in_the_middle_waits() {
+    fault(Scope::Searches, Fault::Cut, waits("08P01", ""));
+}
+
+#[test]
+fn a_cut_list_of_streams_waits() {
+    fault(Scope::All, Fault::Cut, waits("08P01", "streams"));
+}
+
+#[test]
+fn invalid_json_waits() {
+    fault(Scope::Searches, Fault::InvalidJson, waits("08P01", ""));
+}
+
+#[test]
+fn an_invalid_list_of_streams_waits() {
+    fault(Scope::All, Fault::InvalidJson, waits("08P01", "streams"));
+}
+
+#[test]
+fn a_200_that_admits_to_be_partial_waits() {
+    fault(Scope::Searches, Fault::Partial, waits("HV000", "incomplete"));
+}
+
+#[test]
+fn a_partial_answer_of_one_stream_takes_the_whole_window_back() {
+    fault(Scope::Stream("cpu"), Fault::Partial, waits("HV000", "cpu"));
+}
+
+#[test]
+fn a_server_that_drips_bytes_runs_into_the_timeout() {
+    let mut scene = Scene::with(&["observe_bridge.http_timeout = 400ms"]);
+    scene.oo.fail(Scope::Searches, Fault::Drip(1));
+    scene.ends(&waits("08006", "in time"));
+    scene.recovers();
+}
+
+#[test]
+fn a_server_that_never_answers_runs_into_the_timeout() {
+    let mut scene = Scene::with(&["observe_bridge.http_timeout = 400ms"]);
+    scene.oo.fail(Scope::Searches, Fault::Hang);
+    scene.ends(&waits("08006", "in time"));
+    scene.recovers();
+}
+
+#[test]
+fn a_run_over_its_timeout_fails_after_its_attempts() {
+    let mut scene = Scene::new();
+    scene.db.exec("UPDATE etl_job SET timeout = '300 ms' WHERE name = 'oo-agg'");
+    scene.oo.fail(Scope::Searches, Fault::Hang);
+    for hour in 12..=15 {
+        run(&mut scene.db);
+        scene.db.exec(&format!("SET observe_bridge.clock = '2026-01-05 {hour}:00:00+00'"));
+    }
+    let found = scene.db.rows("SELECT status, attempt, error ->> 'sqlstate' FROM etl_job_run WHERE job = 'oo-agg'");
+    assert_eq!(found, [["failed", "4", "57014"]], "four attempts, then it has failed");
+    assert_nothing_written(&mut scene.db);
+    scene.db.exec("UPDATE etl_job SET timeout = '1 min' WHERE name = 'oo-agg'");
+    scene.recovers();
+}
+
+#[test]
+fn a_stream_that_does_not_exist_is_empty() {
+    let mut scene = Scene::new();
+    scene.oo.fail(Scope::Stream("cpu"), Fault::NoStream);
+    run(&mut scene.db);
+    assert_eq!(count(&mut scene.db, "oo-agg", "success"), 1);
+    assert_eq!(scene.db.int("SELECT count(*) FROM metric_1m"), 0);
+    assert!(scene.db.int("SELECT count(*) FROM log_pattern_5m") > 0, "the other streams count");
+}
+
+#[test]
+fn a_source_that_names_a_missing_stream_is_empty() {
+    let cluster = Cluster::without_workers();
+    let oo = OpenObserve::serve(minutes(1));
+    let mut db = bridge(&cluster, "missing");
+    add_openobserve(&mut db, &oo);
+    db.exec("UPDATE etl_source SET options = '{\"logs\":[\"not_there\"]}'");
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    assert_eq!(count(&mut db, "oo-agg", "success"), 1);
+    assert_minutes(&mut db, 0);
+}
+
+#[test]
+fn bad_records_are_counted_and_sampled_and_the_good_ones_count() {
+    let cluster = Cluster::without_workers();
+    let mut store = minutes(1);
+    let at = |n: i64| T0 + n * SECOND;
+    let line = |n: i64| log(at(n), "web", "INFO", "line password=Sesame-0pen-Up");
+    store.add(Dataset::Logs, "default", line(1).with("_timestamp", None));
+    store.add(Dataset::Logs, "default", line(2).with("_timestamp", Some(json!("yesterday"))));
+    store.add(Dataset::Logs, "default", line(3).with("_timestamp", Some(Value::Null)));
+    store.add(Dataset::Metrics, "cpu", point(at(4), "cpu", "web", 0.0).with("value", Some(json!("high"))));
+    store.add(Dataset::Metrics, "cpu", point(at(5), "cpu", "web", 0.0).with("value", None));
+    let good_span = |n: i64| span(at(n), "ffffffffffffffffffffffffffffffff", "ffffffffffffffff", "", "web", 5, false);
+    store.add(Dataset::Traces, "default", good_span(6).with("span_id", None));
+    store.add(Dataset::Traces, "default", good_span(7).with("duration", Some(json!(-5))));
+    store.add(Dataset::Traces, "default", good_span(8).with("duration", Some(json!(18_446_744_073_704_551_u64))));
+    let oo = OpenObserve::serve(store);
+    let mut db = bridge(&cluster, "rejects");
+    add_openobserve(&mut db, &oo);
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    assert_eq!(count(&mut db, "oo-agg", "success"), 1, "bad records do not fail a window");
+    assert_minutes(&mut db, 1);
+    let by_dataset = db.rows("SELECT dataset, sum(count) FROM etl_reject GROUP BY 1 ORDER BY 1");
+    assert_eq!(by_dataset, [["logs", "3"], ["metrics", "2"], ["traces", "3"]]);
+    let reasons = db.rows("SELECT dataset, reason, count FROM etl_reject WHERE dataset <> 'traces' ORDER BY 1, 2");
+    assert_eq!(reasons, [["logs", "bad_timestamp", "1"], ["logs", "missing_timestamp", "2"], ["metrics", "bad_value", "2"]]);
+    assert_eq!(db.int("SELECT count(*) FROM etl_reject WHERE sample IS NULL"), 0, "every reason has a sample");
+    let samples = db.text("SELECT string_agg(sample::text, ' ') FROM etl_reject");
+    assert!(samples.contains("yesterday") && !samples.contains(PASSWORD), "samples are masked: {samples}");
+
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    assert_eq!(db.int("SELECT sum(count) FROM etl_reject"), 8, "a replay replaces the rejects of its window");
+}
+
+#[test]
+fn rejects_never_grow_without_bound() {
+    let cluster = Cluster::without_workers();
+    let mut store = minutes(1);
+    for n in 0..2_000 {
+        let line = log(T0 + n, "web", "INFO", &format!("line {n} {}", "x".repeat(5_000)));
+        store.add(Dataset::Logs, "default", line.with("_timestamp", Some(json!("never"))));
+    }
+    let oo = OpenObserve::serve(store);
+    let mut db = bridge(&cluster, "flood");
+    add_openobserve(&mut db, &oo);
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    assert_minutes(&mut db, 1);
+    assert_eq!(db.rows("SELECT reason, count FROM etl_reject"), [["bad_timestamp", "2000"]]);
+    assert!(db.int("SELECT length(sample::text) FROM etl_reject") < 10_000);
+}
+
+#[test]
+fn more_rows_than_a_page_are_all_read() {
+    let cluster = Cluster::without_workers();
+    let oo = OpenObserve::serve(minutes(3));
+    let mut db = bridge(&cluster, "pages");
+    add_openobserve(&mut db, &oo);
+    // Smaller than what one second holds at equal timestamps: pages are cut by time down to a microsecond.
+    db.exec("UPDATE etl_source SET options = '{\"page_rows\": 2}'");
+    enqueue(&mut db, T0, 3);
+    run(&mut db);
+    assert_minutes(&mut db, 3);
+}
+
+#[test]
+fn hostile_text_is_stored_as_text() {
+    let cluster = Cluster::without_workers();
+    let mut store = minutes(0);
+    let names = ["'; DROP TABLE metric_1m; --", "nul \u{0} inside", "zażółć 🐘", "\\", "\" \n\r\t", "%s %n", "{}"];
+    for (n, name) in (0..).zip(names) {
+        store.add(Dataset::Logs, "default", log(T0 + n, name, "ERROR", name));
+        store.add(Dataset::Metrics, "m", point(T0 + n, "m", name, n as f64));
+    }
+    let oo = OpenObserve::serve(store);
+    let mut db = bridge(&cluster, "hostile");
+    add_openobserve(&mut db, &oo);
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    assert_eq!(count(&mut db, "oo-agg", "success"), 1);
+    let counted = "SELECT (SELECT sum(count_total) FROM log_pattern_5m), (SELECT sum(sample_count) FROM metric_1m)";
+    assert_eq!(db.rows(counted), [["7", "7"]]);
+    assert_eq!(db.int("SELECT count(*) FROM dim_resource"), 7);
+}
+
+#[test]
+fn values_no_number_can_hold_do_not_stop_a_window() {
+    let cluster = Cluster::without_workers();
+    let mut store = minutes(1);
+    for (n, value) in (0..).zip([json!(1e308), json!(1e308), json!("NaN"), json!("Infinity"), json!("-inf"), json!(u64::MAX)]) {
+        store.add(Dataset::Metrics, "odd", point(T0 + n * SECOND, "odd", "web", 0.0).with("value", Some(value)));
+    }
+    let oo = OpenObserve::serve(store);
+    let mut db = bridge(&cluster, "odd");
+    add_openobserve(&mut db, &oo);
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    assert_eq!(count(&mut db, "oo-agg", "success"), 1);
+    let odd = "SELECT coalesce(sum(sample_count), 0) FROM metric_1m WHERE metric = 'odd'";
+    let refused = "SELECT coalesce(sum(count), 0) FROM etl_reject";
+    assert_eq!(db.int(odd) + db.int(refused), 6, "every point is counted or refused");
+}

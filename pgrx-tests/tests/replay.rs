@@ -1,0 +1,143 @@
+//! `oo_replay`: from an aggregate back to the very records it was made of.
+
+use blackbox::bridge::{add_mock, add_openobserve, add_source, bridge, enqueue, install, run};
+use blackbox::cluster::Cluster;
+use blackbox::openobserve::OpenObserve;
+use blackbox::session::Session;
+use blackbox::telemetry::{CALLS, LOGS, MINUTE, POINTS, T0, minutes};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+fn locators(db: &mut Session, dataset: &str) -> Vec<i64> {
+    let ids = db.column(&format!("SELECT id FROM oo_locator WHERE dataset = '{dataset}' ORDER BY id"));
+    ids.iter().map(|id| id.parse().expect("an id")).collect()
+}
+
+fn replay(db: &mut Session, locator: i64, max: i64) -> Vec<Value> {
+    let records = db.column(&format!("SELECT oo_replay({locator}, {max})"));
+    records.iter().map(|r| serde_json::from_str(r).expect("a record is JSON")).collect()
+}
+
+#[test]
+fn http_brings_back_the_records_of_the_window() {
+    let cluster = Cluster::without_workers();
+    let oo = OpenObserve::serve(minutes(2));
+    let mut db = bridge(&cluster, "http");
+    add_openobserve(&mut db, &oo);
+    enqueue(&mut db, T0, 2);
+    run(&mut db);
+    assert_eq!(locators(&mut db, "logs").len(), 2, "one locator for each dataset and window");
+    let second = locators(&mut db, "logs")[1];
+    let records = replay(&mut db, second, 1_000);
+    let bodies: BTreeSet<&str> = records.iter().filter_map(|r| r["body"].as_str()).collect();
+    assert_eq!((records.len() as i64, bodies.len() as i64), (LOGS, LOGS));
+    let inside = |r: &Value| r["_timestamp"].as_i64().is_some_and(|t| (T0 + MINUTE..T0 + 2 * MINUTE).contains(&t));
+    assert!(records.iter().all(inside), "only records of the window");
+    let metrics = locators(&mut db, "metrics")[0];
+    assert_eq!(replay(&mut db, metrics, 1_000).len() as i64, POINTS);
+    let traces = locators(&mut db, "traces")[0];
+    assert_eq!(replay(&mut db, traces, 1_000).len() as i64, 2 * CALLS);
+    assert_eq!(replay(&mut db, traces, 3).len(), 3);
+    assert_eq!(replay(&mut db, traces, 0).len(), 0);
+}
+
+#[test]
+fn every_call_and_pattern_refers_to_its_records() {
+    let cluster = Cluster::without_workers();
+    let oo = OpenObserve::serve(minutes(1));
+    let mut db = bridge(&cluster, "refers");
+    add_openobserve(&mut db, &oo);
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    let datasets = db.rows(
+        "SELECT DISTINCT 'call', l.dataset FROM service_call_5m c LEFT JOIN oo_locator l ON l.id = c.sample_ref UNION ALL
+         SELECT DISTINCT 'log', l.dataset FROM log_pattern_5m p LEFT JOIN oo_locator l ON l.id = p.sample_ref",
+    );
+    assert_eq!(datasets, [["call", "traces"], ["log", "logs"]]);
+}
+
+#[test]
+fn mock_makes_the_same_records_again() {
+    let cluster = Cluster::without_workers();
+    let mut db = bridge(&cluster, "mock");
+    add_mock(&mut db);
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    let logs = locators(&mut db, "logs")[0];
+    let records = replay(&mut db, logs, 10_000);
+    assert_eq!(records.len(), 5_000);
+    assert_eq!(replay(&mut db, logs, 10_000), records);
+    // They are the records that were counted: their fingerprints are the patterns of the window.
+    let uncounted = db.int(&format!(
+        "SELECT count(*) FROM (
+             SELECT log_fingerprint(r ->> 'body') AS fingerprint_id, count(*) AS n FROM oo_replay({logs}, 10000) r GROUP BY 1) r
+           FULL JOIN (SELECT fingerprint_id, sum(count_total) AS n FROM log_pattern_5m GROUP BY 1) p USING (fingerprint_id)
+          WHERE r.n IS DISTINCT FROM p.n"
+    ));
+    assert_eq!(uncounted, 0);
+}
+
+#[test]
+fn files_bring_back_the_lines_they_had() {
+    let cluster = Cluster::without_workers();
+    let folder = cluster.make_folder("telemetry");
+    let lines: Vec<Value> = (0..5)
+        .map(|n| json!({ "_timestamp": T0 + n, "service_name": "web", "severity": "INFO", "body": format!("line {n}") }))
+        .collect();
+    let text: String = lines.iter().map(|l| format!("{l}\n")).collect();
+    std::fs::write(folder.join("logs.ndjson"), text).expect("the file");
+    cluster.set("observe_bridge.file_roots", &folder.to_string_lossy());
+    let mut db = cluster.database("file");
+    install(&mut db);
+    db.exec(&format!(
+        "CREATE SERVER files FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind 'file', path '{}', layout 'plain')",
+        folder.display()
+    ));
+    add_source(&mut db, "files", "{}");
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    assert_eq!(db.int("SELECT sum(count_total) FROM log_pattern_5m"), 5);
+    assert_eq!(db.column("SELECT object_key FROM oo_locator"), ["logs.ndjson"]);
+    let locator = locators(&mut db, "logs")[0];
+    let mut records = replay(&mut db, locator, 100);
+    records.sort_by_key(|r| r["_timestamp"].as_i64());
+    assert_eq!(records, lines);
+}
+
+#[test]
+fn files_outside_the_roots_are_not_read() {
+    let cluster = Cluster::without_workers();
+    let inside = cluster.make_folder("inside");
+    cluster.set("observe_bridge.file_roots", &inside.to_string_lossy());
+    let mut db = cluster.database("fence");
+    install(&mut db);
+    for (name, path) in [("etc", "/etc".to_string()), ("climb", format!("{}/../data", inside.display()))] {
+        db.exec(&format!("CREATE SERVER {name} FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind 'file', path '{path}', layout 'plain')"));
+        add_source(&mut db, name, "{}");
+        enqueue(&mut db, T0, 1);
+        run(&mut db);
+        let error = db.json("SELECT error FROM etl_job_run WHERE job = 'oo-agg' AND status = 'failed'");
+        let said = format!("{} {}", error["message"], error["hint"]);
+        assert!(said.contains("file_roots"), "{name}: {error}");
+        db.exec(&format!("DROP SERVER {name}; SELECT etl_tick()"));
+    }
+    db.exec("CREATE ROLE olga LOGIN IN ROLE observe_bridge_operator");
+    let mut olga = cluster.session_as("olga", "fence");
+    assert_eq!(olga.refused("SET observe_bridge.file_roots = '/'").sqlstate, "42501");
+}
+
+#[test]
+fn records_that_are_gone_are_said_to_be_gone() {
+    let cluster = Cluster::without_workers();
+    let oo = OpenObserve::serve(minutes(1));
+    let mut db = bridge(&cluster, "gone");
+    add_openobserve(&mut db, &oo);
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    let logs = locators(&mut db, "logs")[0];
+    oo.replace(minutes(0));
+    let refusal = db.refused(&format!("SELECT oo_replay({logs})"));
+    assert!(refusal.message.contains("gone") && !refusal.hint.is_empty(), "{refusal}");
+    let unknown = db.refused("SELECT oo_replay(987654)");
+    assert!(unknown.message.contains("987654") && !unknown.hint.is_empty(), "{unknown}");
+}

@@ -1,0 +1,67 @@
+-- =====================================================================================================================
+-- etl_metrics(): what a Prometheus scrape wants to know, in its text format (version 0.0.4).
+-- =====================================================================================================================
+
+CREATE FUNCTION etl_metric_label(value text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT '"' || replace(replace(replace(value, '\', '\\'), '"', '\"'), E'\n', '\n') || '"'
+$$;
+COMMENT ON FUNCTION etl_metric_label(text) IS 'A label value of the Prometheus text format, quoted';
+
+CREATE FUNCTION etl_metrics() RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    WITH status AS (
+        SELECT s.*, format('job=%s,tenant=%s', etl_metric_label(s.job), etl_metric_label(s.tenant)) AS labels FROM etl_status s
+    ), family (ordinal, name, type, help) AS (
+        VALUES (1, 'observe_bridge_window_lag_seconds',             'gauge', 'Age of the end of the oldest window that is queued or running'),
+               (2, 'observe_bridge_last_window_timestamp_seconds',  'gauge', 'End of the newest window that succeeded'),
+               (3, 'observe_bridge_runs',                           'gauge', 'Runs in the ledger by status'),
+               (4, 'observe_bridge_circuit_state',                  'gauge', '0 closed, 1 half open, 2 open'),
+               (5, 'observe_bridge_rejected_records',               'gauge', 'Records refused in the windows whose rejects are kept'),
+               (6, 'observe_bridge_run_seconds',                    'gauge', 'Mean duration of the runs that succeeded in the last hour'),
+               (7, 'observe_bridge_records_per_hour',               'gauge', 'Records ingested by the runs that succeeded in the last hour')
+    ), recent AS (
+        SELECT r.job, r.tenant_id, avg(extract(epoch FROM r.finished_at - r.started_at)) AS seconds,
+               sum((r.stats #>> '{records,logs}')::bigint)    AS logs,
+               sum((r.stats #>> '{records,metrics}')::bigint) AS metrics,
+               sum((r.stats #>> '{records,spans}')::bigint)   AS spans
+        FROM etl_job_run r
+        WHERE r.status = 'success' AND r.window_to > etl_now() - interval '2 hours' AND r.finished_at > etl_now() - interval '1 hour'
+        GROUP BY r.job, r.tenant_id
+    ), sample (name, labels, value) AS (
+        SELECT 'observe_bridge_window_lag_seconds', labels, extract(epoch FROM coalesce(lag, '0')) FROM status
+        UNION ALL
+        SELECT 'observe_bridge_last_window_timestamp_seconds', labels, extract(epoch FROM last_window_to)
+        FROM status WHERE last_window_to IS NOT NULL
+        UNION ALL
+        SELECT 'observe_bridge_runs', labels || format(',status="%s"', n.status), n.runs
+        FROM status CROSS JOIN LATERAL (VALUES ('queued', queued), ('running', running), ('failed', failed)) AS n (status, runs)
+        UNION ALL
+        SELECT 'observe_bridge_circuit_state', labels, CASE circuit WHEN 'closed' THEN 0 WHEN 'half_open' THEN 1 ELSE 2 END FROM status
+        UNION ALL
+        SELECT 'observe_bridge_rejected_records',
+               format('tenant=%s,dataset=%s,reason=%s', etl_metric_label(t.code), etl_metric_label(j.dataset), etl_metric_label(j.reason)),
+               sum(j.count)
+        FROM etl_reject j JOIN dim_tenant t USING (tenant_id) GROUP BY t.code, j.dataset, j.reason
+        UNION ALL
+        SELECT 'observe_bridge_run_seconds', format('job=%s,tenant=%s', etl_metric_label(n.job), etl_metric_label(t.code)), n.seconds
+        FROM recent n JOIN dim_tenant t USING (tenant_id)
+        UNION ALL
+        SELECT 'observe_bridge_records_per_hour', format('tenant=%s,dataset="%s"', etl_metric_label(t.code), d.dataset), d.records
+        FROM recent n JOIN dim_tenant t USING (tenant_id)
+        CROSS JOIN LATERAL (VALUES ('logs', n.logs), ('metrics', n.metrics), ('traces', n.spans)) AS d (dataset, records)
+        WHERE n.job = 'oo-agg' AND d.records IS NOT NULL
+    )
+    SELECT coalesce(string_agg(text, '' ORDER BY ordinal), '')
+    FROM (
+        SELECT f.ordinal, format(E'# HELP %s %s\n# TYPE %s %s\n', f.name, f.help, f.name, f.type)
+                          || string_agg(format(E'%s{%s} %s\n', s.name, s.labels, s.value), '' ORDER BY s.labels) AS text
+        FROM family f JOIN sample s USING (name)
+        GROUP BY f.ordinal, f.name, f.help, f.type
+    ) families
+$$;
+COMMENT ON FUNCTION etl_metrics() IS 'Lag, runs, circuits, rejects and throughput in the text format of Prometheus';

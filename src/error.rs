@@ -14,9 +14,19 @@ pub enum Error {
     /// A telemetry source did not deliver.
     Source(SourceError),
     /// PostgreSQL raised an error below us (SPI, locks, constraints, a cancel).
-    Postgres { sqlstate: PgSqlErrorCode, message: String, detail: Option<String>, hint: Option<String> },
+    Postgres {
+        sqlstate: PgSqlErrorCode,
+        message: String,
+        detail: Option<String>,
+        hint: Option<String>,
+    },
     /// Bad input of a user: arguments, options, configuration.
-    Invalid { sqlstate: PgSqlErrorCode, message: String, detail: Option<String>, hint: Option<String> },
+    Invalid {
+        sqlstate: PgSqlErrorCode,
+        message: String,
+        detail: Option<String>,
+        hint: Option<String>,
+    },
     /// The run was taken over, cancelled or finished by somebody else: nothing may be written for it.
     LostRun { run_id: i64 },
     /// The run took longer than its job's `timeout`.
@@ -32,7 +42,12 @@ pub enum Error {
 impl Error {
     /// Bad input: `hint` says what to do next.
     pub fn invalid(sqlstate: PgSqlErrorCode, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Error::Invalid { sqlstate, message: message.into(), detail: None, hint: Some(hint.into()) }
+        Error::Invalid {
+            sqlstate,
+            message: message.into(),
+            detail: None,
+            hint: Some(hint.into()),
+        }
     }
 
     /// An outage that says nothing about the window itself: the window waits and is tried again.
@@ -93,12 +108,14 @@ impl Error {
         match self {
             Error::Source(e) => e.detail.clone(),
             Error::Postgres { detail, .. } | Error::Invalid { detail, .. } => detail.clone(),
-            Error::LostRun { .. } => {
-                Some("It was cancelled, retried or rescued while it was running; its result was thrown away.".to_string())
-            }
-            Error::OutOfBudget { used, limit } => {
-                Some(format!("{} MB are in use, observe_bridge.worker_memory_limit is {} MB.", used >> 20, limit >> 20))
-            }
+            Error::LostRun { .. } => Some(
+                "It was cancelled, retried or rescued while it was running; its result was thrown away.".to_string(),
+            ),
+            Error::OutOfBudget { used, limit } => Some(format!(
+                "{} MB are in use, observe_bridge.worker_memory_limit is {} MB.",
+                used >> 20,
+                limit >> 20
+            )),
             Error::Corrupt { detail, .. } => Some(detail.clone()),
             Error::TimedOut { .. } | Error::Internal(_) => None,
         }
@@ -110,9 +127,10 @@ impl Error {
             Error::Source(e) => e.hint.clone(),
             Error::Postgres { hint, .. } | Error::Invalid { hint, .. } => hint.clone(),
             Error::TimedOut { .. } => Some("Raise etl_job.timeout, or look at what the source is slow at.".to_string()),
-            Error::OutOfBudget { .. } => {
-                Some("Raise observe_bridge.worker_memory_limit, or lower page_rows in the options of the source.".to_string())
-            }
+            Error::OutOfBudget { .. } => Some(
+                "Raise observe_bridge.worker_memory_limit, or lower page_rows in the options of the source."
+                    .to_string(),
+            ),
             Error::Corrupt { .. } => {
                 Some("Delete the row and replay its window with etl_enqueue(): it is written again.".to_string())
             }
@@ -141,7 +159,11 @@ impl Error {
 
     /// Writes the error to the server log at WARNING and goes on.
     pub fn log(&self, context: &str) {
-        let mut report = ErrorReport::new(self.sqlstate(), format!("observe_bridge: {context}: {}", self.message()), "");
+        let mut report = ErrorReport::new(
+            self.sqlstate(),
+            format!("observe_bridge: {context}: {}", self.message()),
+            "",
+        );
         if let Some(detail) = self.detail() {
             report = report.set_detail(detail);
         }
@@ -207,12 +229,18 @@ pub fn catch<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
 /// The five characters of an SQLSTATE (`MAKE_SQLSTATE` of elog.h, undone).
 pub fn sqlstate_text(code: PgSqlErrorCode) -> String {
     let code = code as isize as u32;
-    (0..5).map(|i| char::from(((code >> (6 * i)) & 0x3F) as u8 + b'0')).collect()
+    (0..5)
+        .map(|i| char::from(((code >> (6 * i)) & 0x3F) as u8 + b'0'))
+        .collect()
 }
 
 /// The code of a five-character SQLSTATE; one pgrx does not know becomes `XX000`.
 pub fn sqlstate_code(text: &str) -> PgSqlErrorCode {
-    let code = text.bytes().take(5).enumerate().fold(0i32, |n, (i, c)| n | ((i32::from(c) - 48) & 0x3F) << (6 * i));
+    let code = text
+        .bytes()
+        .take(5)
+        .enumerate()
+        .fold(0i32, |n, (i, c)| n | ((i32::from(c) - 48) & 0x3F) << (6 * i));
     PgSqlErrorCode::from(code)
 }
 

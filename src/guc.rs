@@ -135,7 +135,12 @@ pub fn worker_memory_limit() -> usize {
 
 /// Directories sources of kind `file` may read.
 pub fn file_roots() -> Vec<PathBuf> {
-    text(&FILE_ROOTS).split(',').map(str::trim).filter(|p| !p.is_empty()).map(PathBuf::from).collect()
+    text(&FILE_ROOTS)
+        .split(',')
+        .map(str::trim)
+        .filter(|p| !p.is_empty())
+        .map(PathBuf::from)
+        .collect()
 }
 
 /// Whether a dump is being restored.
@@ -149,7 +154,10 @@ pub fn clock() -> String {
 }
 
 fn text(setting: &GucSetting<Option<CString>>) -> String {
-    setting.get().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default()
+    setting
+        .get()
+        .map(|s| s.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 fn milliseconds(ms: i32) -> Duration {

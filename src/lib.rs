@@ -20,7 +20,11 @@ static ALLOCATOR: memory::Counting = memory::Counting;
 
 // In this order; the functions written in Rust come between the roles and the first table, whose defaults call them.
 extension_sql_file!("../sql/00_roles.sql", name = "roles", bootstrap);
-extension_sql_file!("../sql/10_config.sql", name = "config", requires = ["roles", etl_now, etl_wake, observe_bridge_fdw_validator]);
+extension_sql_file!(
+    "../sql/10_config.sql",
+    name = "config",
+    requires = ["roles", etl_now, etl_wake, observe_bridge_fdw_validator]
+);
 extension_sql_file!("../sql/20_ledger.sql", name = "ledger", requires = ["config"]);
 extension_sql_file!("../sql/30_facts.sql", name = "facts", requires = ["ledger"]);
 extension_sql_file!("../sql/31_partitions.sql", name = "partitions", requires = ["facts"]);
@@ -39,8 +43,12 @@ extension_sql_file!("../sql/90_finalize.sql", name = "finalize", finalize);
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
     // SAFETY: plain flags of the process.
-    let (upgrading, preloading) =
-        unsafe { (pg_sys::IsBinaryUpgrade, pg_sys::process_shared_preload_libraries_in_progress) };
+    let (upgrading, preloading) = unsafe {
+        (
+            pg_sys::IsBinaryUpgrade,
+            pg_sys::process_shared_preload_libraries_in_progress,
+        )
+    };
     if upgrading {
         return;
     }

@@ -37,7 +37,10 @@ impl Window {
 
     /// Starts of all aligned buckets of `size` microseconds that overlap the window, ascending.
     pub fn buckets(&self, size: i64) -> impl Iterator<Item = i64> + use<> {
-        let (first, to) = (floor(self.from, size), if self.is_empty() { self.from } else { self.to });
+        let (first, to) = (
+            floor(self.from, size),
+            if self.is_empty() { self.from } else { self.to },
+        );
         (0..).map(move |i| first + i * size).take_while(move |b| *b < to)
     }
 }

@@ -123,6 +123,14 @@ fn files_outside_the_roots_are_not_read() {
     }
     db.exec("CREATE ROLE olga LOGIN IN ROLE observe_bridge_operator");
     let mut olga = cluster.session_as("olga", "fence");
+    // Before the library is loaded any name can be set; loading it throws the value away.
+    olga.exec("SET observe_bridge.file_roots = '/'");
+    olga.exec("CREATE SERVER early FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind 'file', path '/etc', layout 'plain')");
+    add_source(&mut olga, "early", "{}");
+    olga.exec("SELECT etl_enqueue('oo-agg', 'default', '2026-01-05 10:00Z', '2026-01-05 10:01Z')");
+    run(&mut olga);
+    let error = db.text("SELECT error FROM etl_job_run WHERE job = 'oo-agg' AND status = 'failed'");
+    assert!(error.contains("file_roots"), "{error}");
     assert_eq!(olga.refused("SET observe_bridge.file_roots = '/'").sqlstate, "42501");
 }
 

@@ -16,7 +16,10 @@ fn observe_bridge_fdw_validator(options: Vec<String>, catalog: pg_sys::Oid) {
 fn validate(options: &[String], catalog: pg_sys::Oid) -> Result<()> {
     let options: Options = options
         .iter()
-        .map(|o| o.split_once('=').map_or((o.clone(), String::new()), |(k, v)| (k.to_string(), v.to_string())))
+        .map(|o| {
+            o.split_once('=')
+                .map_or((o.clone(), String::new()), |(k, v)| (k.to_string(), v.to_string()))
+        })
         .collect();
     match catalog {
         pg_sys::ForeignServerRelationId => server::check_server(&options).map_err(bad_option),
@@ -53,7 +56,12 @@ fn bad_option(e: crate::source::SourceError) -> Error {
     } else {
         PgSqlErrorCode::ERRCODE_FDW_INVALID_OPTION_NAME
     };
-    Error::Invalid { sqlstate, message: e.message, detail: e.detail, hint: e.hint }
+    Error::Invalid {
+        sqlstate,
+        message: e.message,
+        detail: e.detail,
+        hint: e.hint,
+    }
 }
 
 /// Raises if a source of this server and these options could not be used by the caller. For `etl_source_add`.

@@ -47,9 +47,11 @@ fn log_fingerprint_tenant(message: &str, tenant: &str) -> i64 {
 }
 
 fn known_tenant(code: &str) -> Result<()> {
-    let known: bool = sql::select("SELECT EXISTS (SELECT FROM dim_tenant WHERE code = $1)", &[code.into()], |rows| {
-        required(rows.first().get_one()?, "exists")
-    })?;
+    let known: bool = sql::select(
+        "SELECT EXISTS (SELECT FROM dim_tenant WHERE code = $1)",
+        &[code.into()],
+        |rows| required(rows.first().get_one()?, "exists"),
+    )?;
     if known {
         return Ok(());
     }

@@ -3,9 +3,9 @@
 use crate::backend::clock::from_timestamptz;
 use crate::backend::sql::{self, required};
 use crate::error::{Error, Result, or_raise};
+use crate::guc;
 use crate::jobs::{fetch, sources};
 use crate::source::{self, Context, Locator};
-use crate::guc;
 use engine::record::Dataset;
 use pgrx::JsonB;
 use pgrx::prelude::*;
@@ -43,7 +43,16 @@ fn replay(id: i64, max_records: i32) -> Result<Vec<String>> {
     let config = sources::config(&locator.bucket, owner)?;
     let (concurrency, http_timeout) = (guc::fetch_concurrency(), guc::http_timeout());
     let records = fetch::in_background("oo_replay", TIMEOUT, move |cancel| {
-        source::replay(&config, &locator, max, &Context { cancel, concurrency, http_timeout })
+        source::replay(
+            &config,
+            &locator,
+            max,
+            &Context {
+                cancel,
+                concurrency,
+                http_timeout,
+            },
+        )
     })??;
     Ok(records)
 }
@@ -53,10 +62,15 @@ fn locator(id: i64) -> Result<Option<(i64, Locator)>> {
         "SELECT tenant_id, dataset, bucket, object_key, t_from, t_to, query_hint, attributes FROM oo_locator WHERE id = $1",
         &[id.into()],
         |rows| {
-            let Some(row) = rows.into_iter().next() else { return Ok(None) };
+            let Some(row) = rows.into_iter().next() else {
+                return Ok(None);
+            };
             let dataset: String = required(row.get(2)?, "dataset")?;
             let instant = |i: usize| -> Result<i64> {
-                Ok(from_timestamptz(required(row.get::<TimestampWithTimeZone>(i)?, "time")?))
+                Ok(from_timestamptz(required(
+                    row.get::<TimestampWithTimeZone>(i)?,
+                    "time",
+                )?))
             };
             let locator = Locator {
                 dataset: dataset.parse::<Dataset>().map_err(|()| Error::Corrupt {
@@ -80,7 +94,13 @@ fn owner_of(tenant: i64, server: &str) -> Result<pg_sys::Oid> {
     let owner = sql::select(
         "SELECT owner::oid FROM etl_source WHERE tenant_id = $1 AND server = $2 ORDER BY enabled DESC, source_id LIMIT 1",
         &[tenant.into(), server.into()],
-        |rows| if rows.is_empty() { Ok(None) } else { Ok(rows.first().get_one::<pg_sys::Oid>()?) },
+        |rows| {
+            if rows.is_empty() {
+                Ok(None)
+            } else {
+                Ok(rows.first().get_one::<pg_sys::Oid>()?)
+            }
+        },
     )?;
     owner.ok_or_else(|| {
         Error::invalid(
@@ -92,6 +112,8 @@ fn owner_of(tenant: i64, server: &str) -> Result<pg_sys::Oid> {
 }
 
 fn parse(record: &str) -> Result<serde_json::Value> {
-    serde_json::from_str(record)
-        .map_err(|e| Error::Corrupt { what: "a record of the source", detail: format!("not JSON: {e}") })
+    serde_json::from_str(record).map_err(|e| Error::Corrupt {
+        what: "a record of the source",
+        detail: format!("not JSON: {e}"),
+    })
 }

@@ -27,7 +27,9 @@ fn etl_worker_status() -> TableIterator<
     let snapshot = shmem::with(|r| (r.launcher, r.slot(shmem::my_database()).map(|s| *s)));
     let (launcher, slot) = snapshot.unwrap_or((0, None));
     let scheduler = slot.map_or(0, |s| s.scheduler);
-    let runners = slot.map(|s| s.runners.into_iter().filter(|p| *p != 0).collect()).unwrap_or_default();
+    let runners = slot
+        .map(|s| s.runners.into_iter().filter(|p| *p != 0).collect())
+        .unwrap_or_default();
     let error = slot.and_then(|s| s.error());
     let starved = slot.is_some_and(|s| s.starved > 0);
     let advice = advice(launcher, scheduler, matches, starved);
@@ -49,7 +51,11 @@ fn etl_worker_status() -> TableIterator<
 fn advice(launcher: i32, scheduler: i32, version_matches: bool, starved: bool) -> Option<String> {
     if !shmem::preloaded() {
         let loaded = setting(c"shared_preload_libraries");
-        let list = if loaded.is_empty() { "observe_bridge".into() } else { format!("{loaded},observe_bridge") };
+        let list = if loaded.is_empty() {
+            "observe_bridge".into()
+        } else {
+            format!("{loaded},observe_bridge")
+        };
         return Some(format!(
             "No workers run: set shared_preload_libraries = '{list}' in postgresql.conf and restart, \
              or have pg_cron run SELECT etl_tick() and CALL etl_run()."
@@ -65,10 +71,14 @@ fn advice(launcher: i32, scheduler: i32, version_matches: bool, starved: bool) -
         ));
     }
     if launcher == 0 {
-        return Some("The launcher is not running; it starts when recovery has ended, and again 5 s after it died.".into());
+        return Some(
+            "The launcher is not running; it starts when recovery has ended, and again 5 s after it died.".into(),
+        );
     }
     if scheduler == 0 {
-        return Some("The scheduler of this database is not running; the launcher starts it within a few seconds.".into());
+        return Some(
+            "The scheduler of this database is not running; the launcher starts it within a few seconds.".into(),
+        );
     }
     if !crate::guc::enabled() {
         return Some("observe_bridge.enabled is off.".into());
@@ -80,6 +90,10 @@ fn setting(name: &std::ffi::CStr) -> String {
     // SAFETY: missing_ok; the text belongs to the GUC machinery and is copied at once.
     unsafe {
         let value = pg_sys::GetConfigOption(name.as_ptr(), true, false);
-        if value.is_null() { String::new() } else { std::ffi::CStr::from_ptr(value).to_string_lossy().into_owned() }
+        if value.is_null() {
+            String::new()
+        } else {
+            std::ffi::CStr::from_ptr(value).to_string_lossy().into_owned()
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The extension in the catalog of the current database.
 
-use crate::error::Result;
 use crate::backend::sql::{self, required};
+use crate::error::Result;
 use pgrx::prelude::*;
 
 /// Version of this library; the installed extension must be of the same.

@@ -20,10 +20,16 @@ pub fn now() -> Result<i64> {
     let datum = unsafe {
         pgrx::direct_function_call_as_datum(
             pg_sys::timestamptz_in,
-            &[Some(pg_sys::Datum::from(text.as_ptr())), Some(pg_sys::InvalidOid.into()), Some((-1i32).into())],
+            &[
+                Some(pg_sys::Datum::from(text.as_ptr())),
+                Some(pg_sys::InvalidOid.into()),
+                Some((-1i32).into()),
+            ],
         )
     };
-    datum.map(|d| d.value() as i64 + PG_EPOCH_US).ok_or_else(|| Error::Internal("timestamptz_in gave null".into()))
+    datum
+        .map(|d| d.value() as i64 + PG_EPOCH_US)
+        .ok_or_else(|| Error::Internal("timestamptz_in gave null".into()))
 }
 
 /// A PostgreSQL `timestamptz` of UTC microseconds since the Unix epoch.

@@ -16,7 +16,13 @@ pub fn wait(timeout: Duration, descriptor: i32) {
     let ms = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
     // SAFETY: MyLatch is this process's own latch; `descriptor` is open while the caller waits.
     unsafe {
-        pg_sys::WaitLatchOrSocket(pg_sys::MyLatch, events as i32, descriptor, ms, pg_sys::PG_WAIT_EXTENSION);
+        pg_sys::WaitLatchOrSocket(
+            pg_sys::MyLatch,
+            events as i32,
+            descriptor,
+            ms,
+            pg_sys::PG_WAIT_EXTENSION,
+        );
         pg_sys::ResetLatch(pg_sys::MyLatch);
     }
     check_for_interrupts!();

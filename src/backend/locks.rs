@@ -45,9 +45,7 @@ fn tag(kind: Kind, key: i64) -> pg_sys::LOCKTAG {
 pub fn try_acquire(kind: Kind, key: i64, scope: Scope) -> bool {
     let tag = tag(kind, key);
     // SAFETY: `tag` outlives the call; LockAcquire copies it. Called on the main thread with a live PGPROC.
-    let got = unsafe {
-        pg_sys::LockAcquire(&tag, pg_sys::ExclusiveLock as i32, scope == Scope::Session, true)
-    };
+    let got = unsafe { pg_sys::LockAcquire(&tag, pg_sys::ExclusiveLock as i32, scope == Scope::Session, true) };
     got != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
 }
 

@@ -1,7 +1,7 @@
 //! Transactions: in a background worker, and inside `CALL etl_run()`, where a procedure commits by itself.
 
-use crate::error::{Error, Result, catch};
 use crate::backend::{catalog, locks};
+use crate::error::{Error, Result, catch};
 use pgrx::pg_sys;
 use std::ffi::CString;
 
@@ -30,7 +30,9 @@ impl Session {
         let context = unsafe { pg_sys::CurrentMemoryContext };
         let outcome = catch(|| {
             self.begin();
-            let Some(extension) = catalog::current()? else { return Ok(None) };
+            let Some(extension) = catalog::current()? else {
+                return Ok(None);
+            };
             if !locks::try_share_extension(extension.oid) {
                 return Ok(None);
             }
@@ -93,6 +95,9 @@ impl Session {
             if self == Session::Worker {
                 pg_sys::StartTransactionCommand();
             }
+            // Whatever default_transaction_isolation says: after waiting for a lock the next statement must see what
+            // its former holder committed.
+            pg_sys::XactIsoLevel = pg_sys::XACT_READ_COMMITTED as i32;
             pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
         }
     }

@@ -17,7 +17,9 @@ pub fn run(session: Session, run: &Run) -> Result<()> {
         let stats = match graph::ensure()? {
             graph::Presence::Ready => json!({ "graph": graph::refresh(run.tenant_id, clock::now()?)? }),
             graph::Presence::NoAge => json!({ "skipped": "age is not installed" }),
-            graph::Presence::NoGraph => json!({ "skipped": "the graph ops cannot be created: see observe_bridge_setup()" }),
+            graph::Presence::NoGraph => {
+                json!({ "skipped": "the graph ops cannot be created: see observe_bridge_setup()" })
+            }
         };
         ledger::finish_success(run, stats)?;
         Ok(End::Commit(()))

@@ -38,11 +38,13 @@ pub fn in_background<T: Send + 'static>(
     // The thread's end of the pair is closed when it ends, which wakes the main thread: a thread may not set a latch.
     let (ours, theirs) = UnixStream::pair().map_err(|e| Error::Internal(format!("socketpair: {e}")))?;
     let blocked = SignalsBlocked::new();
-    let spawned = std::thread::Builder::new().name("observe_bridge fetch".into()).spawn(move || {
-        // A panic drops the sender without a value: the main thread sees the closed channel.
-        let _ = sender.send(work(flag));
-        drop(theirs);
-    });
+    let spawned = std::thread::Builder::new()
+        .name("observe_bridge fetch".into())
+        .spawn(move || {
+            // A panic drops the sender without a value: the main thread sees the closed channel.
+            let _ = sender.send(work(flag));
+            drop(theirs);
+        });
     drop(blocked);
     spawned.map_err(|e| Error::Internal(format!("cannot start a thread: {e}")))?;
     let limit = guc::worker_memory_limit();
@@ -55,7 +57,10 @@ pub fn in_background<T: Send + 'static>(
             Err(mpsc::TryRecvError::Empty) => {}
         }
         if started.elapsed() >= timeout {
-            return Err(Error::TimedOut { job: job.to_string(), seconds: timeout.as_secs() as i64 });
+            return Err(Error::TimedOut {
+                job: job.to_string(),
+                seconds: timeout.as_secs() as i64,
+            });
         }
         let used = memory::live_bytes();
         if used > limit {

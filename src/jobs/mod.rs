@@ -35,9 +35,11 @@ pub fn work_next(session: Session) -> Result<Worked> {
     let settled = match outcome {
         Ok(()) | Err(Error::LostRun { .. }) => Ok(Worked::One),
         Err(e) => match ledger::finish_failure(session, &run, &e) {
+            // Somebody asked for this run to be cancelled, and it is.
+            Ok(Some(status)) if status == "cancelled" => Ok(Worked::One),
             // The caller's own statement was cancelled: it must see that. A worker was only asked to drop the run.
-            Ok(()) if e.is_cancel() && session == Session::Procedure => Err(e),
-            Ok(()) => Ok(Worked::One),
+            Ok(_) if e.is_cancel() && session == Session::Procedure => Err(e),
+            Ok(_) => Ok(Worked::One),
             Err(again) => Err(again),
         },
     };

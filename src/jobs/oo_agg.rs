@@ -5,11 +5,11 @@
 
 use crate::backend::session::{End, Session};
 use crate::error::{Error, Result};
+use crate::guc;
 use crate::jobs::{fetch, sources};
 use crate::scheduler::ledger::{self, Run};
 use crate::source::{self, Context, FetchStats};
 use crate::store::{self, WindowData, partials};
-use crate::guc;
 use engine::aggregate::Aggregator;
 use engine::window::Window;
 use serde_json::json;
@@ -41,7 +41,9 @@ pub fn run(session: Session, run: &Run) -> Result<()> {
             http_timeout: guc::http_timeout(),
         }))
     })?;
-    let Some(plan) = plan else { return Err(Error::LostRun { run_id: run.run_id }) };
+    let Some(plan) = plan else {
+        return Err(Error::LostRun { run_id: run.run_id });
+    };
     let (fetched, stats) = fetch::in_background(NAME, run.timeout, move |cancel| fetch_all(plan, cancel))??;
     let stats = json!({ "fetch": stats, "records": fetched.first().map(|f| &f.output.stats) });
     session.transaction(|| {
@@ -54,7 +56,11 @@ pub fn run(session: Session, run: &Run) -> Result<()> {
 
 /// Fetches every range from every source; runs on the helper thread.
 fn fetch_all(plan: Plan, cancel: Arc<AtomicBool>) -> Result<(Vec<WindowData>, FetchStats)> {
-    let context = Context { cancel, concurrency: plan.concurrency, http_timeout: plan.http_timeout };
+    let context = Context {
+        cancel,
+        concurrency: plan.concurrency,
+        http_timeout: plan.http_timeout,
+    };
     let mut stats = FetchStats::default();
     let mut fetched = Vec::with_capacity(plan.ranges.len());
     for range in plan.ranges {
@@ -66,7 +72,11 @@ fn fetch_all(plan: Plan, cancel: Arc<AtomicBool>) -> Result<(Vec<WindowData>, Fe
             locators.extend(part.locators);
             stats.add(&part.stats);
         }
-        fetched.push(WindowData { range, output: all.finish(), locators });
+        fetched.push(WindowData {
+            range,
+            output: all.finish(),
+            locators,
+        });
     }
     Ok((fetched, stats))
 }

@@ -1,9 +1,9 @@
 //! The job `retention`: old rows, chunks, partials and ledger entries go; partitions are made ahead of time.
 
+use crate::backend::clock;
 use crate::backend::session::{End, Session};
 use crate::backend::sql::{self, required};
 use crate::error::Result;
-use crate::backend::clock;
 use crate::scheduler::ledger::{self, Run};
 use pgrx::JsonB;
 
@@ -14,9 +14,11 @@ pub const NAME: &str = "retention";
 pub fn run(session: Session, run: &Run) -> Result<()> {
     let now = clock::to_timestamptz(clock::now()?)?;
     session.transaction(|| {
-        let stats: JsonB = sql::update("SELECT etl_retention_run($1, $2)", &[run.tenant_id.into(), now.into()], |rows| {
-            required(rows.first().get_one()?, "etl_retention_run")
-        })?;
+        let stats: JsonB = sql::update(
+            "SELECT etl_retention_run($1, $2)",
+            &[run.tenant_id.into(), now.into()],
+            |rows| required(rows.first().get_one()?, "etl_retention_run"),
+        )?;
         ledger::finish_success(run, stats.0)?;
         Ok(End::Commit(()))
     })?;

@@ -56,7 +56,9 @@ pub fn config(name: &str, owner: pg_sys::Oid) -> Result<SourceConfig> {
           WHERE f.srvname = $1",
         &[name.into(), owner.into()],
         |rows| {
-            let Some(row) = rows.into_iter().next() else { return Ok(None) };
+            let Some(row) = rows.into_iter().next() else {
+                return Ok(None);
+            };
             let oid: pg_sys::Oid = required(row.get(1)?, "oid")?;
             let usage: bool = required(row.get(2)?, "usage")?;
             let ours: bool = required(row.get(3)?, "ours")?;
@@ -81,7 +83,10 @@ pub fn config(name: &str, owner: pg_sys::Oid) -> Result<SourceConfig> {
         return Err(Error::invalid(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             format!("the owner of the source may not use server \"{name}\""),
-            format!("GRANT USAGE ON FOREIGN SERVER {} TO that role.", pgrx::spi::quote_identifier(name)),
+            format!(
+                "GRANT USAGE ON FOREIGN SERVER {} TO that role.",
+                pgrx::spi::quote_identifier(name)
+            ),
         ));
     }
     let server = options(
@@ -112,7 +117,9 @@ fn options(statement: &'static str, args: &[pgrx::datum::DatumWithOid<'_>]) -> R
 
 /// Replaces `password_env` by the variable's value; the server's environment is for superusers only.
 fn resolve_password(mapping: &mut Options, superuser: bool) -> Result<()> {
-    let Some(variable) = mapping.remove("password_env") else { return Ok(()) };
+    let Some(variable) = mapping.remove("password_env") else {
+        return Ok(());
+    };
     if !superuser {
         return Err(Error::invalid(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -120,7 +127,9 @@ fn resolve_password(mapping: &mut Options, superuser: bool) -> Result<()> {
             "Use the option password in the user mapping, or have a superuser add the source.",
         ));
     }
-    let value = std::env::var(&variable).ok().filter(|_| variable.starts_with(server::ENV_PREFIX));
+    let value = std::env::var(&variable)
+        .ok()
+        .filter(|_| variable.starts_with(server::ENV_PREFIX));
     let Some(value) = value else {
         return Err(Error::invalid(
             PgSqlErrorCode::ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION,

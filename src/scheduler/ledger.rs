@@ -4,11 +4,11 @@
 //! Every claim holds the run's session lock from inside its own transaction until after the final commit; that lock,
 //! not the row's status, says that somebody works on the run.
 
+use crate::backend::clock;
 use crate::backend::locks::{self, Kind, Scope};
 use crate::backend::session::{End, Session};
 use crate::backend::sql::{self, required};
 use crate::error::{Error, Result};
-use crate::backend::clock;
 use engine::window::Window;
 use pgrx::JsonB;
 use pgrx::prelude::*;
@@ -37,7 +37,9 @@ pub enum Claim {
 
 /// Plans every window that has become due; returns how many. Burns no transaction id when there is none.
 pub fn tick() -> Result<i64> {
-    sql::select("SELECT etl_tick()", &[], |rows| required(rows.first().get_one()?, "etl_tick"))
+    sql::select("SELECT etl_tick()", &[], |rows| {
+        required(rows.first().get_one()?, "etl_tick")
+    })
 }
 
 /// How many (job, tenant) pairs have a window that could be claimed now.
@@ -54,7 +56,9 @@ pub fn claim(session: Session) -> Result<Claim> {
     let claimed = session.transaction(|| {
         // One claim at a time: the caps on concurrency are counted, and must not be counted twice.
         locks::acquire(Kind::Claim, 0);
-        let Some(run) = next_run()? else { return Ok(End::Rollback(None)) };
+        let Some(run) = next_run()? else {
+            return Ok(End::Rollback(None));
+        };
         if !locks::try_acquire(Kind::Run, run.run_id, Scope::Session) {
             // Its former runner has lost it but is not yet gone: let it end first.
             return Ok(End::Rollback(None));
@@ -75,15 +79,21 @@ pub fn claim(session: Session) -> Result<Claim> {
     }
 }
 
+/// Through `select`, since a look that finds nothing must not burn a transaction id; a claim takes one by itself.
 fn next_run() -> Result<Option<Run>> {
-    sql::update(
+    sql::select(
         "SELECT run_id, job, tenant_id, window_from, window_to, attempt, (extract(epoch FROM timeout) * 1000)::bigint
            FROM etl_claim(pg_backend_pid())",
         &[],
         |rows| {
-            let Some(row) = rows.into_iter().next() else { return Ok(None) };
+            let Some(row) = rows.into_iter().next() else {
+                return Ok(None);
+            };
             let instant = |i: usize, name| -> Result<i64> {
-                Ok(clock::from_timestamptz(required(row.get::<TimestampWithTimeZone>(i)?, name)?))
+                Ok(clock::from_timestamptz(required(
+                    row.get::<TimestampWithTimeZone>(i)?,
+                    name,
+                )?))
             };
             Ok(Some(Run {
                 run_id: required(row.get(1)?, "run_id")?,
@@ -92,7 +102,9 @@ fn next_run() -> Result<Option<Run>> {
                 window: Window::new(instant(4, "window_from")?, instant(5, "window_to")?),
                 attempt: required(row.get(6)?, "attempt")?,
                 timeout: Duration::from_millis(
-                    row.get::<i64>(7)?.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(u64::from(u32::MAX)),
+                    row.get::<i64>(7)?
+                        .and_then(|ms| u64::try_from(ms).ok())
+                        .unwrap_or(u64::from(u32::MAX)),
                 ),
             }))
         },
@@ -112,17 +124,22 @@ pub fn finish_success(run: &Run, stats: Value) -> Result<()> {
         &[run.run_id.into(), run.attempt.into(), JsonB(stats).into()],
         |rows| required(rows.first().get_one()?, "etl_finish_success"),
     )?;
-    if ours { Ok(()) } else { Err(Error::LostRun { run_id: run.run_id }) }
+    if ours {
+        Ok(())
+    } else {
+        Err(Error::LostRun { run_id: run.run_id })
+    }
 }
 
-/// Records a failed attempt in a transaction of its own; the run is queued again or has failed for good.
-pub fn finish_failure(session: Session, run: &Run, error: &Error) -> Result<()> {
+/// Records a failed attempt in a transaction of its own. Returns what became of the run: queued, failed or cancelled;
+/// `None` when it was lost to somebody else.
+pub fn finish_failure(session: Session, run: &Run, error: &Error) -> Result<Option<String>> {
     let retry_after = match error {
         Error::Source(e) => e.retry_after.map(|d| d.as_secs_f64()),
         _ => None,
     };
-    session.transaction(|| {
-        sql::update(
+    let status = session.transaction(|| {
+        let status = sql::update(
             "SELECT etl_finish_failure($1, $2, $3, $4, make_interval(secs => $5))",
             &[
                 run.run_id.into(),
@@ -131,23 +148,30 @@ pub fn finish_failure(session: Session, run: &Run, error: &Error) -> Result<()> 
                 error.is_transient().into(),
                 retry_after.into(),
             ],
-            |_| Ok(()),
+            |rows| Ok(rows.first().get_one::<String>()?),
         )?;
-        Ok(End::Commit(()))
+        Ok(End::Commit(status))
     })?;
-    Ok(())
+    Ok(status.flatten())
 }
 
 /// Queues again what is marked running though nobody works on it; returns how many.
 pub fn rescue_orphans(session: Session) -> Result<usize> {
     let running = session.transaction(|| {
-        let rows = sql::select("SELECT run_id, attempt FROM etl_job_run WHERE status = 'running'", &[], |rows| {
-            let mut found = Vec::new();
-            for row in rows {
-                found.push((required(row.get::<i64>(1)?, "run_id")?, required(row.get::<i32>(2)?, "attempt")?));
-            }
-            Ok(found)
-        })?;
+        let rows = sql::select(
+            "SELECT run_id, attempt FROM etl_job_run WHERE status = 'running'",
+            &[],
+            |rows| {
+                let mut found = Vec::new();
+                for row in rows {
+                    found.push((
+                        required(row.get::<i64>(1)?, "run_id")?,
+                        required(row.get::<i32>(2)?, "attempt")?,
+                    ));
+                }
+                Ok(found)
+            },
+        )?;
         Ok(End::Commit(rows))
     })?;
     let mut rescued = 0;

@@ -60,7 +60,14 @@ impl SourceError {
             ErrorKind::Http(status) => matches!(status, 408 | 429 | 500..=599),
             _ => false,
         };
-        SourceError { kind, message: message.into(), detail: None, hint: None, retry_after: None, transient }
+        SourceError {
+            kind,
+            message: message.into(),
+            detail: None,
+            hint: None,
+            retry_after: None,
+            transient,
+        }
     }
 
     /// Options that cannot work; `hint` says which can.
@@ -102,13 +109,15 @@ impl SourceError {
         self.transient
     }
 
-    /// Whether trying again cannot help before somebody changes the configuration.
+    /// Whether trying again cannot help before somebody changes the configuration. What is neither transient nor
+    /// permanent uses up attempts.
     pub fn is_permanent(&self) -> bool {
-        !self.transient
-            && matches!(
-                self.kind,
-                ErrorKind::Auth | ErrorKind::NotFound | ErrorKind::Gone | ErrorKind::Config | ErrorKind::Http(_)
-            )
+        let by_kind = match self.kind {
+            ErrorKind::Auth | ErrorKind::NotFound | ErrorKind::Gone | ErrorKind::Config => true,
+            ErrorKind::Http(status) => (300..400).contains(&status),
+            _ => false,
+        };
+        by_kind && !self.transient
     }
 
     /// The SQLSTATE: class 08 for connections, HV (foreign data) for what a server answers.
@@ -163,21 +172,38 @@ mod tests {
     #[test]
     fn kinds_say_what_a_window_does_next() {
         let e = |kind| SourceError::new(kind, "x");
-        for kind in [ErrorKind::Connection, ErrorKind::Timeout, ErrorKind::Http(503), ErrorKind::Http(408)] {
+        for kind in [
+            ErrorKind::Connection,
+            ErrorKind::Timeout,
+            ErrorKind::Http(503),
+            ErrorKind::Http(408),
+        ] {
             assert!(e(kind).is_transient() && !e(kind).is_permanent(), "{kind:?}");
         }
-        for kind in [ErrorKind::Auth, ErrorKind::NotFound, ErrorKind::Config, ErrorKind::Http(400)] {
+        for kind in [
+            ErrorKind::Auth,
+            ErrorKind::NotFound,
+            ErrorKind::Config,
+            ErrorKind::Http(301),
+        ] {
             assert!(!e(kind).is_transient() && e(kind).is_permanent(), "{kind:?}");
         }
-        let io = e(ErrorKind::Io);
-        assert!(!io.is_transient() && !io.is_permanent());
-        assert!(e(ErrorKind::Http(400)).transient(true).is_transient());
-        assert!(!e(ErrorKind::Http(400)).transient(true).is_permanent());
+        for kind in [ErrorKind::Io, ErrorKind::Http(400), ErrorKind::Internal] {
+            assert!(!e(kind).is_transient() && !e(kind).is_permanent(), "{kind:?}");
+        }
+        let gone = e(ErrorKind::Gone).transient(true);
+        assert!(gone.is_transient() && !gone.is_permanent());
     }
 
     #[test]
     fn every_sqlstate_has_five_characters() {
-        for kind in [ErrorKind::Http(429), ErrorKind::Http(1), ErrorKind::Gone, ErrorKind::Internal, ErrorKind::Timeout] {
+        for kind in [
+            ErrorKind::Http(429),
+            ErrorKind::Http(1),
+            ErrorKind::Gone,
+            ErrorKind::Internal,
+            ErrorKind::Timeout,
+        ] {
             assert_eq!(SourceError::new(kind, "").sqlstate().len(), 5);
         }
     }

@@ -64,7 +64,13 @@ impl Client {
             .build();
         let authorization =
             credentials.map(|(user, password)| format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))));
-        Client { agent: config.into(), authorization, max_body, requests: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+        Client {
+            agent: config.into(),
+            authorization,
+            max_body,
+            requests: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        }
     }
 
     /// Ends every request in flight on any thread; later ones fail at once. A name lookup or a connect in progress
@@ -116,13 +122,19 @@ impl Client {
         let mut response = result.map_err(|e| transport_error(&e))?;
         let status = response.status().as_u16();
         if status == 200 {
-            let complete = self.read(response.body_mut(), self.max_body, body).map_err(|e| transport_error(&e))?;
+            let complete = self
+                .read(response.body_mut(), self.max_body, body)
+                .map_err(|e| transport_error(&e))?;
             return Ok(if complete { Reply::Ok } else { Reply::TooLarge });
         }
         // The status is what counts; a body that cannot be read takes nothing from it.
         let _ = self.read(response.body_mut(), MAX_ERROR_BODY, body);
         let text = |name: header::HeaderName| {
-            response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_string)
+            response
+                .headers()
+                .get(name)
+                .and_then(|v| v.to_str().ok())
+                .map(str::to_string)
         };
         Ok(Reply::Status(Refusal {
             status,
@@ -219,8 +231,20 @@ mod tests {
     #[test]
     fn endpoints() {
         assert_eq!(endpoint("http://127.0.0.1:5080").unwrap(), "http://127.0.0.1:5080");
-        assert_eq!(endpoint(" https://o.example.com/abc/ ").unwrap(), "https://o.example.com/abc");
-        for bad in ["", "o.example.com", "ftp://x", "http://", "http://u:secret@x", "http://x/?a=1", "http://x/#f", "/p"] {
+        assert_eq!(
+            endpoint(" https://o.example.com/abc/ ").unwrap(),
+            "https://o.example.com/abc"
+        );
+        for bad in [
+            "",
+            "o.example.com",
+            "ftp://x",
+            "http://",
+            "http://u:secret@x",
+            "http://x/?a=1",
+            "http://x/#f",
+            "/p",
+        ] {
             let e = endpoint(bad).unwrap_err();
             assert!(e.is_permanent() && !format!("{e:?}").contains("secret"), "{bad}");
         }

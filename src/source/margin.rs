@@ -16,7 +16,10 @@ pub fn steps(window: Window, before: i64, after: i64) -> Vec<Vec<Window>> {
         let edge = edge.min(before);
         let mut step = std::mem::take(&mut first);
         if edge > done {
-            step.push(Window::new(window.from.saturating_sub(edge), window.from.saturating_sub(done)));
+            step.push(Window::new(
+                window.from.saturating_sub(edge),
+                window.from.saturating_sub(done),
+            ));
             done = edge;
         }
         step.retain(|w| !w.is_empty());
@@ -37,7 +40,10 @@ mod tests {
     fn close_first_then_far() {
         let got = steps(Window::new(600 * S, 660 * S), 300 * S, 5 * S);
         let w = |from: i64, to: i64| Window::new(from * S, to * S);
-        assert_eq!(got, [vec![w(660, 665), w(590, 600)], vec![w(540, 590)], vec![w(300, 540)]]);
+        assert_eq!(
+            got,
+            [vec![w(660, 665), w(590, 600)], vec![w(540, 590)], vec![w(300, 540)]]
+        );
     }
 
     #[test]

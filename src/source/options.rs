@@ -142,9 +142,15 @@ fn margin(key: &str, value: &Value) -> Result<i64, SourceError> {
         _ => None,
     };
     // The range check also makes the cast exact.
-    us.filter(|us| (0.0..=MAX_MARGIN_US as f64).contains(us)).map(|us| us.round() as i64).ok_or_else(|| {
-        wrong(key, "a duration between 0 and 24 hours such as \"5 min\", or seconds as a number", value)
-    })
+    us.filter(|us| (0.0..=MAX_MARGIN_US as f64).contains(us))
+        .map(|us| us.round() as i64)
+        .ok_or_else(|| {
+            wrong(
+                key,
+                "a duration between 0 and 24 hours such as \"5 min\", or seconds as a number",
+                value,
+            )
+        })
 }
 
 /// `"5 min"`, `"1h 30 s"`, `"00:05:00"` or `"300"` (seconds) in microseconds.
@@ -160,7 +166,9 @@ fn duration_us(text: &str) -> Option<f64> {
     let mut rest = text;
     let mut total = 0.0;
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(rest.len());
         let (number, tail) = rest.split_at(digits);
         let tail = tail.trim_start();
         let letters = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());

@@ -89,7 +89,11 @@ impl<T> Queue<'_, T> {
             if state.unfinished == 0 {
                 return;
             }
-            state = self.changed.wait_timeout(state, CANCEL_POLL).unwrap_or_else(PoisonError::into_inner).0;
+            state = self
+                .changed
+                .wait_timeout(state, CANCEL_POLL)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 }
@@ -108,7 +112,11 @@ pub fn run<T: Send, W: Send>(
     interrupt: impl Fn(),
 ) -> Result<Vec<W>, SourceError> {
     let queue = Queue {
-        state: Mutex::new(State { unfinished: tasks.len(), waiting: tasks.into(), failed: None }),
+        state: Mutex::new(State {
+            unfinished: tasks.len(),
+            waiting: tasks.into(),
+            failed: None,
+        }),
         changed: Condvar::new(),
         cancel,
     };
@@ -128,11 +136,16 @@ pub fn run<T: Send, W: Send>(
                 Ok(handle) => handles.push(handle),
                 // Fewer threads do the same work; none cannot.
                 Err(_) if n > 0 => break,
-                Err(e) => return Err(SourceError::new(ErrorKind::Io, "cannot start a fetch thread").detail(e.to_string())),
+                Err(e) => {
+                    return Err(SourceError::new(ErrorKind::Io, "cannot start a fetch thread").detail(e.to_string()));
+                }
             }
         }
         queue.supervise(interrupt);
-        handles.into_iter().map(|h| h.join().map_err(|panic| panicked(&*panic))).collect()
+        handles
+            .into_iter()
+            .map(|h| h.join().map_err(|panic| panicked(&*panic)))
+            .collect()
     });
     match queue.state.into_inner().unwrap_or_else(PoisonError::into_inner).failed {
         Some(_) if cancel.load(Ordering::Relaxed) => Err(SourceError::cancelled()),
@@ -142,7 +155,10 @@ pub fn run<T: Send, W: Send>(
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> SourceError {
-    let what = panic.downcast_ref::<&str>().map(|s| s.to_string()).or_else(|| panic.downcast_ref::<String>().cloned());
+    let what = panic
+        .downcast_ref::<&str>()
+        .map(|s| s.to_string())
+        .or_else(|| panic.downcast_ref::<String>().cloned());
     SourceError::new(ErrorKind::Internal, "a fetch thread panicked").detail(what.unwrap_or_default())
 }
 
@@ -150,7 +166,10 @@ fn panicked(panic: &(dyn Any + Send)) -> SourceError {
 mod tests {
     use super::*;
 
-    fn sum(tasks: Vec<u32>, work: impl Fn(u32, &mut u64, &Queue<'_, u32>) -> Result<(), SourceError> + Sync) -> Result<u64, SourceError> {
+    fn sum(
+        tasks: Vec<u32>,
+        work: impl Fn(u32, &mut u64, &Queue<'_, u32>) -> Result<(), SourceError> + Sync,
+    ) -> Result<u64, SourceError> {
         run(tasks, 3, &AtomicBool::new(false), || 0u64, work, || ()).map(|w| w.into_iter().sum())
     }
 
@@ -178,7 +197,11 @@ mod tests {
 
     #[test]
     fn a_panic_is_an_error() {
-        let e = sum(vec![1, 2, 3], |n, _, _| if n == 2 { panic!("boom {n}") } else { Ok(()) }).unwrap_err();
+        let e = sum(
+            vec![1, 2, 3],
+            |n, _, _| if n == 2 { panic!("boom {n}") } else { Ok(()) },
+        )
+        .unwrap_err();
         assert_eq!((e.kind, e.detail.as_deref()), (ErrorKind::Internal, Some("boom 2")));
     }
 

@@ -1,10 +1,10 @@
 //! The options of a foreign server and of its user mapping: which there are, which are needed, and what they make.
 
+use super::SourceConfig;
 use super::error::SourceError;
 use super::file::{FileConfig, Layout};
 use super::mock::MockConfig;
 use super::openobserve::OpenObserveConfig;
-use super::SourceConfig;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -13,8 +13,14 @@ use std::str::FromStr;
 pub type Options = BTreeMap<String, String>;
 
 /// Options of a user mapping. Its kind of server is not known when it is made, so these are of all kinds.
-pub const MAPPING_OPTIONS: [&str; 6] =
-    ["username", "password", "password_env", "access_key_id", "secret_access_key", "session_token"];
+pub const MAPPING_OPTIONS: [&str; 6] = [
+    "username",
+    "password",
+    "password_env",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+];
 /// What the name of an environment variable must begin with to be read by `password_env`.
 pub const ENV_PREFIX: &str = "OBSERVE_BRIDGE_";
 
@@ -64,7 +70,10 @@ pub fn check_server(options: &Options) -> Result<(), SourceError> {
     let kind = kind_of(options)?;
     let (needed, optional) = kind.options();
     let valid = || {
-        let all: Vec<&str> = std::iter::once("kind").chain(needed.iter().copied()).chain(optional.iter().copied()).collect();
+        let all: Vec<&str> = std::iter::once("kind")
+            .chain(needed.iter().copied())
+            .chain(optional.iter().copied())
+            .collect();
         format!("Valid options of this kind are: {}.", all.join(", "))
     };
     for key in options.keys() {
@@ -78,7 +87,10 @@ pub fn check_server(options: &Options) -> Result<(), SourceError> {
         }
     }
     if let Some(missing) = needed.iter().find(|n| !options.contains_key(**n)) {
-        return Err(SourceError::config(format!("server option \"{missing}\" is missing"), valid()));
+        return Err(SourceError::config(
+            format!("server option \"{missing}\" is missing"),
+            valid(),
+        ));
     }
     // Whatever the values themselves can be wrong in.
     if kind != Kind::S3 {
@@ -147,11 +159,16 @@ pub fn config(server: &Options, mapping: &Options, file_roots: Vec<PathBuf>) -> 
         Kind::File => SourceConfig::File(FileConfig {
             path: text("path").unwrap_or_default().into(),
             roots: file_roots,
-            layout: text("layout").unwrap_or_else(|| "openobserve".into()).parse::<Layout>()?,
+            layout: text("layout")
+                .unwrap_or_else(|| "openobserve".into())
+                .parse::<Layout>()?,
             org: org(),
         }),
         Kind::Mock => SourceConfig::Mock(MockConfig::parse(server).map_err(|message| {
-            SourceError::config(message, format!("Valid options are: {}.", MockConfig::OPTIONS.join(", ")))
+            SourceError::config(
+                message,
+                format!("Valid options are: {}.", MockConfig::OPTIONS.join(", ")),
+            )
         })?),
     })
 }
@@ -160,7 +177,10 @@ fn kind_of(options: &Options) -> Result<Kind, SourceError> {
     options
         .get("kind")
         .ok_or_else(|| {
-            SourceError::config("server option \"kind\" is missing", "Valid kinds are: openobserve, s3, file, mock.")
+            SourceError::config(
+                "server option \"kind\" is missing",
+                "Valid kinds are: openobserve, s3, file, mock.",
+            )
         })?
         .parse()
 }
@@ -182,9 +202,18 @@ mod tests {
             (&[("kind", "x")], "\"x\" is not known"),
             (&[("kind", "openobserve")], "\"endpoint\" is missing"),
             (&[("kind", "openobserve"), ("endpoint", "127.0.0.1")], "http://"),
-            (&[("kind", "openobserve"), ("endpoint", "http://u:p@h")], "must not carry"),
-            (&[("kind", "openobserve"), ("endpoint", "http://h"), ("password", "x")], "unknown server option"),
-            (&[("kind", "file"), ("path", "/x"), ("layout", "y")], "\"y\" is not known"),
+            (
+                &[("kind", "openobserve"), ("endpoint", "http://u:p@h")],
+                "must not carry",
+            ),
+            (
+                &[("kind", "openobserve"), ("endpoint", "http://h"), ("password", "x")],
+                "unknown server option",
+            ),
+            (
+                &[("kind", "file"), ("path", "/x"), ("layout", "y")],
+                "\"y\" is not known",
+            ),
             (&[("kind", "mock"), ("services", "0")], "services"),
         ] {
             let e = check_server(&options(bad)).unwrap_err();

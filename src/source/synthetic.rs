@@ -49,15 +49,25 @@ pub fn fetch(
             attributes: json!({ "records": records }),
         });
     }
-    for step in margin::steps(window, selection.parent_margin_before_us, selection.parent_margin_after_us) {
+    for step in margin::steps(
+        window,
+        selection.parent_margin_before_us,
+        selection.parent_margin_after_us,
+    ) {
         if aggregator.unresolved_parents() == 0 {
             break;
         }
         for range in step {
-            mock::parents(config, range, &mut |trace, span, service| aggregator.parent(trace, span, service));
+            mock::parents(config, range, &mut |trace, span, service| {
+                aggregator.parent(trace, span, service)
+            });
         }
     }
-    Ok(Fetched { aggregator, locators, stats })
+    Ok(Fetched {
+        aggregator,
+        locators,
+        stats,
+    })
 }
 
 /// The records behind a locator, made again.

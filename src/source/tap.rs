@@ -20,7 +20,12 @@ pub struct Tap<'a, S> {
 impl<'a, S: RecordSink> Tap<'a, S> {
     /// `metrics`: `None` forwards every metric.
     pub fn new(inner: &'a mut S, range: Window, metrics: Option<&'a Patterns>) -> Self {
-        Tap { inner, range, metrics: metrics.filter(|p| !p.is_all()), in_range: 0 }
+        Tap {
+            inner,
+            range,
+            metrics: metrics.filter(|p| !p.is_all()),
+            in_range: 0,
+        }
     }
 
     fn count(&mut self, ts: i64) {
@@ -89,9 +94,20 @@ mod tests {
         let mut seen = Seen::default();
         let mut tap = Tap::new(&mut seen, Window::new(10, 20), Some(&only_up));
         for (ts, metric) in [(9, "up"), (10, "up"), (19, "up"), (15, "down"), (20, "up")] {
-            tap.metric(MetricPoint { ts, identity: Identity::default(), metric, value: 1.0, labels: &[] });
+            tap.metric(MetricPoint {
+                ts,
+                identity: Identity::default(),
+                metric,
+                value: 1.0,
+                labels: &[],
+            });
         }
-        tap.log(LogRecord { ts: 10, identity: Identity::default(), body: "line", severity: None });
+        tap.log(LogRecord {
+            ts: 10,
+            identity: Identity::default(),
+            body: "line",
+            severity: None,
+        });
         tap.reject(Dataset::Logs, RejectReason::MissingBody, "");
         assert_eq!(tap.in_range, 3);
         assert_eq!(seen.0, ["up", "up", "up", "up", "line", "missing_body"]);

@@ -58,9 +58,11 @@ pub fn presence() -> Result<Presence> {
     if !installed {
         return Ok(Presence::NoAge);
     }
-    let graph = dynamic("SELECT count(*) FROM ag_catalog.ag_graph WHERE name = 'ops'", &[], |rows| {
-        Ok(rows.first().get_one::<i64>()? == Some(1))
-    })?;
+    let graph = dynamic(
+        "SELECT count(*) FROM ag_catalog.ag_graph WHERE name = 'ops'",
+        &[],
+        |rows| Ok(rows.first().get_one::<i64>()? == Some(1)),
+    )?;
     Ok(if graph { Presence::Ready } else { Presence::NoGraph })
 }
 
@@ -84,11 +86,17 @@ pub fn refresh(tenant: i64, now: i64) -> Result<Refreshed> {
     let resources = resources_of(&wanted)?;
     enter_age()?;
     let present = present_edges(Some(tenant))?;
-    let mut done = Refreshed { edges: wanted.len(), ..Refreshed::default() };
+    let mut done = Refreshed {
+        edges: wanted.len(),
+        ..Refreshed::default()
+    };
 
     let known = present_vertices(tenant)?;
-    let missing: Vec<Value> =
-        resources.into_iter().filter(|(rid, _)| !known.contains(rid)).map(|(_, vertex)| vertex).collect();
+    let missing: Vec<Value> = resources
+        .into_iter()
+        .filter(|(rid, _)| !known.contains(rid))
+        .map(|(_, vertex)| vertex)
+        .collect();
     done.vertices_created = missing.len();
     apply(
         "UNWIND $rows AS r
@@ -96,14 +104,22 @@ pub fn refresh(tenant: i64, now: i64) -> Result<Refreshed> {
         &missing,
     )?;
 
-    let row = |(key, e): (&Key, &Edge)| {
-        json!({ "s": key.0, "d": key.1, "last_seen": e.last_seen, "rps": e.rps, "err_rate": e.err_rate, "p95": e.p95 })
-    };
-    let vanished: Vec<Value> =
-        present.keys().filter(|k| !wanted.contains_key(k)).map(|k| json!({ "s": k.0, "d": k.1 })).collect();
-    let created: Vec<Value> = wanted.iter().filter(|(k, _)| !present.contains_key(k)).map(row).collect();
-    let changed: Vec<Value> =
-        wanted.iter().filter(|(k, e)| present.get(k).is_some_and(|p| p != *e)).map(row).collect();
+    let row = |(key, e): (&Key, &Edge)| json!({ "s": key.0, "d": key.1, "last_seen": e.last_seen, "rps": e.rps, "err_rate": e.err_rate, "p95": e.p95 });
+    let vanished: Vec<Value> = present
+        .keys()
+        .filter(|k| !wanted.contains_key(k))
+        .map(|k| json!({ "s": k.0, "d": k.1 }))
+        .collect();
+    let created: Vec<Value> = wanted
+        .iter()
+        .filter(|(k, _)| !present.contains_key(k))
+        .map(row)
+        .collect();
+    let changed: Vec<Value> = wanted
+        .iter()
+        .filter(|(k, e)| present.get(k).is_some_and(|p| p != *e))
+        .map(row)
+        .collect();
     delete_edges(&vanished)?;
     apply(
         "UNWIND $rows AS r
@@ -158,7 +174,10 @@ fn wanted_edges(tenant: i64, now: i64) -> Result<BTreeMap<Key, Edge>> {
             let mut edges = BTreeMap::new();
             for row in rows {
                 edges.insert(
-                    (required(row.get(1)?, "src_resource_id")?, required(row.get(2)?, "dst_resource_id")?),
+                    (
+                        required(row.get(1)?, "src_resource_id")?,
+                        required(row.get(2)?, "dst_resource_id")?,
+                    ),
                     Edge {
                         rps: required(row.get(3)?, "rps")?,
                         err_rate: required(row.get(4)?, "err_rate")?,
@@ -256,7 +275,11 @@ fn enter_age() -> Result<()> {
     let path: String = sql::select("SELECT current_setting('search_path')", &[], |rows| {
         required(rows.first().get_one()?, "search_path")
     })?;
-    if path.contains("ag_catalog") { Ok(()) } else { set_local(c"search_path", &format!("{path}, ag_catalog")) }
+    if path.contains("ag_catalog") {
+        Ok(())
+    } else {
+        set_local(c"search_path", &format!("{path}, ag_catalog"))
+    }
 }
 
 /// A reading statement whose plan is not kept: AGE's plans hold state of one execution.
@@ -266,7 +289,10 @@ fn dynamic<T>(
     read: impl FnOnce(pgrx::spi::SpiTupleTable<'_>) -> Result<T>,
 ) -> Result<T> {
     Spi::connect(|client| {
-        let plan = client.prepare_mut(statement, &args.iter().map(|a| PgOid::from(a.oid())).collect::<Vec<_>>())?;
+        let plan = client.prepare_mut(
+            statement,
+            &args.iter().map(|a| PgOid::from(a.oid())).collect::<Vec<_>>(),
+        )?;
         read(client.select(&plan, None, args)?)
     })
 }

@@ -11,7 +11,11 @@ use engine::window::Window;
 pub fn replace(tenant: i64, window: Window, rows: &[MetricRow], ids: &[i64]) -> Result<()> {
     sql::execute(
         "DELETE FROM metric_1m WHERE tenant_id = $1 AND bucket >= $2 AND bucket < $3",
-        &[tenant.into(), to_timestamptz(window.from)?.into(), to_timestamptz(window.to)?.into()],
+        &[
+            tenant.into(),
+            to_timestamptz(window.from)?.into(),
+            to_timestamptz(window.to)?.into(),
+        ],
     )?;
     for chunk in rows.chunks(CHUNK) {
         let resource = |r: &MetricRow| ids.get(r.resource as usize).copied();

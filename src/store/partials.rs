@@ -20,7 +20,10 @@ use std::collections::{BTreeSet, HashMap};
 /// A partial is gone if the ledger says that its minute succeeded, or if it is so old that ledger and partials may
 /// have been pruned.
 pub fn missing_ranges(tenant: i64, window: Window) -> Result<Vec<Window>> {
-    let (from, to) = (floor(window.from, BUCKET5_US), floor(window.to + BUCKET5_US - 1, BUCKET5_US));
+    let (from, to) = (
+        floor(window.from, BUCKET5_US),
+        floor(window.to + BUCKET5_US - 1, BUCKET5_US),
+    );
     let minutes = sql::select(
         "SELECT m FROM generate_series($2, $3 - interval '1 minute', interval '1 minute') AS m
           WHERE (m < $4 OR m >= $5)
@@ -83,8 +86,10 @@ pub fn replace(tenant: i64, minutes: &[MinutePartial], references: &References) 
 
 /// Replaces the 5-minute rows of a bucket by what its partials give.
 pub fn recompute(tenant: i64, bucket: i64) -> Result<()> {
-    let merged = Bucket5::from_partials(bucket, &load(tenant, bucket)?)
-        .map_err(|e| Error::Corrupt { what: "partials of a 5-minute bucket", detail: e.to_string() })?;
+    let merged = Bucket5::from_partials(bucket, &load(tenant, bucket)?).map_err(|e| Error::Corrupt {
+        what: "partials of a 5-minute bucket",
+        detail: e.to_string(),
+    })?;
     let ids = ids_of(tenant, &merged)?;
     for sql in [
         "DELETE FROM service_call_5m WHERE tenant_id = $1 AND bucket = $2",
@@ -104,7 +109,11 @@ pub fn recompute(tenant: i64, bucket: i64) -> Result<()> {
 fn load(tenant: i64, bucket: i64) -> Result<Vec<MinutePartial>> {
     sql::select(
         "SELECT format, payload FROM etl_partial_1m WHERE tenant_id = $1 AND bucket >= $2 AND bucket < $3",
-        &[tenant.into(), to_timestamptz(bucket)?.into(), to_timestamptz(bucket + BUCKET5_US)?.into()],
+        &[
+            tenant.into(),
+            to_timestamptz(bucket)?.into(),
+            to_timestamptz(bucket + BUCKET5_US)?.into(),
+        ],
         |rows| {
             let mut found = Vec::with_capacity(5);
             for row in rows {
@@ -127,7 +136,10 @@ fn ids_of(tenant: i64, merged: &Bucket5) -> Result<HashMap<String, i64>> {
     let resources: Vec<_> = urns
         .iter()
         .map(|u| {
-            urn::parse(u).ok_or_else(|| Error::Corrupt { what: "a partial", detail: format!("\"{u}\" is not a URN") })
+            urn::parse(u).ok_or_else(|| Error::Corrupt {
+                what: "a partial",
+                detail: format!("\"{u}\" is not a URN"),
+            })
         })
         .collect::<Result<_>>()?;
     let ids = resources::ensure(tenant, &resources)?;

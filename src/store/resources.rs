@@ -23,11 +23,18 @@ pub fn ensure(tenant: i64, resources: &[Resource]) -> Result<Vec<i64>> {
                 unknown.iter().map(|r| r.name.as_str()).collect::<Vec<_>>().into(),
             ],
         )?;
-        ids.extend(lookup(tenant, &unknown.iter().map(|r| r.urn.as_str()).collect::<Vec<_>>())?);
+        ids.extend(lookup(
+            tenant,
+            &unknown.iter().map(|r| r.urn.as_str()).collect::<Vec<_>>(),
+        )?);
     }
     resources
         .iter()
-        .map(|r| ids.get(&r.urn).copied().ok_or_else(|| Error::Internal(format!("resource {} has no id", r.urn))))
+        .map(|r| {
+            ids.get(&r.urn)
+                .copied()
+                .ok_or_else(|| Error::Internal(format!("resource {} has no id", r.urn)))
+        })
         .collect()
 }
 

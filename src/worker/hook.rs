@@ -1,8 +1,8 @@
 //! Gets our workers out of the way of commands that need a database without sessions, as a resident worker would make
 //! them fail: DROP DATABASE, CREATE DATABASE .. TEMPLATE, ALTER DATABASE .. RENAME and .. SET TABLESPACE.
 
-use crate::worker::shmem::{self, SlotState};
 use crate::backend::latch;
+use crate::worker::shmem::{self, SlotState};
 use pgrx::pg_sys::submodules::ffi::pg_guard_ffi_boundary;
 use pgrx::prelude::*;
 use std::ffi::{CStr, c_char};
@@ -47,15 +47,33 @@ unsafe extern "C-unwind" fn process_utility(
     let go_on = || unsafe {
         match PREVIOUS {
             Some(previous) => pg_guard_ffi_boundary(|| {
-                previous(statement, query, read_only_tree, context, params, environment, receiver, completion)
+                previous(
+                    statement,
+                    query,
+                    read_only_tree,
+                    context,
+                    params,
+                    environment,
+                    receiver,
+                    completion,
+                )
             }),
             None => pg_sys::standard_ProcessUtility(
-                statement, query, read_only_tree, context, params, environment, receiver, completion,
+                statement,
+                query,
+                read_only_tree,
+                context,
+                params,
+                environment,
+                receiver,
+                completion,
             ),
         }
     };
     // SAFETY: a planned statement given to the hook has a utility statement.
-    let Some((database, fate)) = (unsafe { needs_empty((*statement).utilityStmt) }) else { return go_on() };
+    let Some((database, fate)) = (unsafe { needs_empty((*statement).utilityStmt) }) else {
+        return go_on();
+    };
     if !block(database) {
         return go_on();
     }
@@ -74,9 +92,10 @@ unsafe fn needs_empty(node: *mut pg_sys::Node) -> Option<(pg_sys::Oid, Fate)> {
     unsafe {
         let (name, fate) = match (*node).type_ {
             pg_sys::NodeTag::T_DropdbStmt => ((*node.cast::<pg_sys::DropdbStmt>()).dbname, Fate::Dropped),
-            pg_sys::NodeTag::T_CreatedbStmt => {
-                (option_text((*node.cast::<pg_sys::CreatedbStmt>()).options, c"template")?, Fate::Kept)
-            }
+            pg_sys::NodeTag::T_CreatedbStmt => (
+                option_text((*node.cast::<pg_sys::CreatedbStmt>()).options, c"template")?,
+                Fate::Kept,
+            ),
             pg_sys::NodeTag::T_RenameStmt => {
                 let rename = node.cast::<pg_sys::RenameStmt>();
                 if (*rename).renameType != pg_sys::ObjectType::OBJECT_DATABASE {
@@ -106,7 +125,11 @@ unsafe fn option_text(options: *mut pg_sys::List, name: &CStr) -> Option<*mut c_
     unsafe {
         let list = pgrx::PgList::<pg_sys::DefElem>::from_pg(options);
         let element = list.iter_ptr().find(|e| CStr::from_ptr((**e).defname) == name)?;
-        if (*element).arg.is_null() { None } else { Some(pg_sys::defGetString(element)) }
+        if (*element).arg.is_null() {
+            None
+        } else {
+            Some(pg_sys::defGetString(element))
+        }
     }
 }
 
@@ -152,7 +175,11 @@ fn block(database: pg_sys::Oid) -> bool {
 fn unblock(database: pg_sys::Oid, fate: Fate) {
     let launcher = shmem::with(|r| {
         if let Some(slot) = r.slot(database) {
-            slot.state = if fate == Fate::Dropped { SlotState::Free } else { SlotState::Wanted };
+            slot.state = if fate == Fate::Dropped {
+                SlotState::Free
+            } else {
+                SlotState::Wanted
+            };
             slot.blocker = 0;
         }
         r.launcher

@@ -7,7 +7,7 @@
 use crate::backend::latch;
 use crate::worker::process::{self, Role};
 use crate::worker::shmem::{self, SlotState};
-use pgrx::bgworkers::{BackgroundWorkerStatus, DynamicBackgroundWorker};
+use pgrx::bgworkers::DynamicBackgroundWorker;
 use pgrx::prelude::*;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -40,7 +40,10 @@ pub extern "C-unwind" fn observe_bridge_launcher_main(_argument: pg_sys::Datum) 
     process::connect(None);
     shmem::enroll(Role::Launcher, 0);
     process::report_name(Role::Launcher.backend_type());
-    let mut launcher = Launcher { unprobed: connectable_databases().into(), ..Launcher::default() };
+    let mut launcher = Launcher {
+        unprobed: connectable_databases().into(),
+        ..Launcher::default()
+    };
     loop {
         process::reload_if_asked();
         let next = launcher.step();
@@ -56,7 +59,7 @@ impl Launcher {
         let mut existing: Option<HashSet<u32>> = None;
         for database in wanted {
             match self.children.get(&database) {
-                Some(child) if !stopped(&child.handle) => continue,
+                Some(child) if !process::stopped(&child.handle) => continue,
                 Some(child) if child.started.elapsed() < RESTART_AFTER => {
                     next = RESTART_AFTER;
                     continue;
@@ -64,7 +67,10 @@ impl Launcher {
                 _ => {}
             }
             // A database may have been dropped meanwhile: connecting would only fill the log.
-            if !existing.get_or_insert_with(|| connectable_databases().into_iter().collect()).contains(&database) {
+            if !existing
+                .get_or_insert_with(|| connectable_databases().into_iter().collect())
+                .contains(&database)
+            {
                 self.children.remove(&database);
                 shmem::with(|r| {
                     if let Some(slot) = r.slot(pg_sys::Oid::from(database)) {
@@ -102,7 +108,13 @@ impl Launcher {
         match process::start(Role::Scheduler, pg_sys::Oid::from(database), 0) {
             Some(handle) => {
                 self.starvation_said = false;
-                self.children.insert(database, Child { handle, started: Instant::now() });
+                self.children.insert(
+                    database,
+                    Child {
+                        handle,
+                        started: Instant::now(),
+                    },
+                );
                 true
             }
             None => {
@@ -123,14 +135,17 @@ impl Launcher {
     /// Goes on probing databases; whether there is more to do.
     fn probe(&mut self) -> bool {
         if let Some(database) = self.probing {
-            let settled = self.children.get(&database).is_none_or(|c| stopped(&c.handle))
-                || shmem::with(|r| r.slot(pg_sys::Oid::from(database)).is_none_or(|s| s.scheduler != 0)).unwrap_or(true);
+            let settled = self.children.get(&database).is_none_or(|c| process::stopped(&c.handle))
+                || shmem::with(|r| r.slot(pg_sys::Oid::from(database)).is_none_or(|s| s.scheduler != 0))
+                    .unwrap_or(true);
             if !settled {
                 return true;
             }
             self.probing = None;
         }
-        let Some(database) = self.unprobed.pop_front() else { return false };
+        let Some(database) = self.unprobed.pop_front() else {
+            return false;
+        };
         let known = shmem::with(|r| r.slot(pg_sys::Oid::from(database)).is_some()).unwrap_or(true);
         if !known {
             shmem::with(|r| {
@@ -142,10 +157,6 @@ impl Launcher {
         }
         true
     }
-}
-
-fn stopped(handle: &DynamicBackgroundWorker) -> bool {
-    matches!(handle.pid(), Err(BackgroundWorkerStatus::Stopped | BackgroundWorkerStatus::PostmasterDied))
 }
 
 fn alive(pid: i32) -> bool {

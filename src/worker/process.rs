@@ -1,7 +1,7 @@
 //! What every worker process does alike: signals, connecting, waiting, naming itself.
 
 use crate::worker::shmem::MAX_RUNNERS;
-use pgrx::bgworkers::{BackgroundWorkerBuilder, DynamicBackgroundWorker};
+use pgrx::bgworkers::{BackgroundWorkerBuilder, BackgroundWorkerStatus, DynamicBackgroundWorker};
 use pgrx::prelude::*;
 use std::ffi::CString;
 use std::time::Duration;
@@ -45,7 +45,10 @@ impl Role {
 
 /// Registers the launcher; called from `_PG_init`.
 pub fn register_launcher() {
-    Role::Launcher.builder().set_restart_time(Some(Duration::from_secs(5))).load();
+    Role::Launcher
+        .builder()
+        .set_restart_time(Some(Duration::from_secs(5)))
+        .load();
 }
 
 /// Starts a scheduler or runner of a database; `None` when max_worker_processes is used up.
@@ -60,6 +63,14 @@ pub fn start(role: Role, database: pg_sys::Oid, slot: usize) -> Option<DynamicBa
         .set_notify_pid(crate::worker::shmem::my_pid())
         .load_dynamic()
         .ok()
+}
+
+/// Whether a worker that was started has ended.
+pub fn stopped(worker: &DynamicBackgroundWorker) -> bool {
+    matches!(
+        worker.pid(),
+        Err(BackgroundWorkerStatus::Stopped | BackgroundWorkerStatus::PostmasterDied)
+    )
 }
 
 /// Undoes the packing of [`start`]: (database, slot).

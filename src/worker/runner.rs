@@ -1,10 +1,10 @@
 //! A runner process: claims windows one after the other and works on them.
 
+use crate::backend::catalog;
+use crate::backend::latch;
+use crate::backend::session::Session;
 use crate::guc;
 use crate::jobs::{self, Worked};
-use crate::backend::catalog;
-use crate::backend::session::Session;
-use crate::backend::latch;
 use crate::worker::process::{self, Role};
 use crate::worker::shmem;
 use pgrx::prelude::*;

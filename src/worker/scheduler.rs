@@ -1,15 +1,17 @@
 //! The scheduler process of one database: plans windows, rescues orphans, keeps runners, and does the housekeeping
 //! that goes by the clock. It never touches the network.
 
-use crate::error::Result;
-use crate::scheduler::{housekeeping, ledger};
 use crate::backend::catalog;
-use crate::backend::session::{End, Session};
 use crate::backend::latch;
+use crate::backend::session::{End, Session};
+use crate::error::Result;
+use crate::guc;
+use crate::scheduler::{housekeeping, ledger};
 use crate::worker::process::{self, Role};
 use crate::worker::shmem::{self, MAX_RUNNERS, SlotState};
-use crate::guc;
+use pgrx::bgworkers::DynamicBackgroundWorker;
 use pgrx::prelude::*;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// Time between two looks while the extension is there in another version than this library.
@@ -28,13 +30,13 @@ pub extern "C-unwind" fn observe_bridge_scheduler_main(argument: pg_sys::Datum) 
     shmem::enroll(Role::Scheduler, 0);
     process::report_name(Role::Scheduler.backend_type());
     let mut housekept: Option<Instant> = None;
-    let mut starvation_said = false;
+    let mut runners = Runners::default();
     loop {
         process::reload_if_asked();
         latch::report_activity(Some("observe_bridge: planning"));
         let pause = match turn(&mut housekept) {
             Ok(Turn::Planned { claimable }) => {
-                keep_runners(database, claimable, &mut starvation_said);
+                runners.keep(database, claimable);
                 guc::poll_interval()
             }
             Ok(Turn::Idle) => guc::poll_interval(),
@@ -107,40 +109,55 @@ fn absent() -> Result<Turn> {
     })
 }
 
-/// Wakes the runners there are, and starts more while there is work that they do not take up.
-fn keep_runners(database: pg_sys::Oid, claimable: usize, starvation_said: &mut bool) {
-    if claimable == 0 {
-        return;
-    }
-    let limit = guc::max_runners().min(MAX_RUNNERS);
-    let Some(slots) = shmem::with(|r| r.slot(database).map(|s| s.runners)).flatten() else { return };
-    slots.into_iter().for_each(shmem::wake);
-    let free = slots.iter().enumerate().take(limit).filter(|(_, p)| **p == 0).map(|(i, _)| i);
-    for slot in free.take(claimable) {
-        let Some(worker) = process::start(Role::Runner, database, slot) else {
-            shmem::with(|r| {
-                if let Some(s) = r.slot(database) {
-                    s.starved += 1;
-                }
-            });
-            if !*starvation_said {
-                *starvation_said = true;
-                ereport!(
-                    PgLogLevel::WARNING,
-                    PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
-                    "observe_bridge: no free background worker slot for a runner",
-                    "Raise max_worker_processes and restart, or lower observe_bridge.max_runners."
-                );
-            }
+/// The runners of this database.
+#[derive(Default)]
+struct Runners {
+    /// Those this scheduler started, by place. A new one enters its pid in shared memory only after it has connected;
+    /// until then this is how we know that its place is taken.
+    started: HashMap<usize, DynamicBackgroundWorker>,
+    /// Whether the lack of worker slots has been said since the last start that worked.
+    starvation_said: bool,
+}
+
+impl Runners {
+    /// Wakes the runners there are, and starts more while there is work that they do not take up.
+    fn keep(&mut self, database: pg_sys::Oid, claimable: usize) {
+        if claimable == 0 {
+            return;
+        }
+        let Some(places) = shmem::with(|r| r.slot(database).map(|s| s.runners)).flatten() else {
             return;
         };
-        *starvation_said = false;
-        shmem::with(|r| {
-            if let Some(s) = r.slot(database) {
-                s.starved = 0;
+        places.into_iter().for_each(shmem::wake);
+        self.started.retain(|_, worker| !process::stopped(worker));
+        let free: Vec<usize> = (0..guc::max_runners().min(MAX_RUNNERS))
+            .filter(|i| places[*i] == 0 && !self.started.contains_key(i))
+            .take(claimable)
+            .collect();
+        for place in free {
+            let worker = process::start(Role::Runner, database, place);
+            shmem::with(|r| {
+                if let Some(s) = r.slot(database) {
+                    s.starved = if worker.is_some() { 0 } else { s.starved + 1 };
+                }
+            });
+            match worker {
+                Some(worker) => {
+                    self.starvation_said = false;
+                    self.started.insert(place, worker);
+                }
+                None if self.starvation_said => return,
+                None => {
+                    self.starvation_said = true;
+                    ereport!(
+                        PgLogLevel::WARNING,
+                        PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+                        "observe_bridge: no free background worker slot for a runner",
+                        "Raise max_worker_processes and restart, or lower observe_bridge.max_runners."
+                    );
+                    return;
+                }
             }
-        });
-        // Until the runner has enrolled itself its place looks free: wait for it, a fork takes a few milliseconds.
-        let _ = worker.wait_for_startup();
+        }
     }
 }

@@ -85,11 +85,16 @@ pub struct Registry {
 unsafe impl PGRXSharedMemory for Registry {}
 
 impl Registry {
-    const EMPTY: Registry = Registry { launcher: 0, slots: [Slot::FREE; MAX_DATABASES] };
+    const EMPTY: Registry = Registry {
+        launcher: 0,
+        slots: [Slot::FREE; MAX_DATABASES],
+    };
 
     /// The slot of a database, if it has one.
     pub fn slot(&mut self, database: pg_sys::Oid) -> Option<&mut Slot> {
-        self.slots.iter_mut().find(|s| s.state != SlotState::Free && s.database == database)
+        self.slots
+            .iter_mut()
+            .find(|s| s.state != SlotState::Free && s.database == database)
     }
 
     /// The slot of a database, made if there is room.
@@ -101,7 +106,11 @@ impl Registry {
             .or_else(|| self.slots.iter().position(|s| s.state == SlotState::Free))?;
         let slot = &mut self.slots[at];
         if slot.state == SlotState::Free {
-            *slot = Slot { database, state: SlotState::Wanted, ..Slot::FREE };
+            *slot = Slot {
+                database,
+                state: SlotState::Wanted,
+                ..Slot::FREE
+            };
         }
         Some(slot)
     }

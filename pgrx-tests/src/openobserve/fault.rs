@@ -6,7 +6,6 @@ use serde_json::json;
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 /// Which requests a fault strikes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,8 +99,8 @@ pub fn deliver(stream: &TcpStream, answer: &Response, fault: Option<&Fault>, sha
         Some(Fault::Drip(step)) => stuck(shared, || {
             (&*stream).write_all(&answer.head())?;
             for piece in answer.body.chunks(*step) {
-                if shared.closed.load(Ordering::SeqCst) {
-                    break;
+                if shared.closed.load(Ordering::SeqCst) || !is_on(shared, &Fault::Drip(*step)) {
+                    return Err(io::Error::other("let go"));
                 }
                 (&*stream).write_all(piece)?;
                 std::thread::sleep(TURN);
@@ -109,8 +108,8 @@ pub fn deliver(stream: &TcpStream, answer: &Response, fault: Option<&Fault>, sha
             Ok(())
         }),
         Some(Fault::Hang) => stuck(shared, || {
-            while !shared.closed.load(Ordering::SeqCst) && hung_on(stream) && hangs(shared) {
-                std::thread::sleep(Duration::from_millis(20));
+            while !shared.closed.load(Ordering::SeqCst) && is_waiting(stream) && is_on(shared, &Fault::Hang) {
+                std::thread::sleep(TURN);
             }
             Err(io::Error::other("let go"))
         }),
@@ -125,12 +124,12 @@ fn stuck(shared: &Shared, work: impl FnOnce() -> io::Result<()>) -> io::Result<(
     result
 }
 
-fn hangs(shared: &Shared) -> bool {
-    super::lock(&shared.faults).0.iter().any(|(_, fault)| *fault == Fault::Hang)
+fn is_on(shared: &Shared, fault: &Fault) -> bool {
+    super::lock(&shared.faults).0.iter().any(|(_, f)| f == fault)
 }
 
 /// Whether the client still waits.
-fn hung_on(stream: &TcpStream) -> bool {
+fn is_waiting(stream: &TcpStream) -> bool {
     // The read timeout is short; a client that waits sends nothing, one that has left ends the stream.
     !matches!(stream.peek(&mut [0]), Ok(0))
 }

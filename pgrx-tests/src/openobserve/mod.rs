@@ -15,6 +15,7 @@ pub use store::{Dataset, Record, Store};
 
 use fault::Faults;
 use recorded::Recordings;
+use crate::wait::wait_until;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -93,9 +94,11 @@ impl OpenObserve {
         lock(&self.shared.faults).set(scope, fault);
     }
 
-    /// All is well again; what hangs is let go.
+    /// All is well again; returns when what hung has been let go.
+    #[track_caller]
     pub fn heal(&self) {
         lock(&self.shared.faults).clear();
+        wait_until("no request is stuck any more", Duration::from_secs(10), || self.stuck() == 0);
     }
 
     /// Closes the port: connections are refused until [`OpenObserve::open`].

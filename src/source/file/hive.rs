@@ -2,7 +2,7 @@
 //! after `hh` the minute; `yyyy` may also be a whole date (`2026-11-20`, `20261120`); any level may be the last.
 //! Folders with other keys may lie in between; `stream=` names the stream.
 
-use super::object::{Entry, Format, Object, entries, key};
+use super::object::{Entry, Format, Object, entries, is_dir, key};
 use super::roots::Place;
 use crate::source::error::SourceError;
 use crate::source::pattern::Patterns;
@@ -30,10 +30,20 @@ struct Partition {
 /// The files of a dataset whose folders may hold records of `range`.
 ///
 /// # Errors
-/// `Io`.
+/// `Config` when there is no dataset's folder at all; `Io`.
 pub fn list(place: &Place, dataset: Dataset, wanted: &Patterns, range: Window) -> Result<Vec<Object>, SourceError> {
     let mut out = Vec::new();
     let mut dirs: Vec<(PathBuf, Partition, usize)> = Vec::new();
+    if !Dataset::ALL
+        .iter()
+        .flat_map(|d| folder_names(*d))
+        .any(|name| is_dir(&place.path().join(name)))
+    {
+        return Err(SourceError::config(
+            format!("\"{}\" holds no folder of a dataset", place.path().display()),
+            "Point path at the folder in which logs, metrics, traces or spans are.",
+        ));
+    }
     for name in folder_names(dataset) {
         dirs.push((place.path().join(name), Partition::default(), 0));
     }
@@ -217,5 +227,16 @@ mod tests {
         );
         assert_eq!(names(Dataset::Traces, &Patterns::all(), T + MINUTE), ["d.ndjson"]);
         assert!(names(Dataset::Metrics, &Patterns::all(), T + MINUTE).is_empty());
+        let inner = FileConfig {
+            path: config.path.join("logs"),
+            ..config
+        };
+        let wrong = list(
+            &Place::new(&inner).unwrap(),
+            Dataset::Logs,
+            &Patterns::all(),
+            Window::new(T, T + 1),
+        );
+        assert!(wrong.unwrap_err().is_permanent());
     }
 }

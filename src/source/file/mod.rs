@@ -1,6 +1,8 @@
 //! Reads a window from files of this machine, in three layouts.
 
+mod columns;
 mod hive;
+mod ndjson;
 mod object;
 mod openobserve;
 mod plain;
@@ -213,5 +215,117 @@ pub fn replay(
         Ok(rows) if rows.is_empty() && max_records > 0 => Err(gone("the object has none in this window")),
         Err(e) if e.kind == ErrorKind::Gone => Err(gone("the object no longer exists")),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    fn context() -> Context {
+        Context {
+            cancel: Arc::default(),
+            concurrency: 3,
+            http_timeout: Duration::from_secs(1),
+        }
+    }
+
+    fn config(path: &Path, layout: Layout) -> FileConfig {
+        FileConfig {
+            path: path.to_path_buf(),
+            roots: vec![path.to_path_buf()],
+            layout,
+            org: "default".to_string(),
+        }
+    }
+
+    #[test]
+    fn a_window_of_plain_files_and_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = |ts: i64| format!("{{\"_timestamp\":{ts},\"body\":\"line {ts}\",\"service_name\":\"a\"}}\n");
+        fs::write(
+            dir.path().join("logs.ndjson"),
+            log(5) + &log(10) + "no json\n" + &log(19) + &log(20),
+        )
+        .unwrap();
+        let span = |ts: i64, id: &str, parent: &str, service: &str| {
+            format!(
+                "{{\"_timestamp\":{ts},\"trace_id\":\"t\",\"span_id\":\"{id}\",\"service_name\":\"{service}\",\
+                 \"reference_parent_span_id\":\"{parent}\",\"duration\":7}}\n"
+            )
+        };
+        fs::write(
+            dir.path().join("traces.ndjson"),
+            span(3, "p", "", "front") + &span(12, "c", "p", "back"),
+        )
+        .unwrap();
+        let config = config(dir.path(), Layout::Plain);
+        let window = Window::new(10, 20);
+        let got = fetch(&config, &Selection::default(), "files", window, &context()).unwrap();
+        assert_eq!((got.stats.logs, got.stats.spans, got.stats.metrics), (2, 1, 0));
+        assert_eq!(got.aggregator.unresolved_parents(), 0, "the parent lies in the margin");
+        assert_eq!(
+            got.locators.iter().map(|l| l.object_key.as_str()).collect::<Vec<_>>(),
+            ["logs.ndjson", "traces.ndjson"]
+        );
+
+        let rows = replay(&config, &got.locators[0], 10, &context()).unwrap();
+        assert_eq!(rows, [log(10).trim(), log(19).trim()]);
+        assert_eq!(replay(&config, &got.locators[0], 1, &context()).unwrap().len(), 1);
+        fs::remove_file(dir.path().join("logs.ndjson")).unwrap();
+        let gone = replay(&config, &got.locators[0], 10, &context()).unwrap_err();
+        assert_eq!((gone.kind, gone.is_permanent()), (ErrorKind::Gone, true));
+    }
+
+    #[test]
+    fn a_locator_cannot_lead_outside() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("in")).unwrap();
+        fs::write(dir.path().join("secret.json"), "{\"_timestamp\":1}").unwrap();
+        let config = config(&dir.path().join("in"), Layout::Plain);
+        let locator = Locator {
+            dataset: Dataset::Logs,
+            bucket: "files".to_string(),
+            object_key: "../secret.json".to_string(),
+            t_from: 0,
+            t_to: 9,
+            query_hint: None,
+            attributes: json!({}),
+        };
+        assert_eq!(
+            replay(&config, &locator, 1, &context()).unwrap_err().kind,
+            ErrorKind::Config
+        );
+    }
+
+    #[test]
+    fn layouts_have_names() {
+        assert_eq!("hive".parse::<Layout>().unwrap(), Layout::Hive);
+        assert!(
+            "x".parse::<Layout>()
+                .unwrap_err()
+                .hint
+                .unwrap()
+                .contains("openobserve, hive, plain")
+        );
+    }
+
+    /// Needs the recordings of a real server below `$OBSERVE_BRIDGE_SHARED/openobserve`; passes without.
+    #[test]
+    fn objects_of_a_real_server() {
+        let Ok(shared) = std::env::var("OBSERVE_BRIDGE_SHARED") else {
+            return;
+        };
+        let config = config(
+            &Path::new(&shared).join("openobserve/objects/disk"),
+            Layout::OpenObserve,
+        );
+        let window = Window::new(1_795_216_260_000_000, 1_795_216_440_000_000);
+        let got = fetch(&config, &Selection::default(), "disk", window, &context()).unwrap();
+        assert_eq!((got.stats.logs, got.stats.spans), (15_600, 3_017));
     }
 }

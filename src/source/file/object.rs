@@ -96,6 +96,14 @@ pub fn failed(what: &str, path: &Path, e: &io::Error) -> SourceError {
         .hint("The operating-system user that runs PostgreSQL must be able to read the files.")
 }
 
+/// A file that is not what its name says.
+pub fn broken(object: &Object, what: &str) -> SourceError {
+    SourceError::new(ErrorKind::BadResponse, format!("\"{}\" cannot be read", object.key))
+        .transient(false)
+        .detail(what)
+        .hint("Check that the file is whole; move it away to go on without it.")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -68,7 +68,10 @@ impl<'a> Api<'a> {
     pub fn new(config: &'a OpenObserveConfig, server: &'a str, timeout: Duration) -> Result<Self, SourceError> {
         let endpoint = http::endpoint(&config.endpoint)?;
         if config.org.is_empty() {
-            return Err(SourceError::config("option \"org\" is empty", "A fresh OpenObserve has the organization \"default\"."));
+            return Err(SourceError::config(
+                "option \"org\" is empty",
+                "A fresh OpenObserve has the organization \"default\".",
+            ));
         }
         let credentials = match (&config.username, &config.password) {
             (Some(user), password) => Some((user.as_str(), password.as_deref().unwrap_or(""))),
@@ -81,7 +84,13 @@ impl<'a> Api<'a> {
             }
         };
         let base = format!("{endpoint}/api/{}", utf8_percent_encode(&config.org, SEGMENT));
-        Ok(Api { client: Client::new(credentials, timeout, MAX_BODY), base, config, server, timeout })
+        Ok(Api {
+            client: Client::new(credentials, timeout, MAX_BODY),
+            base,
+            config,
+            server,
+            timeout,
+        })
     }
 
     /// Base URL of the organization.
@@ -111,7 +120,11 @@ impl<'a> Api<'a> {
             Reply::Status(refusal) => {
                 let (code, error) = self.refused(&refusal, body, &what);
                 // A list cannot miss a stream: it is the organization that is not there.
-                Err(if code == code::STREAM_NOT_FOUND { self.unknown_org(&error) } else { error })
+                Err(if code == code::STREAM_NOT_FOUND {
+                    self.unknown_org(&error)
+                } else {
+                    error
+                })
             }
         }
     }
@@ -158,13 +171,22 @@ impl<'a> Api<'a> {
             _ => "The window is tried again; if it stays, look at OpenObserve's own log.",
         };
         e.hint.get_or_insert_with(|| hint.to_string());
-        e.detail(if facts.is_empty() { self.base.clone() } else { format!("{}: {facts}", self.base) })
+        e.detail(if facts.is_empty() {
+            self.base.clone()
+        } else {
+            format!("{}: {facts}", self.base)
+        })
     }
 
     /// An answer that stays over the size limit however short its range.
     pub fn too_large(&self, what: &str) -> SourceError {
-        let e = SourceError::new(ErrorKind::BadResponse, format!("the answer is larger than {} MB", MAX_BODY >> 20));
-        self.named(e, what).transient(false).hint("Leave the stream out of the source's options, or select fewer labels.")
+        let e = SourceError::new(
+            ErrorKind::BadResponse,
+            format!("the answer is larger than {} MB", MAX_BODY >> 20),
+        );
+        self.named(e, what)
+            .transient(false)
+            .hint("Leave the stream out of the source's options, or select fewer labels.")
     }
 
     fn unknown_org(&self, e: &SourceError) -> SourceError {
@@ -183,14 +205,18 @@ impl<'a> Api<'a> {
         let detail = format!("HTTP {status} from {}: {text}", self.base);
         let error = |kind, message: &str| {
             let message = format!("server \"{}\", {what}: {message}", self.server);
-            SourceError::new(kind, message).detail(detail.clone()).retry_after(refusal.retry_after)
+            SourceError::new(kind, message)
+                .detail(detail.clone())
+                .retry_after(refusal.retry_after)
         };
         let e = match status {
             401 => error(ErrorKind::Auth, "the credentials are refused")
                 .hint("Set username and password in the user mapping of the source's owner: ALTER USER MAPPING."),
             403 => error(ErrorKind::Auth, "the user may not read this organization")
                 .hint("Give the user of the user mapping the right to read it in OpenObserve."),
-            404 => self.unknown_org(&error(ErrorKind::NotFound, "not found")),
+            404 if said.message.contains("Organization") => self.unknown_org(&error(ErrorKind::NotFound, "not found")),
+            404 => error(ErrorKind::NotFound, "there is no OpenObserve at this address")
+                .hint("Check the option endpoint of the server with its base path (ZO_BASE_URI)."),
             300..=399 => error(ErrorKind::Http(status), "the server redirects, which is not followed").hint(format!(
                 "Set the endpoint option to where it points: {}",
                 refusal.location.as_deref().unwrap_or("unknown")
@@ -234,7 +260,11 @@ mod tests {
     fn refused(status: u16, body: &str) -> (i64, SourceError) {
         let config = config();
         let api = Api::new(&config, "oo", Duration::from_secs(1)).unwrap();
-        let refusal = Refusal { status, retry_after: Some(Duration::from_secs(3)), location: Some("https://x".to_string()) };
+        let refusal = Refusal {
+            status,
+            retry_after: Some(Duration::from_secs(3)),
+            location: Some("https://x".to_string()),
+        };
         api.refused(&refusal, body.as_bytes(), "stream \"default\" (logs)")
     }
 
@@ -243,7 +273,10 @@ mod tests {
         let config = config();
         let api = Api::new(&config, "oo", Duration::from_secs(1)).unwrap();
         assert_eq!(api.base(), "http://127.0.0.1:5080/base/api/my%20org");
-        let headless = OpenObserveConfig { username: None, ..config };
+        let headless = OpenObserveConfig {
+            username: None,
+            ..config
+        };
         assert!(Api::new(&headless, "oo", Duration::from_secs(1)).is_err());
     }
 
@@ -254,20 +287,33 @@ mod tests {
         let (_, e) = refused(404, "Organization not found");
         assert_eq!((e.kind, e.is_permanent()), (ErrorKind::NotFound, true));
         assert!(e.message.contains("no organization \"my org\""));
+        let (_, e) = refused(404, "");
+        assert!(e.is_permanent() && e.message.contains("no OpenObserve"));
         let (_, e) = refused(503, r#"{"code":503,"message":"Resource error"}"#);
         assert!(e.is_transient() && e.retry_after == Some(Duration::from_secs(3)));
         let (_, e) = refused(301, "");
         assert!(e.is_permanent() && e.hint.unwrap().contains("https://x"));
         let (code, e) = refused(400, r#"{"code":20004,"message":"Search field not found: x"}"#);
         assert_eq!(code, code::FIELD_NOT_FOUND);
-        assert!(e.is_permanent() && e.message.contains("stream \"default\""));
+        assert!(!e.is_transient() && e.message.contains("stream \"default\""));
         assert!(!format!("{e:?}").contains("hunter2"));
     }
 
     #[test]
     fn a_file_taken_by_compaction_passes_by() {
-        assert!(refused(400, r#"{"code":20008,"message":"Search SQL execute error: Object at location x not found"}"#).1.is_transient());
-        assert!(!refused(400, r#"{"code":20008,"message":"cannot cast"}"#).1.is_transient());
+        assert!(
+            refused(
+                400,
+                r#"{"code":20008,"message":"Search SQL execute error: Object at location x not found"}"#
+            )
+            .1
+            .is_transient()
+        );
+        assert!(
+            !refused(400, r#"{"code":20008,"message":"cannot cast"}"#)
+                .1
+                .is_transient()
+        );
         assert!(refused(400, r#"{"code":20006,"message":"x"}"#).1.is_transient());
     }
 }

@@ -76,7 +76,11 @@ mod tests {
     #[test]
     fn plans_by_rows_and_by_bytes() {
         let minute = Window::new(0, 60_000_000);
-        let seen = |rows, bytes| Seen { rows, bytes, span_us: 60_000_000 };
+        let seen = |rows, bytes| Seen {
+            rows,
+            bytes,
+            span_us: 60_000_000,
+        };
         assert_eq!(plan(seen(5_000, 1_000_000), minute, 50_000), 1);
         assert_eq!(plan(seen(100_000, 1_000_000), minute, 50_000), 3);
         assert_eq!(plan(seen(1_000, 10_000_000), minute, 50_000), 3);
@@ -88,7 +92,14 @@ mod tests {
     #[test]
     fn unknown_streams_are_asked_for_at_once() {
         let key = |n: &str| ("http://density.test".to_string(), Dataset::Logs, n.to_string());
-        remember(key("a"), Seen { rows: 1_000_000, bytes: 1, span_us: 10 });
+        remember(
+            key("a"),
+            Seen {
+                rows: 1_000_000,
+                bytes: 1,
+                span_us: 10,
+            },
+        );
         assert_eq!(slices(&key("b"), Window::new(0, 10), 50_000), 1);
         assert!(slices(&key("a"), Window::new(0, 10), 50_000) > 1);
     }

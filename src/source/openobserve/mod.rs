@@ -52,7 +52,12 @@ pub fn fetch(
     ctx: &Context,
 ) -> Result<Fetched, SourceError> {
     let api = Api::new(config, server, ctx.http_timeout)?;
-    let fetch = Fetch { api: &api, selection, window, parents: None };
+    let fetch = Fetch {
+        api: &api,
+        selection,
+        window,
+        parents: None,
+    };
     let lists = selection.datasets().map(Task::List).collect();
     let workers = work(&fetch, lists, ctx)?;
 
@@ -81,13 +86,19 @@ pub fn fetch(
     }
     stats.requests = api.client().requests();
     stats.bytes = api.client().bytes();
-    Ok(Fetched { aggregator, locators, stats })
+    Ok(Fetched {
+        aggregator,
+        locators,
+        stats,
+    })
 }
 
 /// Works `tasks` on the threads of the context.
 fn work(fetch: &Fetch<'_>, tasks: Vec<Task>, ctx: &Context) -> Result<Vec<Worker>, SourceError> {
     let task = |task, worker: &mut Worker, queue: &pool::Queue<'_, Task>| fetch.task(task, worker, queue);
-    pool::run(tasks, ctx.concurrency, &ctx.cancel, Worker::default, task, || fetch.api.client().interrupt())
+    pool::run(tasks, ctx.concurrency, &ctx.cancel, Worker::default, task, || {
+        fetch.api.client().interrupt()
+    })
 }
 
 /// Looks for parents outside the window, nearest first, until none is missing. Returns the pages read.
@@ -104,8 +115,14 @@ fn parents(
             break;
         }
         let sink = Mutex::new(&mut *aggregator);
-        let margin = Fetch { parents: Some(&sink), ..*fetch };
-        let tasks = targets.iter().flat_map(|t| step.iter().flat_map(|range| margin.first_pages(t, *range))).collect();
+        let margin = Fetch {
+            parents: Some(&sink),
+            ..*fetch
+        };
+        let tasks = targets
+            .iter()
+            .flat_map(|t| step.iter().flat_map(|range| margin.first_pages(t, *range)))
+            .collect();
         pages += work(&margin, tasks, ctx)?.into_iter().map(|w| w.pages).sum::<u64>();
     }
     Ok(pages)
@@ -132,13 +149,16 @@ fn locator(
         object_key: String::new(),
         t_from: from,
         t_to: to,
-        query_hint: Some(format!("SELECT * FROM {name} WHERE _timestamp >= {from} AND _timestamp < {to}")),
+        query_hint: Some(format!(
+            "SELECT * FROM {name} WHERE _timestamp >= {from} AND _timestamp < {to}"
+        )),
         attributes: json!({ "org": config.org, "streams": rows }),
     }
 }
 
 /// An answer that could not be decoded: the window is tried again.
 fn undecodable(api: &Api<'_>, what: &str, e: &engine::decode::DecodeError) -> SourceError {
-    let cut = SourceError::new(ErrorKind::BadResponse, "the answer is cut short or not valid JSON").detail(e.to_string());
+    let cut =
+        SourceError::new(ErrorKind::BadResponse, "the answer is cut short or not valid JSON").detail(e.to_string());
     api.named(cut, what)
 }

@@ -77,12 +77,23 @@ impl Fetch<'_> {
     pub fn first_pages(&self, target: &Arc<Target>, range: Window) -> Vec<Task> {
         let n = density::slices(&self.density_key(target), range, self.selection.page_rows);
         let size = self.selection.page_rows;
-        let page = |range| Task::Page(Page { target: target.clone(), range, size, renewed: false });
+        let page = |range| {
+            Task::Page(Page {
+                target: target.clone(),
+                range,
+                size,
+                renewed: false,
+            })
+        };
         split::even(range, n).into_iter().map(page).collect()
     }
 
     fn density_key(&self, target: &Target) -> density::Key {
-        (self.api.base().to_string(), target.options.dataset, target.stream.clone())
+        (
+            self.api.base().to_string(),
+            target.options.dataset,
+            target.stream.clone(),
+        )
     }
 
     fn list(&self, dataset: Dataset, worker: &mut Worker, queue: &Queue<'_, Task>) -> Result<(), SourceError> {
@@ -95,7 +106,9 @@ impl Fetch<'_> {
                 queue.push(task);
             }
             if dataset == Dataset::Traces {
-                worker.parents.push(self.target(dataset, stream, &fields::parent_columns(&stream.schema)));
+                worker
+                    .parents
+                    .push(self.target(dataset, stream, &fields::parent_columns(&stream.schema)));
             }
         }
         Ok(())
@@ -121,7 +134,14 @@ impl Fetch<'_> {
 
     fn ask(&self, page: &Page, count: bool, body: &mut Vec<u8>) -> Result<Answer, SourceError> {
         let Target { stream, sql, options } = &*page.target;
-        let search = Search { dataset: options.dataset, stream, sql, range: page.range, size: page.size, count };
+        let search = Search {
+            dataset: options.dataset,
+            stream,
+            sql,
+            range: page.range,
+            size: page.size,
+            count,
+        };
         self.api.search(&search, body)
     }
 
@@ -144,7 +164,10 @@ impl Fetch<'_> {
                 info
             }
         };
-        if let Some(start) = info.new_start_time.filter(|s| page.range.from < *s && *s < page.range.to) {
+        if let Some(start) = info
+            .new_start_time
+            .filter(|s| page.range.from < *s && *s < page.range.to)
+        {
             // The stream's max_query_range is shorter than the range, and the server moved the start.
             let Window { from, to } = page.range;
             self.push(&page, vec![Window::new(from, start), Window::new(start, to)], queue);
@@ -157,8 +180,16 @@ impl Fetch<'_> {
             return self.cut(page, worker, queue);
         }
         if self.parents.is_none() {
-            let part = Seen { rows, bytes: worker.body.len() as u64, span_us: page.range.len() };
-            worker.seen.entry((target.options.dataset, target.stream.clone())).or_default().add(part);
+            let part = Seen {
+                rows,
+                bytes: worker.body.len() as u64,
+                span_us: page.range.len(),
+            };
+            worker
+                .seen
+                .entry((target.options.dataset, target.stream.clone()))
+                .or_default()
+                .add(part);
             match &mut worker.aggregator {
                 Some(a) => a.merge(fresh),
                 none => *none = Some(fresh),
@@ -171,7 +202,10 @@ impl Fetch<'_> {
     /// single microsecond is asked for with twice the size.
     fn cut(&self, page: Page, worker: &mut Worker, queue: &Queue<'_, Task>) -> Result<(), SourceError> {
         if page.range.len() <= 1 {
-            queue.push(Task::Page(Page { size: page.size.saturating_mul(2), ..page }));
+            queue.push(Task::Page(Page {
+                size: page.size.saturating_mul(2),
+                ..page
+            }));
             return Ok(());
         }
         queue.check()?;
@@ -185,7 +219,13 @@ impl Fetch<'_> {
     }
 
     /// A column is gone: asks once more with the schema as it is now.
-    fn renew(&self, page: Page, e: SourceError, worker: &mut Worker, queue: &Queue<'_, Task>) -> Result<(), SourceError> {
+    fn renew(
+        &self,
+        page: Page,
+        e: SourceError,
+        worker: &mut Worker,
+        queue: &Queue<'_, Task>,
+    ) -> Result<(), SourceError> {
         if page.renewed {
             return Err(e);
         }
@@ -198,14 +238,22 @@ impl Fetch<'_> {
                 Some(_) => fields::parent_columns(&found.schema),
                 None => fields::needed_columns(dataset, &found.schema, &self.selection.metric_labels),
             };
-            queue.push(Task::Page(Page { target: self.target(dataset, found, &columns), renewed: true, ..page }));
+            queue.push(Task::Page(Page {
+                target: self.target(dataset, found, &columns),
+                renewed: true,
+                ..page
+            }));
         }
         Ok(())
     }
 
     fn push(&self, page: &Page, ranges: Vec<Window>, queue: &Queue<'_, Task>) {
         for range in ranges {
-            queue.push(Task::Page(Page { target: page.target.clone(), range, ..*page }));
+            queue.push(Task::Page(Page {
+                target: page.target.clone(),
+                range,
+                ..*page
+            }));
         }
     }
 
@@ -216,7 +264,11 @@ impl Fetch<'_> {
 
     fn target(&self, dataset: Dataset, stream: &Stream, columns: &[String]) -> Arc<Target> {
         let options = Options::stream(dataset, &stream.name, self.selection.metric_labels.clone());
-        Arc::new(Target { stream: stream.name.clone(), sql: select(stream, columns), options })
+        Arc::new(Target {
+            stream: stream.name.clone(),
+            sql: select(stream, columns),
+            options,
+        })
     }
 
     fn what(&self, target: &Target) -> String {

@@ -49,9 +49,15 @@ pub fn replay(
     )?;
     let found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     if found.is_empty() && max_records > 0 && streams.values().any(|n| *n > 0) {
-        return Err(SourceError::new(ErrorKind::Gone, format!("the records are gone from server \"{}\"", locator.bucket))
-            .detail(format!("They were there when the window was read: {}.", locator.attributes))
-            .hint("Look at the data retention of the streams in OpenObserve; the aggregates stay."));
+        return Err(SourceError::new(
+            ErrorKind::Gone,
+            format!("the records are gone from server \"{}\"", locator.bucket),
+        )
+        .detail(format!(
+            "They were there when the window was read: {}.",
+            locator.attributes
+        ))
+        .hint("Look at the data retention of the streams in OpenObserve; the aggregates stay."));
     }
     Ok(found)
 }
@@ -65,7 +71,14 @@ fn rows_of(
 ) -> Result<Vec<String>, SourceError> {
     let sql = format!("SELECT * FROM {}", quoted(stream));
     let range = Window::new(locator.t_from, locator.t_to);
-    let search = Search { dataset: locator.dataset, stream, sql: &sql, range, size, count: false };
+    let search = Search {
+        dataset: locator.dataset,
+        stream,
+        sql: &sql,
+        range,
+        size,
+        count: false,
+    };
     match api.search(&search, body)? {
         Answer::Body => {
             let what = api.describe(locator.dataset, stream);
@@ -73,7 +86,12 @@ fn rows_of(
                 let cut = SourceError::new(ErrorKind::BadResponse, "the answer is cut short or not valid JSON");
                 api.named(cut.detail(e.to_string()), &what)
             })?;
-            Ok(answer.hits.into_iter().take(size).map(|hit| hit.get().to_string()).collect())
+            Ok(answer
+                .hits
+                .into_iter()
+                .take(size)
+                .map(|hit| hit.get().to_string())
+                .collect())
         }
         Answer::NoStream => Ok(Vec::new()),
         Answer::NoField(e) => Err(e),
@@ -87,8 +105,11 @@ fn rows_of(
 fn streams(locator: &Locator) -> Result<BTreeMap<String, u64>, SourceError> {
     let streams = locator.attributes.get("streams").cloned().unwrap_or_default();
     serde_json::from_value(streams).map_err(|_| {
-        SourceError::config("the locator names no streams", "Only locators written by a fetch can be replayed.")
-            .detail(locator.attributes.to_string())
+        SourceError::config(
+            "the locator names no streams",
+            "Only locators written by a fetch can be replayed.",
+        )
+        .detail(locator.attributes.to_string())
     })
 }
 
@@ -109,7 +130,10 @@ mod tests {
             query_hint: None,
             attributes,
         };
-        assert_eq!(streams(&locator(json!({"streams": {"default": 7}}))).unwrap()["default"], 7);
+        assert_eq!(
+            streams(&locator(json!({"streams": {"default": 7}}))).unwrap()["default"],
+            7
+        );
         for bad in [json!({}), json!({"streams": ["default"]}), json!(null)] {
             assert_eq!(streams(&locator(bad)).unwrap_err().kind, ErrorKind::Config);
         }

@@ -21,7 +21,9 @@ pub fn even(range: Window, n: u64) -> Vec<Window> {
     let n = i64::try_from(n).unwrap_or(i64::MAX).clamp(1, range.len().max(1));
     // 128 bits: length times count overflows 64.
     let edge = |i: i64| range.from + (i128::from(range.len()) * i128::from(i) / i128::from(n)) as i64;
-    (0..n).map(|i| Window::new(edge(i), if i + 1 == n { range.to } else { edge(i + 1) })).collect()
+    (0..n)
+        .map(|i| Window::new(edge(i), if i + 1 == n { range.to } else { edge(i + 1) }))
+        .collect()
 }
 
 #[cfg(test)]
@@ -52,6 +54,9 @@ mod tests {
         assert_eq!(slices(minute, 0, 50_000).len(), 2);
         assert_eq!(slices(minute, 1_000_000, 1).len(), 4096);
         assert_eq!(slices(Window::new(7, 8), 100, 10), [Window::new(7, 8)]);
-        assert_eq!(slices(Window::new(7, 9), 100, 10), [Window::new(7, 8), Window::new(8, 9)]);
+        assert_eq!(
+            slices(Window::new(7, 9), 100, 10),
+            [Window::new(7, 8), Window::new(8, 9)]
+        );
     }
 }

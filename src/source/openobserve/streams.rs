@@ -50,7 +50,14 @@ pub fn list(api: &Api<'_>, dataset: Dataset, window_to: i64, body: &mut Vec<u8>)
     let mut cache = cache();
     let entries = cache.get_or_insert_default();
     entries.retain(|_, e| e.asked.elapsed() < LIFETIME);
-    entries.insert(key, Entry { streams: streams.clone(), asked, asked_at });
+    entries.insert(
+        key,
+        Entry {
+            streams: streams.clone(),
+            asked,
+            asked_at,
+        },
+    );
     Ok(streams)
 }
 
@@ -101,10 +108,17 @@ mod tests {
 
     #[test]
     fn reads_names_and_columns_and_ignores_the_rest() {
-        let body = br#"{"list":[{"name":"default","stats":{"doc_num":0},"schema":[{"name":"_timestamp","type":"Int64"}]},
+        let body =
+            br#"{"list":[{"name":"default","stats":{"doc_num":0},"schema":[{"name":"_timestamp","type":"Int64"}]},
             {"name":"h","schema":[]},{"name":"n","schema":null},{"name":"none"}],"total":4}"#;
         let got = parse(body).unwrap();
-        assert_eq!(got[0], Stream { name: "default".to_string(), schema: vec!["_timestamp".to_string()] });
+        assert_eq!(
+            got[0],
+            Stream {
+                name: "default".to_string(),
+                schema: vec!["_timestamp".to_string()]
+            }
+        );
         assert!(got[1..].iter().all(|s| s.schema.is_empty()));
     }
 

@@ -235,7 +235,7 @@ BEGIN
     ELSE
         -- Not scheduled from here: with preloaded workers it would only be a second, slower driver.
         status := 'ready';
-        detail := 'without shared_preload_libraries, schedule: SELECT cron.schedule(''observe_bridge'', ''* * * * *'', ''CALL @extschema@.etl_run()'')';
+        detail := 'without shared_preload_libraries, schedule both every minute: SELECT @extschema@.etl_tick() and CALL @extschema@.etl_run()';
     END IF;
 END
 $$;

@@ -193,7 +193,8 @@ BEGIN
                CASE WHEN windows > 1 THEN 'backfill' ELSE 'manual' END,
                CASE WHEN windows > 1 THEN 10 ELSE 5 END,
                j.max_attempts,
-               CASE WHEN w.starts + j.align + wait > at THEN w.starts + j.align + wait END,
+               -- A job that coalesces reads the present: a window that has begun need not be over.
+               CASE WHEN NOT j.coalesce AND w.starts + j.align + wait > at THEN w.starts + j.align + wait END,
                coalesce(etl_enqueue.args, '{}')
         FROM generate_series(first, first + (windows::integer - 1) * j.align, j.align) AS w (starts)
         ORDER BY w.starts

@@ -161,6 +161,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     circuit_threshold CONSTANT integer  := 3;
+    interrupted       CONSTANT boolean  := coalesce(error -> 'interrupted' = 'true', false);
     longest_wait      CONSTANT interval := '1 hour';
     at       timestamptz := etl_now();
     run      etl_job_run;
@@ -179,6 +180,9 @@ BEGIN
 
     IF run.cancel_requested THEN
         final := 'cancelled';
+    ELSIF interrupted THEN
+        -- Somebody cancelled the statement or session that ran it, which says nothing about the window.
+        final := 'queued';
     ELSIF transient THEN
         INSERT INTO etl_job_circuit AS c (job, tenant_id, failures) VALUES (run.job, run.tenant_id, 1)
         ON CONFLICT (job, tenant_id) DO UPDATE SET failures = c.failures + 1
@@ -202,9 +206,9 @@ BEGIN
 
     UPDATE etl_job_run r
     SET status           = CASE WHEN run.requeue THEN 'queued' ELSE final END,
-        -- A transient failure does not use up an attempt, so an outage of any length loses no window.
+        -- Neither a transient failure nor a cancelled session uses up an attempt, so an outage of any length loses no window.
         max_attempts     = CASE WHEN run.requeue AND final <> 'queued' THEN r.attempt + budget
-                                WHEN final = 'queued' AND transient    THEN r.max_attempts + 1
+                                WHEN final = 'queued' AND (transient OR interrupted) THEN r.max_attempts + 1
                                 ELSE r.max_attempts END,
         next_attempt_at  = retry_at,
         finished_at      = CASE WHEN run.requeue OR final = 'queued' THEN NULL ELSE at END,
@@ -216,7 +220,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION etl_finish_failure(bigint, integer, jsonb, boolean, interval) IS
-    'Records a failed attempt and returns the new status of the run: queued, failed or cancelled; NULL: the run was lost to somebody else. error.permanent = true fails at once';
+    'Records a failed attempt and returns the new status of the run: queued, failed or cancelled; NULL: the run was lost to somebody else. error.permanent = true fails at once, error.interrupted = true uses up no attempt';
 
 CREATE FUNCTION etl_rescue(run_id bigint, attempt integer) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER

@@ -139,7 +139,7 @@ impl Error {
         }
     }
 
-    /// The value of `etl_job_run.error`: sqlstate, message, detail, hint, permanent.
+    /// The value of `etl_job_run.error`: sqlstate, message, detail, hint, permanent, interrupted.
     pub fn to_json(&self) -> Value {
         json!({
             "sqlstate": sqlstate_text(self.sqlstate()),
@@ -147,6 +147,7 @@ impl Error {
             "detail": self.detail(),
             "hint": self.hint(),
             "permanent": self.is_permanent(),
+            "interrupted": self.is_cancel(),
         })
     }
 

@@ -84,5 +84,5 @@ fn check(server: &str, job: &str, options: &JsonB) -> Result<()> {
     Selection::parse(&options.0)?;
     // SAFETY: reads the role in force outside of SECURITY DEFINER functions.
     let user = unsafe { pg_sys::GetOuterUserId() };
-    sources::config(server, user).map(|_| ())
+    sources::config(server, user)?.check_served().map_err(Error::from)
 }

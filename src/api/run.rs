@@ -1,9 +1,9 @@
 //! `CALL etl_run()`: the queue worked in the calling session, for pg_cron or a server without the preloaded library.
 
-use crate::backend::session;
+use crate::backend::session::{self, End};
 use crate::error::{Error, or_raise};
 use crate::jobs::{self, Worked};
-use crate::scheduler::ledger;
+use crate::scheduler::{housekeeping, ledger};
 use pgrx::prelude::*;
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,8 @@ fn etl_run(max_runs: Option<i32>, deadline: Option<Interval>, fcinfo: pg_sys::Fu
                 Worked::Nothing | Worked::Gone => break,
             }
         }
+        // Without workers nobody else does what goes by the clock.
+        session.transaction(|| housekeeping::run().map(End::Commit))?;
         Ok(())
     });
     or_raise(outcome);

@@ -64,6 +64,11 @@ fn advice(launcher: i32, scheduler: i32, version_matches: bool, starved: bool) -
     if !version_matches {
         return Some("Run ALTER EXTENSION observe_bridge UPDATE, or restart the server with the newer library.".into());
     }
+    if catalog::restoring() {
+        return Some(
+            "A dump is being restored (observe_bridge.restoring or timescaledb.restoring is on): the workers idle.".into(),
+        );
+    }
     if starved {
         return Some(format!(
             "max_worker_processes = {} is used up: raise it and restart, or lower observe_bridge.max_runners.",

@@ -41,6 +41,16 @@ pub enum SourceConfig {
     S3,
 }
 
+impl SourceConfig {
+    /// An error for a kind that this version knows but cannot read.
+    pub fn check_served(&self) -> Result<(), SourceError> {
+        match self {
+            SourceConfig::S3 => Err(no_s3()),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// What a fetch runs under.
 #[derive(Clone, Debug)]
 pub struct Context {

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// Time between two looks while the extension is there in another version than this library.
 const VERSION_WAIT: Duration = Duration::from_secs(10);
+/// Time a scheduler stays while a dump is being restored.
+const RESTORE_WAIT: Duration = Duration::from_secs(4);
 /// Housekeeping that goes by the clock runs this often.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 /// An error of the scheduler itself is not repeated faster than this.
@@ -41,6 +43,13 @@ pub extern "C-unwind" fn observe_bridge_scheduler_main(argument: pg_sys::Datum) 
             }
             Ok(Turn::Idle) => guc::poll_interval(),
             Ok(Turn::OtherVersion) => VERSION_WAIT,
+            Ok(Turn::Restoring) => {
+                latch::report_activity(None);
+                latch::wait(RESTORE_WAIT, -1);
+                // The setting may be one of the database, which a process reads only when it starts: the launcher
+                // starts another scheduler, which sees whether it is still there.
+                process::leave();
+            }
             Ok(Turn::Gone) => {
                 shmem::with(|r| {
                     if let Some(slot) = r.slot(database) {
@@ -64,8 +73,10 @@ pub extern "C-unwind" fn observe_bridge_scheduler_main(argument: pg_sys::Datum) 
 enum Turn {
     /// Windows are planned; so many jobs of tenants have one that can be claimed now.
     Planned { claimable: usize },
-    /// Switched off, or a dump is being restored.
+    /// Switched off, or somebody is changing the extension.
     Idle,
+    /// A dump is being restored.
+    Restoring,
     /// The extension is of another version than this library.
     OtherVersion,
     /// The extension is not installed here.
@@ -73,7 +84,10 @@ enum Turn {
 }
 
 fn turn(housekept: &mut Option<Instant>) -> Result<Turn> {
-    if !guc::enabled() || catalog::restoring() {
+    if catalog::restoring() {
+        return Ok(Turn::Restoring);
+    }
+    if !guc::enabled() {
         return Ok(Turn::Idle);
     }
     let planned = Session::Worker.transaction(|| {

@@ -1,0 +1,6 @@
+//! The unit tests of the extension's `src/source`: plain Rust, but part of a library that links into a server only. Here
+//! they run without one.
+
+#[allow(dead_code)]
+#[path = "../../src/source/mod.rs"]
+mod source;

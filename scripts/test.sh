@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Engine tests (no PostgreSQL), then black-box tests against the release extension in private clusters.
+# Ends with the test runner's own summary.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/common.sh
+mkdir -p "$LOGS"
+export PG_CONFIG
+
+# Test data that is not part of the repository: $OBSERVE_BRIDGE_SHARED, else ../shared. Without it those tests say
+# that they are skipped, and pass.
+shared=${OBSERVE_BRIDGE_SHARED:-$PWD/../shared}
+[ -d "$shared" ] && OBSERVE_BRIDGE_SHARED=$(cd "$shared" && pwd) && export OBSERVE_BRIDGE_SHARED
+
+# The Python of the workloads with exact truth.
+make_venv() {
+  [ -n "${OBSERVE_BRIDGE_SHARED:-}" ] || { ok "no shared test data: the tests that need it will be skipped"; return 0; }
+  [ -e target/venv/ready ] && return 0
+  step "target/venv for the workloads"
+  { python3 -m venv target/venv &&
+    target/venv/bin/pip install --quiet orjson numpy pyarrow 'psycopg[binary]' &&
+    touch target/venv/ready; } >"$LOGS/venv.log" 2>&1 ||
+    { rm -rf target/venv; ok "no Python for the workloads (see $LOGS/venv.log): the tests that need it will be skipped"; }
+}
+
+make_venv
+scripts/install.sh
+step "engine tests and black-box tests"
+# Two at a time: each black-box test runs a cluster of its own, and several are about who waits for whom.
+if cargo nextest --version >/dev/null 2>&1; then
+  cargo nextest run --package observe-bridge-engine --package observe-bridge-blackbox --no-fail-fast --test-threads 2
+else
+  cargo test --package observe-bridge-engine --package observe-bridge-blackbox --no-fail-fast -- --test-threads 2 |
+    tee "$LOGS/test.log"
+  # One line for all, as each test binary has its own.
+  awk '/^test result:/ { passed += $4; failed += $6 } END { printf "Summary: %d passed, %d failed\n", passed, failed }' "$LOGS/test.log"
+fi

@@ -167,6 +167,8 @@ BEGIN
         END IF;
     END LOOP;
 
+    -- Cypher is a function of AGE's schema, which only its owner may use by default.
+    EXECUTE 'GRANT USAGE ON SCHEMA ag_catalog TO observe_bridge_reader, observe_bridge_operator, pg_monitor';
     GRANT USAGE ON SCHEMA ops TO observe_bridge_reader, observe_bridge_operator, pg_monitor;
     GRANT SELECT ON ALL TABLES IN SCHEMA ops TO observe_bridge_reader, observe_bridge_operator, pg_monitor;
     status := CASE WHEN made = '{}' THEN 'ready' ELSE 'created' END;

@@ -58,7 +58,11 @@ pub fn add_mock(db: &mut Session) {
 #[track_caller]
 pub fn enqueue(db: &mut Session, from: i64, minutes: i64) -> i64 {
     let to = from + minutes * MINUTE;
-    db.int(&format!("SELECT etl_enqueue('oo-agg', 'default', {}, {})", literal(from), literal(to)))
+    db.int(&format!(
+        "SELECT etl_enqueue('oo-agg', 'default', {}, {})",
+        literal(from),
+        literal(to)
+    ))
 }
 
 /// Works the queue to its end in this session.
@@ -70,7 +74,9 @@ pub fn run(db: &mut Session) {
 /// How many runs of a job have this status.
 #[track_caller]
 pub fn count(db: &mut Session, job: &str, status: &str) -> i64 {
-    db.int(&format!("SELECT count(*) FROM etl_job_run WHERE job = '{job}' AND status = '{status}'"))
+    db.int(&format!(
+        "SELECT count(*) FROM etl_job_run WHERE job = '{job}' AND status = '{status}'"
+    ))
 }
 
 /// All rows of the fact tables, in a form that can be compared between databases: names instead of ids.
@@ -104,12 +110,19 @@ pub fn assert_minutes(db: &mut Session, minutes: i64) {
                 (SELECT coalesce(sum(count_error), 0) FROM log_pattern_5m)",
     );
     let expected = [POINTS, 1, CALLS, FAILED_CALLS, LOGS, ERROR_LOGS].map(|n| (n * minutes).to_string());
-    assert_eq!(found, [expected.to_vec()], "samples, metric rows, calls, failed calls, lines, error lines");
+    assert_eq!(
+        found,
+        [expected.to_vec()],
+        "samples, metric rows, calls, failed calls, lines, error lines"
+    );
 }
 
 /// Checks that nothing at all was written.
 #[track_caller]
 pub fn assert_nothing_written(db: &mut Session) {
     assert_minutes(db, 0);
-    assert_eq!(db.int("SELECT (SELECT count(*) FROM oo_locator) + (SELECT count(*) FROM etl_partial_1m)"), 0);
+    assert_eq!(
+        db.int("SELECT (SELECT count(*) FROM oo_locator) + (SELECT count(*) FROM etl_partial_1m)"),
+        0
+    );
 }

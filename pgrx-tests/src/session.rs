@@ -24,7 +24,11 @@ pub struct SqlError {
 
 impl fmt::Display for SqlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} / {} / {}", self.sqlstate, self.message, self.detail, self.hint)
+        write!(
+            f,
+            "{} {} / {} / {}",
+            self.sqlstate, self.message, self.detail, self.hint
+        )
     }
 }
 
@@ -55,8 +59,15 @@ impl Session {
     /// The server is not there, or refuses.
     pub fn open(socket: &Path, port: u16, user: &str, database: &str) -> Result<Session, SqlError> {
         let mut config = Client::configure();
-        config.host_path(socket).port(port).user(user).dbname(database).application_name("blackbox");
-        Ok(Session { client: config.connect(NoTls)? })
+        config
+            .host_path(socket)
+            .port(port)
+            .user(user)
+            .dbname(database)
+            .application_name("blackbox");
+        Ok(Session {
+            client: config.connect(NoTls)?,
+        })
     }
 
     /// The rows of the last statement that returned any; each value as text, NULL as [`NULL`].
@@ -105,7 +116,8 @@ impl Session {
     #[track_caller]
     pub fn int(&mut self, sql: &str) -> i64 {
         let text = self.text(sql);
-        text.parse().unwrap_or_else(|_| panic!("a number was expected, not {text}\nfrom: {sql}"))
+        text.parse()
+            .unwrap_or_else(|_| panic!("a number was expected, not {text}\nfrom: {sql}"))
     }
 
     /// [`Session::text`] as a boolean.

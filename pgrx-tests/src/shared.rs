@@ -11,7 +11,10 @@ pub fn shared() -> Option<PathBuf> {
     let folder = std::env::var_os("OBSERVE_BRIDGE_SHARED").map_or_else(|| checkout().join("../shared"), PathBuf::from);
     let found = folder.canonicalize().ok().filter(|f| f.is_dir());
     if found.is_none() {
-        println!("skipped: there is no test data at {}; set OBSERVE_BRIDGE_SHARED", folder.display());
+        println!(
+            "skipped: there is no test data at {}; set OBSERVE_BRIDGE_SHARED",
+            folder.display()
+        );
     }
     found
 }
@@ -50,21 +53,31 @@ impl Bench {
     #[track_caller]
     pub fn generate(&self, folder: &Path, preset: &str, layout: &str) {
         let folder = folder.to_string_lossy();
-        self.run("gen_window.py", &["--out", &folder, "--preset", preset, "--parquet-layout", layout]);
+        self.run(
+            "gen_window.py",
+            &["--out", &folder, "--preset", preset, "--parquet-layout", layout],
+        );
     }
 
     /// Serves a workload over OpenObserve's API.
     #[track_caller]
     pub fn serve(&self, folder: &Path) -> Workload {
         let mut command = self.command("oo_server.py");
-        command.arg("--data").arg(folder).args(["--port", "0"]).stdout(Stdio::piped());
+        command
+            .arg("--data")
+            .arg(folder)
+            .args(["--port", "0"])
+            .stdout(Stdio::piped());
         let mut process = command.spawn().expect("the stand-in server starts");
         let mut line = String::new();
         let stdout = process.stdout.take().expect("its output");
         BufReader::new(stdout).read_line(&mut line).expect("its first line");
         // "serving N streams on port P"
         let port = line.split_whitespace().last().and_then(|p| p.parse().ok());
-        Workload { process, port: port.unwrap_or_else(|| panic!("the stand-in server said: {line}")) }
+        Workload {
+            process,
+            port: port.unwrap_or_else(|| panic!("the stand-in server said: {line}")),
+        }
     }
 
     fn command(&self, script: &str) -> Command {
@@ -83,5 +96,8 @@ impl Drop for Workload {
 }
 
 fn checkout() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the checkout").to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the checkout")
+        .to_path_buf()
 }

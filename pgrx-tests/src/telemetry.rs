@@ -22,11 +22,17 @@ pub fn literal(at: i64) -> String {
 }
 
 pub fn log(at: i64, service: &str, severity: &str, body: &str) -> Record {
-    Record::new(at, json!({ "service_name": service, "severity": severity, "body": body }))
+    Record::new(
+        at,
+        json!({ "service_name": service, "severity": severity, "body": body }),
+    )
 }
 
 pub fn point(at: i64, metric: &str, service: &str, value: f64) -> Record {
-    Record::new(at, json!({ "__name__": metric, "service_name": service, "value": value }))
+    Record::new(
+        at,
+        json!({ "__name__": metric, "service_name": service, "value": value }),
+    )
 }
 
 /// `id` names the span within its trace; `parent` is empty for a root. `duration` is in microseconds.
@@ -39,7 +45,11 @@ pub fn span(at: i64, trace: &str, id: &str, parent: &str, service: &str, duratio
             "start_time": at * 1000, "end_time": (at + duration) * 1000,
         }),
     );
-    if parent.is_empty() { record } else { record.with("reference_parent_span_id", Some(json!(parent))) }
+    if parent.is_empty() {
+        record
+    } else {
+        record.with("reference_parent_span_id", Some(json!(parent)))
+    }
 }
 
 /// Adds the same minute of telemetry at `from`: [`LOGS`] lines of `web` in stream `default` of which [`ERROR_LOGS`] are
@@ -48,17 +58,34 @@ pub fn span(at: i64, trace: &str, id: &str, parent: &str, service: &str, duratio
 pub fn minute(store: &mut Store, from: i64) {
     for n in 0..LOGS {
         let severity = if n < ERROR_LOGS { "ERROR" } else { "INFO" };
-        let line = log(from + n * SECOND, "web", severity, &format!("request {n} took {} ms", n * 7));
+        let line = log(
+            from + n * SECOND,
+            "web",
+            severity,
+            &format!("request {n} took {} ms", n * 7),
+        );
         store.add(Dataset::Logs, "default", line);
     }
     for n in 1..=POINTS {
-        store.add(Dataset::Metrics, "cpu", point(from + n * 10 * SECOND, "cpu", "web", n as f64));
+        store.add(
+            Dataset::Metrics,
+            "cpu",
+            point(from + n * 10 * SECOND, "cpu", "web", n as f64),
+        );
     }
     for n in 0..CALLS {
         let (trace, at) = (format!("{:032x}", from + n), from + n * SECOND);
         let (root, child) = (format!("{:016x}", 2 * n + 1), format!("{:016x}", 2 * n + 2));
-        store.add(Dataset::Traces, "default", span(at, &trace, &root, "", "web", 20_000, false));
-        store.add(Dataset::Traces, "default", span(at + 1000, &trace, &child, &root, "cart", 10_000, n < FAILED_CALLS));
+        store.add(
+            Dataset::Traces,
+            "default",
+            span(at, &trace, &root, "", "web", 20_000, false),
+        );
+        store.add(
+            Dataset::Traces,
+            "default",
+            span(at + 1000, &trace, &child, &root, "cart", 10_000, n < FAILED_CALLS),
+        );
     }
 }
 

@@ -22,7 +22,15 @@ fn calls(store: &mut Store, from: i64, pairs: &[(&str, &str)]) {
     for (n, (source, destination)) in (0..).zip(pairs) {
         let (trace, at) = (format!("{:032x}", from + n), from + n * SECOND);
         let root = span(at, &trace, "00000000000000a1", "", source, 90_000, false);
-        let child = span(at + 10, &trace, "00000000000000a2", "00000000000000a1", destination, 1_000 * (n + 1), n == 0);
+        let child = span(
+            at + 10,
+            &trace,
+            "00000000000000a2",
+            "00000000000000a1",
+            destination,
+            1_000 * (n + 1),
+            n == 0,
+        );
         store.add(Dataset::Traces, "default", root);
         store.add(Dataset::Traces, "default", child);
     }
@@ -61,7 +69,9 @@ fn stored(db: &mut Session) -> Vec<Vec<String>> {
 
 fn refresh(db: &mut Session, clock: &str) {
     db.exec(&format!("SET observe_bridge.clock = '{clock}'"));
-    db.exec("SELECT etl_enqueue('age-refresh', 'default', etl_now() - interval '10 min', etl_now() - interval '5 min')");
+    db.exec(
+        "SELECT etl_enqueue('age-refresh', 'default', etl_now() - interval '10 min', etl_now() - interval '5 min')",
+    );
     run(db);
 }
 
@@ -70,7 +80,11 @@ fn cypher_returns_the_calls_of_the_last_ten_minutes_with_their_properties() {
     let cluster = Cluster::without_workers();
     let mut store = Store::default();
     calls(&mut store, T0 + 30 * MINUTE, &[("web", "old")]);
-    calls(&mut store, T0 + 50 * MINUTE, &[("web", "cart"), ("web", "pay"), ("cart", "db")]);
+    calls(
+        &mut store,
+        T0 + 50 * MINUTE,
+        &[("web", "cart"), ("web", "pay"), ("cart", "db")],
+    );
     calls(&mut store, T0 + 57 * MINUTE, &[("web", "cart"), ("pay", "bank")]);
     let oo = OpenObserve::serve(store);
     let mut db = graph_bridge(&cluster, "calls");
@@ -110,7 +124,11 @@ fn edges_change_with_their_calls_and_expire_by_the_clock() {
     let cluster = Cluster::without_workers();
     let mut store = Store::default();
     calls(&mut store, T0 + 46 * MINUTE, &[("web", "cart"), ("web", "pay")]);
-    calls(&mut store, T0 + 51 * MINUTE, &[("web", "cart"), ("web", "cart"), ("web", "cart")]);
+    calls(
+        &mut store,
+        T0 + 51 * MINUTE,
+        &[("web", "cart"), ("web", "cart"), ("web", "cart")],
+    );
     let oo = OpenObserve::serve(store);
     let mut db = graph_bridge(&cluster, "expire");
     add_openobserve(&mut db, &oo);
@@ -163,7 +181,11 @@ fn tenants_share_the_graph_without_touching_each_other() {
     db.exec("UPDATE dim_tenant SET enabled = false WHERE code = 'default'");
     db.exec("SELECT etl_enqueue('age-refresh', 'second', '2026-01-05 10:50Z', '2026-01-05 10:55Z')");
     run(&mut db);
-    assert_eq!(edges(&mut db).len(), 2, "a refresh of one tenant keeps the edges of the other");
+    assert_eq!(
+        edges(&mut db).len(),
+        2,
+        "a refresh of one tenant keeps the edges of the other"
+    );
 }
 
 #[test]
@@ -202,13 +224,17 @@ fn workers_expire_edges_though_no_window_comes() {
     db.exec("UPDATE etl_job SET run_interval = '0' WHERE name = 'oo-agg'");
     add_openobserve(&mut db, &oo);
     enqueue(&mut db, T0 + 55 * MINUTE, 1);
-    wait_until("the edge is there", Duration::from_secs(30), || edges(&mut db).len() == 1);
+    wait_until("the edge is there", Duration::from_secs(30), || {
+        edges(&mut db).len() == 1
+    });
     cluster.set_clock("2026-01-05 12:00:00+00");
     // Housekeeping goes by real minutes, and begins when the scheduler does.
     cluster.restart();
     let mut db = cluster.session("quiet");
     db.exec("LOAD 'age'; SET search_path = public, ag_catalog");
-    wait_until("the edge has expired", Duration::from_secs(30), || edges(&mut db).is_empty());
+    wait_until("the edge has expired", Duration::from_secs(30), || {
+        edges(&mut db).is_empty()
+    });
 }
 
 #[test]
@@ -225,7 +251,10 @@ fn setup_rebuilds_a_graph_that_a_restore_broke() {
     // What a dump leaves: the catalog names an oid that no schema has.
     db.exec("SET session_replication_role = replica; UPDATE ag_catalog.ag_graph SET graphid = 1, namespace = namespace WHERE name = 'ops'; UPDATE ag_catalog.ag_label SET graph = 1; RESET session_replication_role");
     let mut db = cluster.session("broken");
-    assert_eq!(db.text("SELECT status FROM observe_bridge_setup() WHERE component = 'age'"), "created");
+    assert_eq!(
+        db.text("SELECT status FROM observe_bridge_setup() WHERE component = 'age'"),
+        "created"
+    );
     db.exec("LOAD 'age'; SET search_path = public, ag_catalog");
     refresh(&mut db, CLOCK);
     assert_eq!(edges(&mut db), before);

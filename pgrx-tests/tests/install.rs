@@ -40,11 +40,32 @@ fn a_bare_create_extension_works_on_an_empty_database() {
             AND relnamespace = 'public'::regnamespace ORDER BY 1",
     );
     for wanted in [
-        "dim_resource", "dim_tenant", "etl_cursor", "etl_job", "etl_job_circuit", "etl_job_run", "etl_job_tenant", "etl_partial_1m",
-        "etl_reject", "etl_source", "event_envelope", "evidence_link", "kb_chunk", "kb_doc", "log_pattern", "log_pattern_5m",
-        "log_pattern_alias", "metric_1m", "oo_locator", "service_call_5m", "topo_edge_time",
+        "dim_resource",
+        "dim_tenant",
+        "etl_cursor",
+        "etl_job",
+        "etl_job_circuit",
+        "etl_job_run",
+        "etl_job_tenant",
+        "etl_partial_1m",
+        "etl_reject",
+        "etl_source",
+        "event_envelope",
+        "evidence_link",
+        "kb_chunk",
+        "kb_doc",
+        "log_pattern",
+        "log_pattern_5m",
+        "log_pattern_alias",
+        "metric_1m",
+        "oo_locator",
+        "service_call_5m",
+        "topo_edge_time",
     ] {
-        assert!(tables.iter().any(|t| t == wanted), "{wanted} is missing from {tables:?}");
+        assert!(
+            tables.iter().any(|t| t == wanted),
+            "{wanted} is missing from {tables:?}"
+        );
     }
 }
 
@@ -53,14 +74,19 @@ fn objects_go_where_the_user_says() {
     let cluster = Cluster::without_workers();
     let mut db = cluster.database("elsewhere");
     db.exec("CREATE SCHEMA \"Ops data\"; CREATE EXTENSION observe_bridge SCHEMA \"Ops data\"");
-    db.exec(&format!("SET observe_bridge.clock = '{CLOCK}'; SET search_path = \"Ops data\""));
+    db.exec(&format!(
+        "SET observe_bridge.clock = '{CLOCK}'; SET search_path = \"Ops data\""
+    ));
     add_mock(&mut db);
     enqueue(&mut db, T0, 1);
     // Called by its full name and with nothing of ours on the path.
     db.exec("SET search_path = pg_catalog");
     db.exec("CALL \"Ops data\".etl_run()");
     assert_eq!(db.int("SELECT sum(sample_count) FROM \"Ops data\".metric_1m"), 500);
-    assert_eq!(db.int("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"), 0);
+    assert_eq!(
+        db.int("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"),
+        0
+    );
 }
 
 #[test]
@@ -88,9 +114,13 @@ fn with_its_friends_it_uses_each_of_them() {
     setup(&mut db);
     let status = setup(&mut db);
     for component in ["facts", "timescaledb", "age", "vector", "pg_trgm"] {
-        assert!(status.contains(&(component.to_string(), "ready".to_string())), "{component}: {status:?}");
+        assert!(
+            status.contains(&(component.to_string(), "ready".to_string())),
+            "{component}: {status:?}"
+        );
     }
-    let hypertables = format!("SELECT count(*) FROM timescaledb_information.hypertables WHERE hypertable_name IN ({LARGE_TABLES})");
+    let hypertables =
+        format!("SELECT count(*) FROM timescaledb_information.hypertables WHERE hypertable_name IN ({LARGE_TABLES})");
     assert_eq!(db.int(&hypertables), 3);
     assert_eq!(db.int("SELECT count(*) FROM ag_catalog.ag_graph WHERE name = 'ops'"), 1);
     assert_eq!(db.text("SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'kb_chunk'::regclass AND attname = 'embedding'"), "vector(1536)");
@@ -104,7 +134,10 @@ fn friends_that_come_later_are_attached_by_setup() {
     let mut db = bridge(&cluster, "later");
     db.exec("CREATE EXTENSION age; CREATE EXTENSION vector");
     let status = setup(&mut db);
-    assert!(status.contains(&("age".into(), "created".into())) && status.contains(&("vector".into(), "created".into())), "{status:?}");
+    assert!(
+        status.contains(&("age".into(), "created".into())) && status.contains(&("vector".into(), "created".into())),
+        "{status:?}"
+    );
 }
 
 #[test]
@@ -140,7 +173,11 @@ fn dropping_the_extension_keeps_the_facts_and_creating_it_adopts_them() {
     add_mock(&mut db);
     enqueue(&mut db, T0, 1);
     run(&mut db);
-    assert_eq!(facts(&mut db), before, "the same window finds its resources and patterns again");
+    assert_eq!(
+        facts(&mut db),
+        before,
+        "the same window finds its resources and patterns again"
+    );
 }
 
 #[test]
@@ -159,10 +196,19 @@ fn a_table_of_somebody_else_is_not_adopted() {
     let mut db = cluster.database("trap");
     db.exec("CREATE ROLE mallory; GRANT CREATE ON SCHEMA public TO mallory; SET ROLE mallory; CREATE TABLE metric_1m (bucket timestamptz); RESET ROLE");
     let refusal = db.refused("CREATE EXTENSION observe_bridge");
-    assert!(refusal.message.contains("metric_1m") && refusal.message.contains("mallory"), "{refusal}");
+    assert!(
+        refusal.message.contains("metric_1m") && refusal.message.contains("mallory"),
+        "{refusal}"
+    );
     assert!(!refusal.hint.is_empty(), "{refusal}");
-    assert_eq!(db.int("SELECT count(*) FROM pg_extension WHERE extname = 'observe_bridge'"), 0);
-    assert_eq!(db.column("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"), ["metric_1m"]);
+    assert_eq!(
+        db.int("SELECT count(*) FROM pg_extension WHERE extname = 'observe_bridge'"),
+        0
+    );
+    assert_eq!(
+        db.column("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"),
+        ["metric_1m"]
+    );
 }
 
 #[test]
@@ -171,7 +217,10 @@ fn a_table_of_another_shape_is_not_adopted() {
     let mut db = cluster.database("shape");
     db.exec("CREATE TABLE log_pattern (id int)");
     let refusal = db.refused("CREATE EXTENSION observe_bridge");
-    assert!(refusal.message.contains("log_pattern") && !refusal.hint.is_empty(), "{refusal}");
+    assert!(
+        refusal.message.contains("log_pattern") && !refusal.hint.is_empty(),
+        "{refusal}"
+    );
 }
 
 #[test]
@@ -232,7 +281,9 @@ fn public_may_run_nothing_that_works_or_reaches_out() {
 fn an_operator_who_is_no_superuser_runs_a_source_end_to_end() {
     let cluster = Cluster::without_workers();
     let mut db = bridge(&cluster, "operator");
-    db.exec("CREATE ROLE olga LOGIN IN ROLE observe_bridge_operator; CREATE ROLE rita LOGIN IN ROLE observe_bridge_reader");
+    db.exec(
+        "CREATE ROLE olga LOGIN IN ROLE observe_bridge_operator; CREATE ROLE rita LOGIN IN ROLE observe_bridge_reader",
+    );
     let mut olga = cluster.session_as("olga", "operator");
     add_mock(&mut olga);
     olga.exec("SELECT etl_enqueue('oo-agg', 'default', '2026-01-05 10:00Z', '2026-01-05 10:01Z')");
@@ -252,7 +303,10 @@ fn without_preloading_the_status_says_what_to_do() {
     assert!(!db.is("SELECT preloaded FROM etl_worker_status()"));
     assert!(db.is("SELECT version_match FROM etl_worker_status()"));
     let advice = db.text("SELECT advice FROM etl_worker_status()");
-    assert!(advice.contains("shared_preload_libraries = 'timescaledb,observe_bridge'"), "{advice}");
+    assert!(
+        advice.contains("shared_preload_libraries = 'timescaledb,observe_bridge'"),
+        "{advice}"
+    );
 }
 
 #[test]
@@ -260,7 +314,10 @@ fn while_a_dump_is_restored_setup_creates_nothing() {
     let cluster = Cluster::without_workers();
     let mut db = cluster.database("restoring");
     db.exec("SET observe_bridge.restoring = on; CREATE EXTENSION observe_bridge");
-    assert_eq!(db.int("SELECT count(*) FROM pg_class WHERE relname IN ('metric_1m', 'dim_resource')"), 0);
+    assert_eq!(
+        db.int("SELECT count(*) FROM pg_class WHERE relname IN ('metric_1m', 'dim_resource')"),
+        0
+    );
     assert!(setup(&mut db).iter().all(|(_, s)| s == "skipped"));
     assert_eq!(db.int("SELECT etl_tick()"), 0);
     db.exec("SET observe_bridge.restoring = off");
@@ -296,7 +353,12 @@ fn a_dump_brings_back_configuration_and_facts() {
 
     let mut db = cluster.database("new");
     let mut restore = cluster.program("pg_restore");
-    output(restore.env("PGOPTIONS", "-c observe_bridge.restoring=on").args(["--exit-on-error", "-d", "new"]).arg(&file));
+    output(
+        restore
+            .env("PGOPTIONS", "-c observe_bridge.restoring=on")
+            .args(["--exit-on-error", "-d", "new"])
+            .arg(&file),
+    );
     let status = setup(&mut db);
     assert_eq!(status[0], ("facts".to_string(), "ready".to_string()), "{status:?}");
     assert_eq!(facts(&mut db), before_facts);
@@ -306,7 +368,10 @@ fn a_dump_brings_back_configuration_and_facts() {
     assert_eq!(count(&mut db, "oo-agg", "queued"), 0, "what was queued goes on");
     assert!(db.int("SELECT min(run_id) FROM etl_job_run WHERE status = 'success'") > 0);
     db.exec("DROP EXTENSION observe_bridge CASCADE");
-    assert!(db.int("SELECT count(*) FROM metric_1m") > 0, "restored facts are no members of the extension");
+    assert!(
+        db.int("SELECT count(*) FROM metric_1m") > 0,
+        "restored facts are no members of the extension"
+    );
 }
 
 #[test]
@@ -317,28 +382,62 @@ fn wrong_options_are_refused_and_the_right_ones_named() {
     let server = |options: &str| format!("CREATE SERVER bad FOREIGN DATA WRAPPER observe_bridge OPTIONS ({options})");
     let mapping = |options: &str| format!("CREATE USER MAPPING FOR CURRENT_USER SERVER good OPTIONS ({options})");
     for (statement, said, hinted) in [
-        (server("endpoint 'http://x'"), "\"kind\" is missing", "openobserve, s3, file, mock"),
-        (server("kind 'loki'"), "\"loki\" is not known", "openobserve, s3, file, mock"),
+        (
+            server("endpoint 'http://x'"),
+            "\"kind\" is missing",
+            "openobserve, s3, file, mock",
+        ),
+        (
+            server("kind 'loki'"),
+            "\"loki\" is not known",
+            "openobserve, s3, file, mock",
+        ),
         (server("kind 'openobserve'"), "\"endpoint\" is missing", "endpoint"),
-        (server("kind 'openobserve', endpoint 'localhost:5080'"), "\"endpoint\"", "http://"),
-        (server("kind 'openobserve', endpoint 'http://u:topsecret@h'"), "\"endpoint\"", "user mapping"),
-        (server("kind 'openobserve', endpoint 'http://h', password 'topsecret'"), "unknown server option \"password\"", "USER MAPPING"),
-        (server("kind 'openobserve', endpoint 'http://h', colour 'red'"), "\"colour\"", "org"),
+        (
+            server("kind 'openobserve', endpoint 'localhost:5080'"),
+            "\"endpoint\"",
+            "http://",
+        ),
+        (
+            server("kind 'openobserve', endpoint 'http://u:topsecret@h'"),
+            "\"endpoint\"",
+            "user mapping",
+        ),
+        (
+            server("kind 'openobserve', endpoint 'http://h', password 'topsecret'"),
+            "unknown server option \"password\"",
+            "USER MAPPING",
+        ),
+        (
+            server("kind 'openobserve', endpoint 'http://h', colour 'red'"),
+            "\"colour\"",
+            "org",
+        ),
         (server("kind 'file'"), "\"path\" is missing", "layout"),
         (server("kind 'mock', services '1'"), "\"services\"", "seed"),
         (mapping("user 'x'"), "\"user\"", "username"),
-        (mapping("password 'topsecret', password_env 'OBSERVE_BRIDGE_X'"), "either password or password_env", ""),
+        (
+            mapping("password 'topsecret', password_env 'OBSERVE_BRIDGE_X'"),
+            "either password or password_env",
+            "",
+        ),
         (mapping("password_env 'HOME'"), "OBSERVE_BRIDGE_", ""),
     ] {
         let refusal = db.refused(&statement);
         assert!(refusal.message.contains(said), "{statement}: {refusal}");
-        assert!(!refusal.hint.is_empty() && refusal.hint.contains(hinted), "{statement}: {refusal}");
+        assert!(
+            !refusal.hint.is_empty() && refusal.hint.contains(hinted),
+            "{statement}: {refusal}"
+        );
         assert!(!refusal.to_string().contains("topsecret"), "{refusal}");
         assert!(refusal.sqlstate.starts_with("HV"), "{statement}: {refusal}");
     }
     for options in ["", "OPTIONS (x 'y')"] {
         let table = db.refused(&format!("CREATE FOREIGN TABLE t (a int) SERVER good {options}"));
-        assert!(table.message.contains("no foreign tables") && !table.hint.is_empty(), "{table}");
+        assert!(
+            table.message.contains("no foreign tables") && !table.hint.is_empty(),
+            "{table}"
+        );
     }
 }
 
@@ -349,7 +448,9 @@ fn the_environment_of_the_server_is_for_superusers() {
     db.exec("CREATE ROLE olga LOGIN IN ROLE observe_bridge_operator");
     let mut olga = cluster.session_as("olga", "environment");
     olga.exec("CREATE SERVER oo FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind 'openobserve', endpoint 'http://127.0.0.1:1')");
-    let refusal = olga.refused("CREATE USER MAPPING FOR CURRENT_USER SERVER oo OPTIONS (username 'u', password_env 'OBSERVE_BRIDGE_X')");
+    let refusal = olga.refused(
+        "CREATE USER MAPPING FOR CURRENT_USER SERVER oo OPTIONS (username 'u', password_env 'OBSERVE_BRIDGE_X')",
+    );
     assert_eq!(refusal.sqlstate, "42501", "{refusal}");
 }
 
@@ -370,19 +471,29 @@ fn sources_are_checked_when_they_are_added() {
         (add("default", "oo-agg2", "m", "{}"), "oo-agg2"),
         (add("default", "retention", "m", "{}"), "reads no source"),
         (add("default", "oo-agg", "none", "{}"), "does not exist"),
-        (add("default", "oo-agg", "foreign_one", "{}"), "another foreign data wrapper"),
+        (
+            add("default", "oo-agg", "foreign_one", "{}"),
+            "another foreign data wrapper",
+        ),
         (add("default", "oo-agg", "m", "[]"), "JSON object"),
         (add("default", "oo-agg", "m", "{\"loggs\":[]}"), "loggs"),
         (add("default", "oo-agg", "m", "{\"page_rows\":\"many\"}"), "page_rows"),
     ] {
         let refusal = db.refused(&statement);
-        assert!(refusal.message.contains(said) && !refusal.hint.is_empty(), "{statement}: {refusal}");
+        assert!(
+            refusal.message.contains(said) && !refusal.hint.is_empty(),
+            "{statement}: {refusal}"
+        );
     }
     db.exec("SET ROLE olga");
     assert_eq!(db.refused(&add("default", "oo-agg", "m", "{}")).sqlstate, "42501");
     db.exec("RESET ROLE");
     db.exec(&add("default", "oo-agg", "m", "{}"));
-    assert_eq!(db.refused(&add("default", "oo-agg", "m", "{}")).sqlstate, "42710", "the same server would count twice");
+    assert_eq!(
+        db.refused(&add("default", "oo-agg", "m", "{}")).sqlstate,
+        "42710",
+        "the same server would count twice"
+    );
 }
 
 #[test]
@@ -402,13 +513,19 @@ fn templates_and_fingerprints_follow_the_line_alone() {
     let cluster = Cluster::without_workers();
     let mut db = bridge(&cluster, "patterns");
     let template = db.text("SELECT log_template('user 17 logged in from 10.0.0.7')");
-    assert!(template.contains("<*>") && !template.contains("17") && !template.contains("10.0.0.7"), "{template}");
+    assert!(
+        template.contains("<*>") && !template.contains("17") && !template.contains("10.0.0.7"),
+        "{template}"
+    );
     assert!(db.is("SELECT log_fingerprint('took 3 ms') = log_fingerprint('took 48 ms')"));
     assert!(db.is("SELECT log_fingerprint('took 3 ms') <> log_fingerprint('gave 3 ms')"));
     assert!(db.is("SELECT log_fingerprint('took 3 ms', 'default') = log_fingerprint('took 3 ms')"));
     assert!(db.is("SELECT log_template(NULL) IS NULL AND log_fingerprint(NULL) IS NULL"));
     let refusal = db.refused("SELECT log_template('x', 'nobody')");
-    assert!(refusal.message.contains("nobody") && !refusal.hint.is_empty(), "{refusal}");
+    assert!(
+        refusal.message.contains("nobody") && !refusal.hint.is_empty(),
+        "{refusal}"
+    );
     db.exec("CREATE TABLE lines (body text); CREATE INDEX ON lines (log_fingerprint(body)); INSERT INTO lines VALUES ('x 1')");
     let marks = db.column(
         "SELECT provolatile::text || proparallel::text FROM pg_proc

@@ -47,9 +47,16 @@ fn assert_totals(db: &mut Session) {
     let app_errors = "SELECT sum((stats #>> '{fetch,spans}')::bigint) FROM etl_job_run WHERE job = 'oo-agg'";
     assert_eq!(db.int(app_errors), SPANS);
     let metrics = db.rows("SELECT metric, sum(sample_count) FROM metric_1m GROUP BY 1 ORDER BY 1");
-    let wanted: Vec<Vec<String>> = METRICS.iter().map(|(m, n)| vec![m.to_string(), n.to_string()]).collect();
+    let wanted: Vec<Vec<String>> = METRICS
+        .iter()
+        .map(|(m, n)| vec![m.to_string(), n.to_string()])
+        .collect();
     assert_eq!(metrics, wanted);
-    assert_eq!(db.int("SELECT count(*) FROM etl_reject"), 0, "nothing of a real server is refused");
+    assert_eq!(
+        db.int("SELECT count(*) FROM etl_reject"),
+        0,
+        "nothing of a real server is refused"
+    );
 }
 
 /// A copy of recorded objects that the server may read.
@@ -91,7 +98,11 @@ fn recorded_objects_load_with_the_totals_of_the_recordings() {
     let mut db = cluster.database("files");
     install(&mut db);
     // The later, odd streams of the same server are not part of the stated totals.
-    add_files(&mut db, &folder, "{\"logs\":[\"default\",\"edge_nginx\"],\"metrics\":[\"*\"],\"traces\":[\"default\"]}");
+    add_files(
+        &mut db,
+        &folder,
+        "{\"logs\":[\"default\",\"edge_nginx\"],\"metrics\":[\"*\"],\"traces\":[\"default\"]}",
+    );
     load(&mut db);
     assert_totals(&mut db);
 }
@@ -107,7 +118,11 @@ fn objects_and_answers_give_the_same_tables() {
     let folder = objects(&cluster, &data.join("openobserve/objects/disk"));
     let mut read = cluster.database("read");
     install(&mut read);
-    add_files(&mut read, &folder, "{\"logs\":[\"default\",\"edge_nginx\"],\"metrics\":[\"*\"],\"traces\":[\"default\"]}");
+    add_files(
+        &mut read,
+        &folder,
+        "{\"logs\":[\"default\",\"edge_nginx\"],\"metrics\":[\"*\"],\"traces\":[\"default\"]}",
+    );
     load(&mut read);
     assert_eq!(facts(&mut read), facts(&mut answered));
 }

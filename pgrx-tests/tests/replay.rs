@@ -9,13 +9,18 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 fn locators(db: &mut Session, dataset: &str) -> Vec<i64> {
-    let ids = db.column(&format!("SELECT id FROM oo_locator WHERE dataset = '{dataset}' ORDER BY id"));
+    let ids = db.column(&format!(
+        "SELECT id FROM oo_locator WHERE dataset = '{dataset}' ORDER BY id"
+    ));
     ids.iter().map(|id| id.parse().expect("an id")).collect()
 }
 
 fn replay(db: &mut Session, locator: i64, max: i64) -> Vec<Value> {
     let records = db.column(&format!("SELECT oo_replay({locator}, {max})"));
-    records.iter().map(|r| serde_json::from_str(r).expect("a record is JSON")).collect()
+    records
+        .iter()
+        .map(|r| serde_json::from_str(r).expect("a record is JSON"))
+        .collect()
 }
 
 #[test]
@@ -26,12 +31,20 @@ fn http_brings_back_the_records_of_the_window() {
     add_openobserve(&mut db, &oo);
     enqueue(&mut db, T0, 2);
     run(&mut db);
-    assert_eq!(locators(&mut db, "logs").len(), 2, "one locator for each dataset and window");
+    assert_eq!(
+        locators(&mut db, "logs").len(),
+        2,
+        "one locator for each dataset and window"
+    );
     let second = locators(&mut db, "logs")[1];
     let records = replay(&mut db, second, 1_000);
     let bodies: BTreeSet<&str> = records.iter().filter_map(|r| r["body"].as_str()).collect();
     assert_eq!((records.len() as i64, bodies.len() as i64), (LOGS, LOGS));
-    let inside = |r: &Value| r["_timestamp"].as_i64().is_some_and(|t| (T0 + MINUTE..T0 + 2 * MINUTE).contains(&t));
+    let inside = |r: &Value| {
+        r["_timestamp"]
+            .as_i64()
+            .is_some_and(|t| (T0 + MINUTE..T0 + 2 * MINUTE).contains(&t))
+    };
     assert!(records.iter().all(inside), "only records of the window");
     let metrics = locators(&mut db, "metrics")[0];
     assert_eq!(replay(&mut db, metrics, 1_000).len() as i64, POINTS);
@@ -82,7 +95,9 @@ fn files_bring_back_the_lines_they_had() {
     let cluster = Cluster::without_workers();
     let folder = cluster.make_folder("telemetry");
     let lines: Vec<Value> = (0..5)
-        .map(|n| json!({ "_timestamp": T0 + n, "service_name": "web", "severity": "INFO", "body": format!("line {n}") }))
+        .map(
+            |n| json!({ "_timestamp": T0 + n, "service_name": "web", "severity": "INFO", "body": format!("line {n}") }),
+        )
         .collect();
     let text: String = lines.iter().map(|l| format!("{l}\n")).collect();
     std::fs::write(folder.join("logs.ndjson"), text).expect("the file");
@@ -111,7 +126,10 @@ fn files_outside_the_roots_are_not_read() {
     cluster.set("observe_bridge.file_roots", &inside.to_string_lossy());
     let mut db = cluster.database("fence");
     install(&mut db);
-    for (name, path) in [("etc", "/etc".to_string()), ("climb", format!("{}/../data", inside.display()))] {
+    for (name, path) in [
+        ("etc", "/etc".to_string()),
+        ("climb", format!("{}/../data", inside.display())),
+    ] {
         db.exec(&format!("CREATE SERVER {name} FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind 'file', path '{path}', layout 'plain')"));
         add_source(&mut db, name, "{}");
         enqueue(&mut db, T0, 1);
@@ -125,7 +143,9 @@ fn files_outside_the_roots_are_not_read() {
     let mut olga = cluster.session_as("olga", "fence");
     // Before the library is loaded any name can be set; loading it throws the value away.
     olga.exec("SET observe_bridge.file_roots = '/'");
-    olga.exec("CREATE SERVER early FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind 'file', path '/etc', layout 'plain')");
+    olga.exec(
+        "CREATE SERVER early FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind 'file', path '/etc', layout 'plain')",
+    );
     add_source(&mut olga, "early", "{}");
     olga.exec("SELECT etl_enqueue('oo-agg', 'default', '2026-01-05 10:00Z', '2026-01-05 10:01Z')");
     run(&mut olga);
@@ -145,7 +165,13 @@ fn records_that_are_gone_are_said_to_be_gone() {
     let logs = locators(&mut db, "logs")[0];
     oo.replace(minutes(0));
     let refusal = db.refused(&format!("SELECT oo_replay({logs})"));
-    assert!(refusal.message.contains("gone") && !refusal.hint.is_empty(), "{refusal}");
+    assert!(
+        refusal.message.contains("gone") && !refusal.hint.is_empty(),
+        "{refusal}"
+    );
     let unknown = db.refused("SELECT oo_replay(987654)");
-    assert!(unknown.message.contains("987654") && !unknown.hint.is_empty(), "{unknown}");
+    assert!(
+        unknown.message.contains("987654") && !unknown.hint.is_empty(),
+        "{unknown}"
+    );
 }

@@ -75,7 +75,11 @@ fn a_pruned_history_opens_no_gap() {
     let mut db = bridge(&cluster, "pruned");
     add_mock(&mut db);
     db.exec("SELECT etl_tick(); DELETE FROM etl_job_run");
-    assert_eq!(db.int("SELECT etl_tick()"), 0, "what was enqueued once is not enqueued again");
+    assert_eq!(
+        db.int("SELECT etl_tick()"),
+        0,
+        "what was enqueued once is not enqueued again"
+    );
     db.exec("DELETE FROM etl_cursor");
     assert!(db.int("SELECT etl_tick()") > 0, "deleting the cursor starts anew");
 }
@@ -89,7 +93,10 @@ fn buckets_do_not_depend_on_the_time_zone_of_the_session() {
     clock(&mut db, "2026-01-05 10:07:30+00");
     db.exec("SELECT etl_tick()");
     assert_eq!(db.int("SELECT count(*) FROM etl_job_run WHERE job = 'oo-agg' AND extract(epoch FROM window_from)::bigint % 60 <> 0"), 0);
-    assert_eq!(db.int("SELECT extract(epoch FROM min(window_from))::bigint % 300 FROM etl_job_run WHERE job = 'oo-agg'"), 0);
+    assert_eq!(
+        db.int("SELECT extract(epoch FROM min(window_from))::bigint % 300 FROM etl_job_run WHERE job = 'oo-agg'"),
+        0
+    );
 }
 
 #[test]
@@ -122,10 +129,16 @@ fn enqueue_says_what_is_wrong() {
         ("'oo-agg', 'default', NULL, now()", "two finite times"),
         ("'oo-agg', 'default', '-infinity', now()", "two finite times"),
         ("'oo-agg', 'default', '1900-01-01', now()", "windows of job"),
-        ("'oo-agg', 'default', now() - interval '1 h', now(), '[]'", "JSON object"),
+        (
+            "'oo-agg', 'default', now() - interval '1 h', now(), '[]'",
+            "JSON object",
+        ),
     ] {
         let refusal = db.refused(&format!("SELECT etl_enqueue({arguments})"));
-        assert!(refusal.message.contains(said) && !refusal.hint.is_empty(), "{arguments}: {refusal}");
+        assert!(
+            refusal.message.contains(said) && !refusal.hint.is_empty(),
+            "{arguments}: {refusal}"
+        );
     }
     assert_eq!(db.int("SELECT count(*) FROM etl_job_run"), 0);
 }
@@ -142,8 +155,15 @@ fn a_replay_runs_a_finished_window_again_and_changes_nothing() {
     assert_eq!(enqueue(&mut db, T0, 3), 3);
     run(&mut db);
     assert_eq!(facts(&mut db), first);
-    assert_eq!(db.rows("SELECT * FROM oo_locator ORDER BY id"), locators, "locators are found again, not added");
-    assert_eq!(db.column("SELECT attempt FROM etl_job_run WHERE job = 'oo-agg'"), ["2", "2", "2"]);
+    assert_eq!(
+        db.rows("SELECT * FROM oo_locator ORDER BY id"),
+        locators,
+        "locators are found again, not added"
+    );
+    assert_eq!(
+        db.column("SELECT attempt FROM etl_job_run WHERE job = 'oo-agg'"),
+        ["2", "2", "2"]
+    );
     assert_eq!(count(&mut db, "oo-agg", "success"), 3);
 }
 
@@ -188,7 +208,10 @@ fn a_run_inside_a_transaction_is_refused_with_a_hint() {
     for (before, statement) in [("BEGIN", "CALL etl_run()"), ("SELECT 1", "SELECT wrapped()")] {
         db.exec(before);
         let refusal = db.refused(statement);
-        assert!(refusal.message.contains("transaction") && !refusal.hint.is_empty(), "{refusal}");
+        assert!(
+            refusal.message.contains("transaction") && !refusal.hint.is_empty(),
+            "{refusal}"
+        );
         db.exec("ROLLBACK");
     }
     assert_eq!(count(&mut db, "oo-agg", "queued"), 1);
@@ -229,8 +252,43 @@ fn two_sessions_share_the_queue_and_each_window_runs_once() {
     run(&mut db);
     assert_eq!(count(&mut db, "oo-agg", "success"), WINDOWS);
     assert_eq!(db.int("SELECT max(attempt) FROM etl_job_run WHERE job = 'oo-agg'"), 1);
-    assert_eq!(db.int("SELECT count(DISTINCT worker_pid) FROM etl_job_run WHERE job = 'oo-agg'"), 2);
+    assert_eq!(
+        db.int("SELECT count(DISTINCT worker_pid) FROM etl_job_run WHERE job = 'oo-agg'"),
+        2
+    );
     assert_minutes(&mut db, WINDOWS);
+}
+
+#[test]
+fn no_more_windows_of_a_tenant_run_at_once_than_its_job_allows() {
+    let cluster = Cluster::without_workers();
+    let oo = OpenObserve::serve(minutes(8));
+    let mut db = bridge(&cluster, "capped");
+    add_openobserve(&mut db, &oo);
+    db.exec("UPDATE etl_job SET concurrency = 2 WHERE name = 'oo-agg'");
+    // Far apart, so that no two of them are fetched as one range.
+    for window in 0..4 {
+        enqueue(&mut db, T0 + 2 * window * MINUTE, 1);
+    }
+    oo.fail(Scope::Searches, Fault::Hang);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut worker = cluster.session("capped");
+                clock(&mut worker, blackbox::bridge::CLOCK);
+                run(&mut worker);
+            });
+        }
+        wait_until("two windows run", PATIENCE, || count(&mut db, "oo-agg", "running") == 2);
+        wait_until("both of them fetch", PATIENCE, || oo.stuck() >= 2);
+        run(&mut db);
+        assert_eq!(
+            count(&mut db, "oo-agg", "running"),
+            2,
+            "a third session finds nothing it may run"
+        );
+        oo.heal();
+    });
 }
 
 #[test]
@@ -243,7 +301,10 @@ fn an_outage_opens_the_breaker_and_loses_no_window() {
     enqueue(&mut db, T0, 5);
     run(&mut db);
     // Three windows were tried, then the breaker opened; none has failed, all wait.
-    let state = |db: &mut Session| db.rows("SELECT circuit, queued, failed FROM etl_status WHERE job = 'oo-agg'").swap_remove(0);
+    let state = |db: &mut Session| {
+        db.rows("SELECT circuit, queued, failed FROM etl_status WHERE job = 'oo-agg'")
+            .swap_remove(0)
+    };
     assert_eq!(state(&mut db), ["open", "5", "0"]);
     let asked = oo.requests();
     run(&mut db);
@@ -274,9 +335,13 @@ fn retries_wait_two_seconds_and_twice_as_long_each_time() {
     enqueue(&mut db, T0, 1);
     for expected in [2.0, 4.0, 8.0, 16.0] {
         run(&mut db);
-        let wait = "SELECT extract(epoch FROM next_attempt_at - etl_now())::float8 FROM etl_job_run WHERE job = 'oo-agg'";
+        let wait =
+            "SELECT extract(epoch FROM next_attempt_at - etl_now())::float8 FROM etl_job_run WHERE job = 'oo-agg'";
         let seconds: f64 = db.text(wait).parse().expect("seconds");
-        assert!((expected * 0.875..=expected * 1.125).contains(&seconds), "{seconds} s instead of about {expected}");
+        assert!(
+            (expected * 0.875..=expected * 1.125).contains(&seconds),
+            "{seconds} s instead of about {expected}"
+        );
         let next = db.text("SELECT to_char(next_attempt_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US\"+00\"') FROM etl_job_run WHERE job = 'oo-agg'");
         clock(&mut db, &next);
     }
@@ -301,9 +366,16 @@ fn a_probe_in_half_open_state_is_alone() {
         });
         wait_until("the probe hangs", PATIENCE, || oo.stuck() > 0);
         clock(&mut db, "2026-01-06 00:00:00+00");
-        assert_eq!(db.text("SELECT circuit FROM etl_status WHERE job = 'oo-agg'"), "half_open");
+        assert_eq!(
+            db.text("SELECT circuit FROM etl_status WHERE job = 'oo-agg'"),
+            "half_open"
+        );
         run(&mut db);
-        assert_eq!(count(&mut db, "oo-agg", "running"), 1, "nobody else goes near the server");
+        assert_eq!(
+            count(&mut db, "oo-agg", "running"),
+            1,
+            "nobody else goes near the server"
+        );
         oo.heal();
         probing.join().expect("the probe ends");
     });
@@ -389,7 +461,9 @@ fn a_running_fetch_can_be_cancelled() {
         wait_until("the fetch hangs", PATIENCE, || oo.stuck() > 0);
         let id = the_run(&mut db);
         assert!(db.is(&format!("SELECT etl_cancel({id})")));
-        wait_until("the run is cancelled", Duration::from_secs(5), || count(&mut db, "oo-agg", "cancelled") == 1);
+        wait_until("the run is cancelled", Duration::from_secs(5), || {
+            count(&mut db, "oo-agg", "cancelled") == 1
+        });
         oo.heal();
         running.join().expect("the runner goes on");
     });
@@ -421,7 +495,10 @@ fn a_cancelled_session_gives_its_run_back() {
     assert_nothing_written(&mut db);
     clock(&mut db, "2026-01-06 00:00:00+00");
     run(&mut db);
-    assert_eq!(db.text("SELECT coalesce(error::text, 'none') FROM etl_job_run WHERE job = 'oo-agg'"), "none");
+    assert_eq!(
+        db.text("SELECT coalesce(error::text, 'none') FROM etl_job_run WHERE job = 'oo-agg'"),
+        "none"
+    );
     assert_minutes(&mut db, 1);
 }
 
@@ -440,7 +517,11 @@ fn a_session_that_is_killed_leaves_its_window_to_the_next() {
         let killed = scope.spawn(move || runner.refused("CALL etl_run()"));
         wait_until("the fetch hangs", PATIENCE, || oo.stuck() > 0);
         run(&mut db);
-        assert_eq!(count(&mut db, "oo-agg", "running"), 1, "nobody takes a window from a session that lives");
+        assert_eq!(
+            count(&mut db, "oo-agg", "running"),
+            1,
+            "nobody takes a window from a session that lives"
+        );
         db.exec(&format!("SELECT pg_terminate_backend({pid}, 5000)"));
         killed.join().expect("an answer");
     });
@@ -448,7 +529,10 @@ fn a_session_that_is_killed_leaves_its_window_to_the_next() {
     run(&mut db);
     clock(&mut db, "2026-01-06 00:00:00+00");
     run(&mut db);
-    assert_eq!(db.rows("SELECT status, attempt FROM etl_job_run WHERE job = 'oo-agg'"), [["success", "2"]]);
+    assert_eq!(
+        db.rows("SELECT status, attempt FROM etl_job_run WHERE job = 'oo-agg'"),
+        [["success", "2"]]
+    );
     assert_minutes(&mut db, 1);
 }
 
@@ -474,7 +558,10 @@ fn a_window_that_is_asked_for_while_it_runs_runs_again() {
         oo.heal();
         running.join().expect("the runner goes on");
     });
-    assert_eq!(db.rows("SELECT status, requeue, attempt >= 2 FROM etl_job_run WHERE job = 'oo-agg'"), [["success", "f", "t"]]);
+    assert_eq!(
+        db.rows("SELECT status, requeue, attempt >= 2 FROM etl_job_run WHERE job = 'oo-agg'"),
+        [["success", "f", "t"]]
+    );
     assert_minutes(&mut db, 1);
 }
 
@@ -492,7 +579,9 @@ fn the_lag_is_the_age_of_the_oldest_unfinished_window() {
     // The clock stands an hour after T0; the first window ended a minute after it.
     assert_eq!(status(&mut db), [&(59 * 60).to_string(), "3", "0", "0", "closed", NULL]);
     let metrics = db.text("SELECT etl_metrics()");
-    let lag = metrics.lines().find(|l| l.starts_with("observe_bridge_window_lag_seconds{job=\"oo-agg\""));
+    let lag = metrics
+        .lines()
+        .find(|l| l.starts_with("observe_bridge_window_lag_seconds{job=\"oo-agg\""));
     let lag: Option<f64> = lag.and_then(|l| l.rsplit(' ').next()).and_then(|v| v.parse().ok());
     assert_eq!(lag, Some(3540.0), "{metrics}");
     run(&mut db);
@@ -513,7 +602,10 @@ fn live_windows_go_first_and_a_backfill_is_not_starved() {
     let by_origin = "SELECT count(*) FILTER (WHERE origin = 'schedule'), count(*) FILTER (WHERE origin = 'backfill') FROM etl_job_run WHERE status = 'success'";
     let done = db.rows(by_origin).swap_remove(0);
     let backfilled: i64 = done[1].parse().expect("a number");
-    assert!((1..=4).contains(&backfilled), "of 16 runs {done:?} were (live, backfill)");
+    assert!(
+        (1..=4).contains(&backfilled),
+        "of 16 runs {done:?} were (live, backfill)"
+    );
 }
 
 #[test]

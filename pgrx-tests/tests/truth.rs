@@ -19,7 +19,8 @@ const METRICS: &str = "SELECT m.bucket, r.name, m.metric, m.avg_val, m.max_val, 
 const CALLS: &str = "SELECT c.bucket, s.name, d.name, c.rps, c.err_rate, c.p50_ms, c.p95_ms FROM service_call_5m c
     JOIN dim_resource s ON s.resource_id = c.src_resource_id JOIN dim_resource d ON d.resource_id = c.dst_resource_id
     WHERE NOT c.inferred";
-const PATTERNS: &str = "SELECT l.bucket, r.name, p.fingerprint_id::text, sum(l.count_total), sum(l.count_error), min(p.sample_message)
+const PATTERNS: &str =
+    "SELECT l.bucket, r.name, p.fingerprint_id::text, sum(l.count_total), sum(l.count_error), min(p.sample_message)
     FROM log_pattern_5m l JOIN dim_resource r USING (resource_id) 
     JOIN log_pattern p ON p.tenant_id = l.tenant_id AND p.fingerprint_id = l.fingerprint_id GROUP BY 1, 2, 3";
 
@@ -50,7 +51,9 @@ fn cluster(by: By) -> Cluster {
 fn database(cluster: &Cluster) -> Session {
     let mut db = cluster.database("truth");
     // Only what the test enqueues runs.
-    db.exec("CREATE EXTENSION observe_bridge; UPDATE etl_job SET run_interval = '0' WHERE name IN ('oo-agg', 'retention')");
+    db.exec(
+        "CREATE EXTENSION observe_bridge; UPDATE etl_job SET run_interval = '0' WHERE name IN ('oo-agg', 'retention')",
+    );
     db
 }
 
@@ -59,11 +62,17 @@ fn database(cluster: &Cluster) -> Session {
 fn verify(cluster: &Cluster, db: &mut Session, bench: &Bench, folder: &Path, by: By, windows: i64) {
     for pass in 1..=2 {
         let range = format!("'2026-01-05 10:00Z', timestamptz '2026-01-05 10:00Z' + interval '{windows} min'");
-        assert_eq!(db.int(&format!("SELECT etl_enqueue('oo-agg', 'default', {range})")), windows);
+        assert_eq!(
+            db.int(&format!("SELECT etl_enqueue('oo-agg', 'default', {range})")),
+            windows
+        );
         match by {
             By::Call => run(db),
             By::Workers => wait_until("the workers have run every window", Duration::from_secs(120), || {
-                assert_eq!(db.column("SELECT error FROM etl_job_run WHERE error IS NOT NULL"), [""; 0]);
+                assert_eq!(
+                    db.column("SELECT error FROM etl_job_run WHERE error IS NOT NULL"),
+                    [""; 0]
+                );
                 count(db, "oo-agg", "success") == windows
             }),
         }
@@ -74,8 +83,18 @@ fn verify(cluster: &Cluster, db: &mut Session, bench: &Bench, folder: &Path, by:
         bench.run(
             "verify.py",
             &[
-                "--truth", &truth.to_string_lossy(), "--dsn", &cluster.dsn("truth"), "--min-ga", GROUPING,
-                "--metric-sql", METRICS, "--call-sql", CALLS, "--pattern-sql", PATTERNS,
+                "--truth",
+                &truth.to_string_lossy(),
+                "--dsn",
+                &cluster.dsn("truth"),
+                "--min-ga",
+                GROUPING,
+                "--metric-sql",
+                METRICS,
+                "--call-sql",
+                CALLS,
+                "--pattern-sql",
+                PATTERNS,
             ],
         );
     }
@@ -115,7 +134,11 @@ fn readable(folder: &Path) {
     use std::os::unix::fs::PermissionsExt;
     for entry in fs::read_dir(folder).expect("the folder").flatten() {
         let directory = entry.path().is_dir();
-        fs::set_permissions(entry.path(), fs::Permissions::from_mode(if directory { 0o755 } else { 0o644 })).expect("its rights");
+        fs::set_permissions(
+            entry.path(),
+            fs::Permissions::from_mode(if directory { 0o755 } else { 0o644 }),
+        )
+        .expect("its rights");
         if directory {
             readable(&entry.path());
         }

@@ -1,6 +1,8 @@
 //! The background workers: they come by themselves, do the work, survive what happens to them, and are in nobody's way.
 
-use blackbox::bridge::{add_mock, add_openobserve, assert_minutes, assert_nothing_written, count, enqueue, facts, install, run};
+use blackbox::bridge::{
+    add_mock, add_openobserve, assert_minutes, assert_nothing_written, count, enqueue, facts, install, run,
+};
 use blackbox::cluster::{Cluster, Shutdown, signal};
 use blackbox::openobserve::{Fault, OpenObserve, Scope};
 use blackbox::session::Session;
@@ -24,13 +26,17 @@ fn cluster() -> Cluster {
 /// A database with the extension in which oo-agg is not scheduled, so that only what a test enqueues runs.
 fn bridge(cluster: &Cluster, name: &str) -> Session {
     let mut db = cluster.database(name);
-    db.exec("CREATE EXTENSION observe_bridge; UPDATE etl_job SET run_interval = '0' WHERE name IN ('oo-agg', 'retention')");
+    db.exec(
+        "CREATE EXTENSION observe_bridge; UPDATE etl_job SET run_interval = '0' WHERE name IN ('oo-agg', 'retention')",
+    );
     db
 }
 
 #[track_caller]
 fn wait_for_success(db: &mut Session, runs: i64) {
-    wait_until(&format!("{runs} windows have succeeded"), PATIENCE, || count(db, "oo-agg", "success") == runs);
+    wait_until(&format!("{runs} windows have succeeded"), PATIENCE, || {
+        count(db, "oo-agg", "success") == runs
+    });
 }
 
 /// As [`wait_for_success`], while the clock goes on by an hour again and again: a window that was taken from a dead worker
@@ -51,8 +57,13 @@ fn wait_for_success_as_time_passes(cluster: &Cluster, db: &mut Session, runs: i6
 
 /// Process ids of this database's workers of a kind.
 fn workers(db: &mut Session, kind: &str) -> Vec<i64> {
-    let sql = format!("SELECT pid FROM pg_stat_activity WHERE backend_type = 'observe_bridge {kind}' AND (datname = current_database() OR datname IS NULL)");
-    db.column(&sql).iter().map(|pid| pid.parse().expect("a process id")).collect()
+    let sql = format!(
+        "SELECT pid FROM pg_stat_activity WHERE backend_type = 'observe_bridge {kind}' AND (datname = current_database() OR datname IS NULL)"
+    );
+    db.column(&sql)
+        .iter()
+        .map(|pid| pid.parse().expect("a process id"))
+        .collect()
 }
 
 /// A database whose only window hangs in its fetch, in a runner.
@@ -71,7 +82,11 @@ fn create_extension_is_noticed_without_a_restart() {
     let mut db = bridge(&cluster, "noticed");
     add_mock(&mut db);
     enqueue(&mut db, T0, 1);
-    wait_until("a scheduler and a runner did the window", Duration::from_secs(10), || count(&mut db, "oo-agg", "success") == 1);
+    wait_until(
+        "a scheduler and a runner did the window",
+        Duration::from_secs(10),
+        || count(&mut db, "oo-agg", "success") == 1,
+    );
     let status = db.rows("SELECT preloaded, launcher_pid > 0, scheduler_pid > 0, version_match, last_error IS NULL, advice IS NULL FROM etl_worker_status()");
     assert_eq!(status, [["t"; 6]]);
 }
@@ -90,7 +105,9 @@ fn after_a_restart_the_workers_find_their_databases() {
     }
     // Probing leaves nobody behind where the extension is not.
     let mut db = cluster.session("postgres");
-    wait_until("no worker stays in other databases", PATIENCE, || workers(&mut db, "scheduler").is_empty());
+    wait_until("no worker stays in other databases", PATIENCE, || {
+        workers(&mut db, "scheduler").is_empty()
+    });
 }
 
 #[test]
@@ -124,7 +141,10 @@ fn workers_and_call_etl_run_give_the_same_tables() {
     let expected = facts(&mut called);
     assert!(expected.iter().any(|r| r[0] == "call") && expected.iter().any(|r| r[0] == "log"));
     assert_eq!(facts(&mut worked), expected);
-    assert_eq!(worked.int("SELECT sum(count_total) FROM log_pattern_5m"), 5_000 * WINDOWS);
+    assert_eq!(
+        worked.int("SELECT sum(count_total) FROM log_pattern_5m"),
+        5_000 * WINDOWS
+    );
     assert_eq!(worked.int("SELECT sum(sample_count) FROM metric_1m"), 500 * WINDOWS);
 }
 
@@ -137,7 +157,9 @@ fn a_terminated_runner_leaves_its_window_to_another() {
     oo.heal();
     oo.fail(Scope::Searches, Fault::Hang);
     signal(runner, libc::SIGTERM);
-    wait_until("the runner is gone", PATIENCE, || !workers(&mut db, "runner").contains(&runner));
+    wait_until("the runner is gone", PATIENCE, || {
+        !workers(&mut db, "runner").contains(&runner)
+    });
     oo.heal();
     wait_for_success_as_time_passes(&cluster, &mut db, 1);
     assert_minutes(&mut db, 1);
@@ -148,7 +170,9 @@ fn a_terminated_scheduler_and_launcher_come_back() {
     let cluster = cluster();
     let mut db = bridge(&cluster, "back");
     add_mock(&mut db);
-    wait_until("a scheduler runs", PATIENCE, || !workers(&mut db, "scheduler").is_empty());
+    wait_until("a scheduler runs", PATIENCE, || {
+        !workers(&mut db, "scheduler").is_empty()
+    });
     let before = [workers(&mut db, "scheduler"), workers(&mut db, "launcher")].concat();
     before.iter().for_each(|pid| signal(*pid, libc::SIGTERM));
     wait_until("others have taken their places", PATIENCE, || {
@@ -172,7 +196,9 @@ fn kill_9_of_a_runner_loses_nothing_and_doubles_nothing() {
     wait_until("a fetch hangs", PATIENCE, || oo.stuck() > 0);
     let runner = db.int("SELECT max(worker_pid) FROM etl_job_run WHERE status = 'running'");
     signal(runner, libc::SIGKILL);
-    wait_until("the server drops every session", PATIENCE, || db.try_rows("SELECT 1").is_err());
+    wait_until("the server drops every session", PATIENCE, || {
+        db.try_rows("SELECT 1").is_err()
+    });
     oo.heal();
     cluster.wait_for_connections();
     let mut db = cluster.session("killed");
@@ -200,8 +226,12 @@ fn drop_extension_does_not_wait_for_a_fetch() {
     let cluster = cluster();
     let oo = OpenObserve::serve(minutes(1));
     let mut db = hanging(&cluster, &oo, "drop_extension");
-    within("DROP EXTENSION", PROMPT, || db.exec("DROP EXTENSION observe_bridge CASCADE"));
-    wait_until("the workers leave", PATIENCE, || workers(&mut db, "scheduler").is_empty() && workers(&mut db, "runner").is_empty());
+    within("DROP EXTENSION", PROMPT, || {
+        db.exec("DROP EXTENSION observe_bridge CASCADE")
+    });
+    wait_until("the workers leave", PATIENCE, || {
+        workers(&mut db, "scheduler").is_empty() && workers(&mut db, "runner").is_empty()
+    });
     db.exec("CREATE EXTENSION observe_bridge");
     assert_nothing_written(&mut db);
 }
@@ -221,7 +251,9 @@ fn drop_database_with_force_does_not_wait_for_a_fetch() {
     let oo = OpenObserve::serve(minutes(1));
     let left_open = hanging(&cluster, &oo, "drop_force");
     let mut db = cluster.session("postgres");
-    within("DROP DATABASE", PROMPT, || db.exec("DROP DATABASE drop_force WITH (FORCE)"));
+    within("DROP DATABASE", PROMPT, || {
+        db.exec("DROP DATABASE drop_force WITH (FORCE)")
+    });
     drop(left_open);
 }
 
@@ -253,7 +285,9 @@ fn a_hanging_fetch_holds_no_snapshot_no_transaction_id_and_no_table_lock() {
     let oo = OpenObserve::serve(minutes(1));
     let mut db = hanging(&cluster, &oo, "bare_handed");
     let runner = db.int("SELECT worker_pid FROM etl_job_run WHERE status = 'running'");
-    let activity = format!("SELECT backend_xid IS NULL, backend_xmin IS NULL, xact_start IS NULL FROM pg_stat_activity WHERE pid = {runner}");
+    let activity = format!(
+        "SELECT backend_xid IS NULL, backend_xmin IS NULL, xact_start IS NULL FROM pg_stat_activity WHERE pid = {runner}"
+    );
     assert_eq!(db.rows(&activity), [["t", "t", "t"]]);
     let locks = format!("SELECT locktype FROM pg_locks WHERE pid = {runner} AND locktype <> 'virtualxid'");
     assert_eq!(db.column(&locks), ["userlock"], "the run's own lock and nothing else");
@@ -284,11 +318,17 @@ fn a_hanging_call_holds_no_snapshot_no_transaction_id_and_no_table_lock() {
 fn databases_with_workers_can_be_renamed_and_copied() {
     let cluster = cluster();
     let mut db = bridge(&cluster, "first_name");
-    wait_until("a scheduler runs", PATIENCE, || !workers(&mut db, "scheduler").is_empty());
+    wait_until("a scheduler runs", PATIENCE, || {
+        !workers(&mut db, "scheduler").is_empty()
+    });
     drop(db);
     let mut other = cluster.session("postgres");
-    within("ALTER DATABASE RENAME", PROMPT, || other.exec("ALTER DATABASE first_name RENAME TO second_name"));
-    within("CREATE DATABASE TEMPLATE", PROMPT, || other.exec("CREATE DATABASE copy TEMPLATE second_name"));
+    within("ALTER DATABASE RENAME", PROMPT, || {
+        other.exec("ALTER DATABASE first_name RENAME TO second_name")
+    });
+    within("CREATE DATABASE TEMPLATE", PROMPT, || {
+        other.exec("CREATE DATABASE copy TEMPLATE second_name")
+    });
     let mut db = cluster.session("second_name");
     add_mock(&mut db);
     enqueue(&mut db, T0, 1);
@@ -300,13 +340,22 @@ fn a_refused_drop_database_leaves_the_workers_at_work() {
     let cluster = cluster();
     let mut db = bridge(&cluster, "kept");
     db.exec("CREATE ROLE nobody_much LOGIN");
-    wait_until("a scheduler runs", PATIENCE, || !workers(&mut db, "scheduler").is_empty());
+    wait_until("a scheduler runs", PATIENCE, || {
+        !workers(&mut db, "scheduler").is_empty()
+    });
     let before = workers(&mut db, "scheduler");
     let mut stranger = cluster.session_as("nobody_much", "postgres");
     assert_eq!(stranger.refused("DROP DATABASE kept").sqlstate, "42501");
-    assert_eq!(workers(&mut db, "scheduler"), before, "who may not drop does not disturb");
+    assert_eq!(
+        workers(&mut db, "scheduler"),
+        before,
+        "who may not drop does not disturb"
+    );
     // This session is in the way of its owner, too: the workers stop, and come back.
-    assert_eq!(cluster.session("postgres").refused("DROP DATABASE kept").sqlstate, "55006");
+    assert_eq!(
+        cluster.session("postgres").refused("DROP DATABASE kept").sqlstate,
+        "55006"
+    );
     add_mock(&mut db);
     enqueue(&mut db, T0, 1);
     wait_for_success(&mut db, 1);
@@ -319,7 +368,9 @@ fn a_running_window_can_be_cancelled_and_the_runner_goes_on() {
     let mut db = hanging(&cluster, &oo, "cancelled");
     let id = db.int("SELECT run_id FROM etl_job_run WHERE status = 'running'");
     assert!(db.is(&format!("SELECT etl_cancel({id})")));
-    wait_until("the run is cancelled", PATIENCE, || count(&mut db, "oo-agg", "cancelled") == 1);
+    wait_until("the run is cancelled", PATIENCE, || {
+        count(&mut db, "oo-agg", "cancelled") == 1
+    });
     assert_nothing_written(&mut db);
     oo.heal();
     enqueue(&mut db, T0 + MINUTE, 1);
@@ -347,7 +398,9 @@ fn idle_workers_burn_no_transaction_ids() {
     let queries = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()";
     let mut polls = |n: i64| {
         let polled = db.int(queries);
-        wait_until("the scheduler has polled many times", PATIENCE, || db.int(queries) > polled + n);
+        wait_until("the scheduler has polled many times", PATIENCE, || {
+            db.int(queries) > polled + n
+        });
         db.text(next)
     };
     // First the runners find that there is nothing left.
@@ -360,7 +413,9 @@ fn switched_off_workers_run_nothing() {
     let cluster = cluster();
     let mut db = bridge(&cluster, "off");
     add_mock(&mut db);
-    wait_until("a scheduler runs", PATIENCE, || !workers(&mut db, "scheduler").is_empty());
+    wait_until("a scheduler runs", PATIENCE, || {
+        !workers(&mut db, "scheduler").is_empty()
+    });
     cluster.set("observe_bridge.enabled", "off");
     enqueue(&mut db, T0, 1);
     let advice = "SELECT coalesce(advice, '') FROM etl_worker_status()";
@@ -382,8 +437,14 @@ fn too_few_worker_slots_are_said_and_survived() {
     add_mock(&mut db);
     enqueue(&mut db, T0, 1);
     let advice = "SELECT coalesce(advice, '') FROM etl_worker_status()";
-    wait_until("the status says so", PATIENCE, || db.text(advice).contains("max_worker_processes"));
+    wait_until("the status says so", PATIENCE, || {
+        db.text(advice).contains("max_worker_processes")
+    });
     db.exec(&format!("SET observe_bridge.clock = '{}'", blackbox::bridge::CLOCK));
     run(&mut db);
-    assert_eq!(count(&mut db, "oo-agg", "success"), 1, "CALL etl_run() works beside them");
+    assert_eq!(
+        count(&mut db, "oo-agg", "success"),
+        1,
+        "CALL etl_run() works beside them"
+    );
 }

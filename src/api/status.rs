@@ -66,7 +66,8 @@ fn advice(launcher: i32, scheduler: i32, version_matches: bool, starved: bool) -
     }
     if catalog::restoring() {
         return Some(
-            "A dump is being restored (observe_bridge.restoring or timescaledb.restoring is on): the workers idle.".into(),
+            "A dump is being restored (observe_bridge.restoring or timescaledb.restoring is on): the workers idle."
+                .into(),
         );
     }
     if starved {

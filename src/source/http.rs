@@ -2,12 +2,14 @@
 //! retries: the ledger does, and counts.
 
 use super::error::{ErrorKind, SourceError, excerpt};
+use super::resolve::OneHost;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 use ureq::http::{HeaderMap, Uri, header};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, http};
 
 /// Longest time to resolve a name, and to connect (each also bounded by the deadline of the request).
@@ -65,7 +67,7 @@ impl Client {
         let authorization =
             credentials.map(|(user, password)| format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))));
         Client {
-            agent: config.into(),
+            agent: Agent::with_parts(config, DefaultConnector::default(), OneHost::default()),
             authorization,
             max_body,
             requests: AtomicU64::new(0),

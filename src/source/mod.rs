@@ -13,6 +13,7 @@ pub mod server;
 mod http;
 mod margin;
 mod pool;
+mod resolve;
 mod synthetic;
 mod tap;
 

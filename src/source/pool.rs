@@ -17,7 +17,10 @@ const CANCEL_POLL: Duration = Duration::from_millis(50);
 /// The work that is left. Tasks may push further tasks.
 pub struct Queue<'a, T> {
     state: Mutex<State<T>>,
+    /// For the threads: there is a task, or the end of the work.
     changed: Condvar,
+    /// For the supervisor: the end of the work.
+    ended: Condvar,
     cancel: &'a AtomicBool,
 }
 
@@ -34,7 +37,7 @@ impl<T> Queue<'_, T> {
         let mut state = self.lock();
         state.waiting.push_back(task);
         state.unfinished += 1;
-        self.changed.notify_all();
+        self.changed.notify_one();
     }
 
     /// `Err` once the work is to stop: for long tasks to ask between two steps.
@@ -71,7 +74,10 @@ impl<T> Queue<'_, T> {
             // Errors of tasks that were interrupted by the first failure say nothing.
             state.failed.get_or_insert(e);
         }
-        self.changed.notify_all();
+        if state.unfinished == 0 || state.failed.is_some() {
+            self.changed.notify_all();
+            self.ended.notify_all();
+        }
     }
 
     /// Waits for the end of the work. `interrupt` is called once if it ends early, to wake tasks blocked on I/O.
@@ -90,7 +96,7 @@ impl<T> Queue<'_, T> {
                 return;
             }
             state = self
-                .changed
+                .ended
                 .wait_timeout(state, CANCEL_POLL)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
@@ -118,6 +124,7 @@ pub fn run<T: Send, W: Send>(
             failed: None,
         }),
         changed: Condvar::new(),
+        ended: Condvar::new(),
         cancel,
     };
     let workers = std::thread::scope(|scope| {

@@ -6,8 +6,10 @@ use crate::source::Locator;
 use crate::store::timestamps;
 use engine::record::Dataset;
 use pgrx::JsonB;
+use serde_json::Value;
+use std::collections::HashMap;
 
-/// Ids of locators by dataset, for `sample_ref`: of each the first.
+/// Ids of locators by dataset, for `sample_ref`: of each the first that led to any record; 0 when there is none.
 #[derive(Debug, Default)]
 pub struct References {
     pub logs: i64,
@@ -16,10 +18,10 @@ pub struct References {
 
 /// Enters the locators; a replay finds its rows again by their unique key and refreshes query and attributes.
 pub fn write(tenant: i64, locators: &[Locator]) -> Result<References> {
-    let mut references = References::default();
     if locators.is_empty() {
-        return Ok(references);
+        return Ok(References::default());
     }
+    let mut ids: HashMap<(String, String, String), i64> = HashMap::with_capacity(locators.len());
     sql::update(
         "INSERT INTO oo_locator AS l (tenant_id, dataset, bucket, object_key, t_from, t_to, query_hint, attributes)
          SELECT $1, r.dataset, r.bucket, r.object_key, r.t_from, r.t_to, r.query_hint, r.attributes
@@ -27,7 +29,7 @@ pub fn write(tenant: i64, locators: &[Locator]) -> Result<References> {
                 AS r (dataset, bucket, object_key, t_from, t_to, query_hint, attributes)
          ON CONFLICT (tenant_id, dataset, bucket, object_key, t_from, t_to)
          DO UPDATE SET query_hint = excluded.query_hint, attributes = excluded.attributes
-         RETURNING id, dataset",
+         RETURNING id, dataset, bucket, object_key",
         &[
             tenant.into(),
             locators.iter().map(|l| l.dataset.as_str()).collect::<Vec<_>>().into(),
@@ -42,17 +44,33 @@ pub fn write(tenant: i64, locators: &[Locator]) -> Result<References> {
             for row in rows {
                 let id: i64 = required(row.get(1)?, "id")?;
                 let dataset: String = required(row.get(2)?, "dataset")?;
-                let first = match dataset.parse() {
-                    Ok(Dataset::Logs) => &mut references.logs,
-                    Ok(Dataset::Traces) => &mut references.traces,
-                    _ => continue,
-                };
-                if *first == 0 || id < *first {
-                    *first = id;
-                }
+                ids.insert((dataset, required(row.get(3)?, "bucket")?, required(row.get(4)?, "object_key")?), id);
             }
             Ok(())
         },
     )?;
-    Ok(references)
+    let first = |dataset: Dataset| {
+        let locator = locators
+            .iter()
+            .find(|l| l.dataset == dataset && records(&l.attributes) > 0)?;
+        ids.get(&(
+            dataset.as_str().to_string(),
+            locator.bucket.clone(),
+            locator.object_key.clone(),
+        ))
+        .copied()
+    };
+    Ok(References {
+        logs: first(Dataset::Logs).unwrap_or(0),
+        traces: first(Dataset::Traces).unwrap_or(0),
+    })
+}
+
+/// How many records a locator led to: `records`, or the sum over `streams`.
+fn records(attributes: &Value) -> u64 {
+    let streams = attributes.get("streams").and_then(Value::as_object);
+    match streams {
+        Some(streams) => streams.values().filter_map(Value::as_u64).sum(),
+        None => attributes.get("records").and_then(Value::as_u64).unwrap_or(0),
+    }
 }

@@ -1,17 +1,16 @@
 //! Gets our workers out of the way of commands that need a database without sessions, as a resident worker would make
 //! them fail: DROP DATABASE, CREATE DATABASE .. TEMPLATE, ALTER DATABASE .. RENAME and .. SET TABLESPACE.
 
-use crate::backend::latch;
+use crate::worker::process;
 use crate::worker::shmem::{self, SlotState};
 use pgrx::pg_sys::submodules::ffi::pg_guard_ffi_boundary;
 use pgrx::prelude::*;
 use std::ffi::{CStr, c_char};
 use std::panic::AssertUnwindSafe;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Our workers end within milliseconds; after this the command goes on and says itself who is in its way.
 const PATIENCE: Duration = Duration::from_secs(5);
-const TURN: Duration = Duration::from_millis(10);
 
 static mut PREVIOUS: pg_sys::ProcessUtility_hook_type = None;
 
@@ -156,19 +155,8 @@ fn block(database: pg_sys::Oid) -> bool {
     if blocked != Some(true) {
         return false;
     }
-    let begun = Instant::now();
-    loop {
-        let pids: Vec<i32> =
-            shmem::with(|r| r.slot(database).map(|s| s.pids().collect()).unwrap_or_default()).unwrap_or_default();
-        if pids.is_empty() || begun.elapsed() > PATIENCE {
-            return true;
-        }
-        for pid in pids {
-            // SAFETY: a signal to one of our own workers, which takes itself out of the slot before it ends.
-            unsafe { libc::kill(pid, libc::SIGTERM) };
-        }
-        latch::wait(TURN, -1);
-    }
+    process::end_workers(database, PATIENCE);
+    true
 }
 
 /// Lets workers start again, or forgets the database.

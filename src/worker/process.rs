@@ -1,10 +1,11 @@
 //! What every worker process does alike: signals, connecting, waiting, naming itself.
 
-use crate::worker::shmem::MAX_RUNNERS;
+use crate::backend::latch;
+use crate::worker::shmem::{self, MAX_RUNNERS};
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BackgroundWorkerStatus, DynamicBackgroundWorker};
 use pgrx::prelude::*;
 use std::ffi::CString;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The three kinds of worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +61,7 @@ pub fn start(role: Role, database: pg_sys::Oid, slot: usize) -> Option<DynamicBa
         // The parent starts another when it is needed: a restart by the postmaster could hit a dropped database.
         .set_restart_time(None)
         .set_argument(Some(pg_sys::Datum::from(argument as usize)))
-        .set_notify_pid(crate::worker::shmem::my_pid())
+        .set_notify_pid(shmem::my_pid())
         .load_dynamic()
         .ok()
 }
@@ -132,6 +133,28 @@ pub fn report_name(name: &str) {
     if let Ok(name) = CString::new(name) {
         // SAFETY: the text is copied.
         unsafe { pg_sys::pgstat_report_appname(name.as_ptr()) };
+    }
+}
+
+/// Ends every worker of a database but this process, and waits until they are gone or patience is.
+pub fn end_workers(database: pg_sys::Oid, patience: Duration) {
+    let begun = Instant::now();
+    let me = shmem::my_pid();
+    loop {
+        let pids: Vec<i32> = shmem::with(|r| {
+            r.slot(database)
+                .map(|s| s.pids().filter(|p| *p != me).collect())
+                .unwrap_or_default()
+        })
+        .unwrap_or_default();
+        if pids.is_empty() || begun.elapsed() > patience {
+            return;
+        }
+        for pid in pids {
+            // SAFETY: a signal to one of our own workers, which takes itself out of the slot before it ends.
+            unsafe { libc::kill(pid, libc::SIGTERM) };
+        }
+        latch::wait(Duration::from_millis(10), -1);
     }
 }
 

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// Time between two looks while the extension is there in another version than this library.
 const VERSION_WAIT: Duration = Duration::from_secs(10);
+/// Runners end within milliseconds of being told.
+const END_PATIENCE: Duration = Duration::from_secs(5);
 /// Time a scheduler stays while a dump is being restored.
 const RESTORE_WAIT: Duration = Duration::from_secs(4);
 /// Housekeeping that goes by the clock runs this often.
@@ -51,6 +53,8 @@ pub extern "C-unwind" fn observe_bridge_scheduler_main(argument: pg_sys::Datum) 
                 process::leave();
             }
             Ok(Turn::Gone) => {
+                // A runner in the middle of a fetch would find out only at its end.
+                process::end_workers(database, END_PATIENCE);
                 shmem::with(|r| {
                     if let Some(slot) = r.slot(database) {
                         slot.state = SlotState::Free;

@@ -61,16 +61,27 @@ impl Cluster {
     pub fn start(settings: &[&str]) -> Cluster {
         let owner = process::Owner::current();
         // Short: the path of a socket has at most 107 bytes.
-        let folder = tempfile::Builder::new().prefix("ob-").tempdir().expect("a temporary folder");
+        let folder = tempfile::Builder::new()
+            .prefix("ob-")
+            .tempdir()
+            .expect("a temporary folder");
         owner.give(folder.path());
         process::make_data(owner, &folder.path().join("data"));
-        let mut cluster = Cluster { folder, owner, port: free_port(), server: None };
+        let mut cluster = Cluster {
+            folder,
+            owner,
+            port: free_port(),
+            server: None,
+        };
         let own = format!(
             "port = {}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\n",
             cluster.port,
             cluster.socket().display()
         );
-        append(&cluster.data().join("postgresql.conf"), &format!("\n{own}{SETTINGS}{}\n", settings.join("\n")));
+        append(
+            &cluster.data().join("postgresql.conf"),
+            &format!("\n{own}{SETTINGS}{}\n", settings.join("\n")),
+        );
         cluster.up();
         cluster
     }
@@ -79,9 +90,19 @@ impl Cluster {
     #[track_caller]
     pub fn up(&mut self) {
         assert!(self.server.is_none(), "the server is running");
-        let log = File::options().append(true).create(true).open(self.log_path()).expect("the server's log");
+        let log = File::options()
+            .append(true)
+            .create(true)
+            .open(self.log_path())
+            .expect("the server's log");
         let mut command = self.owner.command(bindir().join("postgres"));
-        command.arg("-D").arg(self.data()).stdout(log.try_clone().expect("the server's log")).stderr(log);
+        // Backtraces must not find their way into errors; without this none would be there to find it.
+        command.env("RUST_BACKTRACE", "1");
+        command
+            .arg("-D")
+            .arg(self.data())
+            .stdout(log.try_clone().expect("the server's log"))
+            .stderr(log);
         self.server = Some(command.spawn().expect("postgres starts"));
         self.wait_for_connections();
     }
@@ -106,7 +127,12 @@ impl Cluster {
         };
         let seconds = timeout.as_secs().max(1).to_string();
         let mut command = self.owner.command(bindir().join("pg_ctl"));
-        output(command.args(["stop", "-s", "-w", "-m", mode, "-t", &seconds]).arg("-D").arg(self.data()));
+        output(
+            command
+                .args(["stop", "-s", "-w", "-m", mode, "-t", &seconds])
+                .arg("-D")
+                .arg(self.data()),
+        );
         if let Some(mut server) = self.server.take() {
             server.wait().expect("the server's exit status");
         }
@@ -166,13 +192,20 @@ impl Cluster {
 
     /// A connection string for programs that are not ours.
     pub fn dsn(&self, database: &str) -> String {
-        format!("host={} port={} user=postgres dbname={database}", self.socket().display(), self.port)
+        format!(
+            "host={} port={} user=postgres dbname={database}",
+            self.socket().display(),
+            self.port
+        )
     }
 
     /// A client program of PostgreSQL, set up to reach this cluster as its superuser.
     pub fn program(&self, name: &str) -> Command {
         let mut command = self.owner.command(bindir().join(name));
-        command.env("PGHOST", self.socket()).env("PGPORT", self.port.to_string()).env("PGUSER", "postgres");
+        command
+            .env("PGHOST", self.socket())
+            .env("PGPORT", self.port.to_string())
+            .env("PGUSER", "postgres");
         command
     }
 
@@ -229,6 +262,9 @@ fn free_port() -> u16 {
 
 fn append(path: &Path, text: &str) {
     use std::io::Write;
-    let mut file = OpenOptions::new().append(true).open(path).expect("a configuration file");
+    let mut file = OpenOptions::new()
+        .append(true)
+        .open(path)
+        .expect("a configuration file");
     file.write_all(text.as_bytes()).expect("room on the disk");
 }

@@ -25,9 +25,17 @@ pub fn bindir() -> PathBuf {
 /// When it cannot be started or fails, with all it said.
 #[track_caller]
 pub fn output(command: &mut Command) -> String {
-    let done = command.output().unwrap_or_else(|e| panic!("{command:?} does not start: {e}"));
+    let done = command
+        .output()
+        .unwrap_or_else(|e| panic!("{command:?} does not start: {e}"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(done.status.success(), "{command:?}: {}\n{}{}", done.status, text(&done.stdout), text(&done.stderr));
+    assert!(
+        done.status.success(),
+        "{command:?}: {}\n{}{}",
+        done.status,
+        text(&done.stdout),
+        text(&done.stderr)
+    );
     text(&done.stdout)
 }
 
@@ -43,12 +51,23 @@ impl Owner {
     pub fn current() -> Owner {
         let id = |args: &[&str]| -> u32 {
             let printed = output(Command::new("id").args(args));
-            printed.trim().parse().unwrap_or_else(|_| panic!("id {args:?} printed {printed}"))
+            printed
+                .trim()
+                .parse()
+                .unwrap_or_else(|_| panic!("id {args:?} printed {printed}"))
         };
         if id(&["-u"]) == 0 {
-            return Owner { uid: id(&["-u", "postgres"]), gid: id(&["-g", "postgres"]), step_down: true };
+            return Owner {
+                uid: id(&["-u", "postgres"]),
+                gid: id(&["-g", "postgres"]),
+                step_down: true,
+            };
         }
-        Owner { uid: id(&["-u"]), gid: id(&["-g"]), step_down: false }
+        Owner {
+            uid: id(&["-u"]),
+            gid: id(&["-g"]),
+            step_down: false,
+        }
     }
 
     /// A command that runs as the owner, from a folder it can enter.
@@ -63,8 +82,13 @@ impl Owner {
 
     /// Gives a file or folder to the owner, for nobody else to enter.
     pub fn give(self, path: &Path) {
-        let done = fs::set_permissions(path, Permissions::from_mode(0o700))
-            .and_then(|()| if self.step_down { chown(path, Some(self.uid), Some(self.gid)) } else { Ok(()) });
+        let done = fs::set_permissions(path, Permissions::from_mode(0o700)).and_then(|()| {
+            if self.step_down {
+                chown(path, Some(self.uid), Some(self.gid))
+            } else {
+                Ok(())
+            }
+        });
         done.unwrap_or_else(|e| panic!("cannot give {} to the owner of the cluster: {e}", path.display()));
     }
 
@@ -77,17 +101,30 @@ impl Owner {
 pub fn make_data(owner: Owner, data: &Path) {
     let bin = bindir();
     let version = output(Command::new(bin.join("postgres")).arg("--version"));
-    let name = format!("observe_bridge-{}-{:x}", owner.uid, fnv(format!("{version}{}", bin.display()).as_bytes()));
+    let name = format!(
+        "observe_bridge-{}-{:x}",
+        owner.uid,
+        fnv(format!("{version}{}", bin.display()).as_bytes())
+    );
     let template = std::env::temp_dir().join(name);
     // The name can be guessed: only a folder of our own is trusted.
     if !owner.owns(&template) {
-        let fresh = tempfile::Builder::new().prefix("observe_bridge-initdb-").tempdir().expect("a temporary folder");
+        let fresh = tempfile::Builder::new()
+            .prefix("observe_bridge-initdb-")
+            .tempdir()
+            .expect("a temporary folder");
         owner.give(fresh.path());
         let made = fresh.path().join("data");
         output(
             owner
                 .command(bin.join("initdb"))
-                .args(["--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "--auth=trust", "--no-sync"])
+                .args([
+                    "--username=postgres",
+                    "--encoding=UTF8",
+                    "--locale=C.UTF-8",
+                    "--auth=trust",
+                    "--no-sync",
+                ])
                 .arg("-D")
                 .arg(&made),
         );
@@ -109,5 +146,7 @@ pub fn signal(pid: i64, signal: i32) {
 
 /// FNV-1a: a short name for a long text.
 fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| {
+        (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)
+    })
 }

@@ -13,7 +13,9 @@ pub fn answer(shared: &Shared, request: &Request) -> Response {
         return Response::plain(401, "Unauthorized Access");
     }
     let path: Vec<&str> = request.path().trim_matches('/').split('/').collect();
-    let ["api", org, route] = path.as_slice() else { return Response::plain(404, "") };
+    let ["api", org, route] = path.as_slice() else {
+        return Response::plain(404, "");
+    };
     if *org != ORG {
         return Response::plain(404, "Organization not found");
     }
@@ -70,9 +72,11 @@ fn streams(store: &Store, dataset: Dataset) -> Response {
 
 fn search(store: &Store, dataset: Dataset, body: &Value) -> Response {
     let query = &body["query"];
-    let (Some(sql), Some(from), Some(to)) =
-        (query["sql"].as_str(), query["start_time"].as_i64(), query["end_time"].as_i64())
-    else {
+    let (Some(sql), Some(from), Some(to)) = (
+        query["sql"].as_str(),
+        query["start_time"].as_i64(),
+        query["end_time"].as_i64(),
+    ) else {
         return Response::plain(422, "Failed to deserialize the JSON body: missing field");
     };
     if from > to {
@@ -86,7 +90,9 @@ fn search(store: &Store, dataset: Dataset, body: &Value) -> Response {
         Err(Missing::Stream) => return no_stream(&select.stream),
         Err(Missing::Field(name)) => return refusal(20004, &format!("Search field not found: {name}")),
     };
-    let size = query["size"].as_u64().map_or(DEFAULT_SIZE, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    let size = query["size"]
+        .as_u64()
+        .map_or(DEFAULT_SIZE, |n| usize::try_from(n).unwrap_or(usize::MAX));
     let hits = if query["track_total_hits"] == json!(true) {
         vec![json!({ "zo_sql_num": rows.len() })]
     } else {
@@ -100,7 +106,10 @@ fn search(store: &Store, dataset: Dataset, body: &Value) -> Response {
 }
 
 fn refusal(code: i64, message: &str) -> Response {
-    Response::json(400, &json!({ "code": code, "message": message, "error_detail": "", "trace_id": "0" }))
+    Response::json(
+        400,
+        &json!({ "code": code, "message": message, "error_detail": "", "trace_id": "0" }),
+    )
 }
 
 /// `SELECT columns FROM "stream"`.
@@ -115,10 +124,15 @@ impl Select {
         let (list, stream) = sql.strip_prefix("SELECT ")?.rsplit_once(" FROM ")?;
         let name = |text: &str| {
             let text = text.trim();
-            text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).map_or(text.to_string(), |t| t.replace("\"\"", "\""))
+            text.strip_prefix('"')
+                .and_then(|t| t.strip_suffix('"'))
+                .map_or(text.to_string(), |t| t.replace("\"\"", "\""))
         };
         let columns = (list.trim() != "*").then(|| list.split(',').map(name).collect());
-        Some(Select { stream: name(stream), columns })
+        Some(Select {
+            stream: name(stream),
+            columns,
+        })
     }
 }
 
@@ -131,7 +145,10 @@ fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();
     for chunk in bytes.chunks(3) {
-        let n = chunk.iter().enumerate().fold(0u32, |n, (i, b)| n | u32::from(*b) << (16 - 8 * i));
+        let n = chunk
+            .iter()
+            .enumerate()
+            .fold(0u32, |n, (i, b)| n | u32::from(*b) << (16 - 8 * i));
         for i in 0..4 {
             let symbol = ALPHABET[(n >> (18 - 6 * i)) as usize & 63];
             out.push(if i <= chunk.len() { char::from(symbol) } else { '=' });
@@ -146,16 +163,19 @@ mod tests {
 
     #[test]
     fn credentials_are_encoded_as_the_rfc_has_it() {
-        assert_eq!(["", "f", "fo", "foo", "foob"].map(|t| base64(t.as_bytes())), ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg=="]);
+        assert_eq!(
+            ["", "f", "fo", "foo", "foob"].map(|t| base64(t.as_bytes())),
+            ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg=="]
+        );
     }
 
     #[test]
     fn selects_name_stream_and_columns() {
         let s = Select::parse(r#"SELECT "_timestamp", "a b" FROM "my ""stream""""#).expect("a select");
-        assert_eq!((s.stream.as_str(), s.columns.expect("columns").as_slice()), (
-            "my \"stream\"",
-            &["_timestamp".to_string(), "a b".to_string()][..]
-        ));
+        assert_eq!(
+            (s.stream.as_str(), s.columns.expect("columns").as_slice()),
+            ("my \"stream\"", &["_timestamp".to_string(), "a b".to_string()][..])
+        );
         assert!(Select::parse("SELECT * FROM x").expect("a select").columns.is_none());
         assert!(Select::parse("DELETE").is_none());
     }

@@ -61,7 +61,10 @@ impl Faults {
             Scope::Searches => searched.is_some(),
             Scope::Stream(name) => searched.as_deref() == Some(*name),
         };
-        self.0.iter().find(|(scope, _)| struck(scope)).map(|(_, fault)| fault.clone())
+        self.0
+            .iter()
+            .find(|(scope, _)| struck(scope))
+            .map(|(_, fault)| fault.clone())
     }
 }
 
@@ -73,9 +76,14 @@ pub fn deliver(stream: &TcpStream, answer: &Response, fault: Option<&Fault>, sha
             let mut refusal = match status {
                 // As recorded: no JSON, no content type.
                 401 => Response::plain(401, "Unauthorized Access"),
-                _ => Response::json(*status, &json!({ "code": status, "message": "injected", "error_detail": "" })),
+                _ => Response::json(
+                    *status,
+                    &json!({ "code": status, "message": "injected", "error_detail": "" }),
+                ),
             };
-            refusal.headers.extend(retry_after.map(|s| ("retry-after", s.to_string())));
+            refusal
+                .headers
+                .extend(retry_after.map(|s| ("retry-after", s.to_string())));
             refusal.send(stream)
         }
         Some(Fault::UnknownOrg) => Response::plain(404, "Organization not found").send(stream),

@@ -25,7 +25,10 @@ impl Request {
     /// A parameter of the query, as sent.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let query = self.target.split_once('?')?.1;
-        query.split('&').find_map(|p| p.split_once('=').filter(|(k, _)| *k == name)).map(|(_, v)| v)
+        query
+            .split('&')
+            .find_map(|p| p.split_once('=').filter(|(k, _)| *k == name))
+            .map(|(_, v)| v)
     }
 }
 
@@ -40,11 +43,19 @@ pub struct Response {
 impl Response {
     pub fn json(status: u16, body: &serde_json::Value) -> Response {
         let headers = vec![("content-type", "application/json".to_string())];
-        Response { status, headers, body: body.to_string().into_bytes() }
+        Response {
+            status,
+            headers,
+            body: body.to_string().into_bytes(),
+        }
     }
 
     pub fn plain(status: u16, body: &str) -> Response {
-        Response { status, headers: Vec::new(), body: body.as_bytes().to_vec() }
+        Response {
+            status,
+            headers: Vec::new(),
+            body: body.as_bytes().to_vec(),
+        }
     }
 
     /// Status line and headers; the length is that of the whole body, however much of it is sent.
@@ -72,7 +83,10 @@ pub struct Incoming<'a> {
 impl<'a> Incoming<'a> {
     /// The stream needs a read timeout: it is how often `ended` is asked.
     pub fn new(stream: &'a TcpStream) -> Self {
-        Incoming { stream, buffer: Vec::new() }
+        Incoming {
+            stream,
+            buffer: Vec::new(),
+        }
     }
 
     /// The next request; nothing when the client hung up or `ended` says so.
@@ -92,10 +106,14 @@ impl<'a> Incoming<'a> {
         let mut lines = head.split("\r\n");
         let mut first = lines.next().unwrap_or_default().split(' ').map(str::to_string);
         let (method, target) = (first.next().unwrap_or_default(), first.next().unwrap_or_default());
-        let headers: Vec<(String, String)> =
-            lines.filter_map(|l| l.split_once(':')).map(|(k, v)| (k.to_ascii_lowercase(), v.trim().to_string())).collect();
+        let headers: Vec<(String, String)> = lines
+            .filter_map(|l| l.split_once(':'))
+            .map(|(k, v)| (k.to_ascii_lowercase(), v.trim().to_string()))
+            .collect();
         let header = |name: &str| headers.iter().find(|(k, _)| k == name).map(|(_, v)| v.clone());
-        let length = header("content-length").and_then(|v| v.parse::<usize>().ok()).unwrap_or(0);
+        let length = header("content-length")
+            .and_then(|v| v.parse::<usize>().ok())
+            .unwrap_or(0);
         let end = head_end + 4 + length;
         while self.buffer.len() < end {
             if !self.more(&ended)? {
@@ -104,7 +122,12 @@ impl<'a> Incoming<'a> {
         }
         let body = self.buffer[head_end + 4..end].to_vec();
         self.buffer.drain(..end);
-        Ok(Some(Request { method, target, authorization: header("authorization"), body }))
+        Ok(Some(Request {
+            method,
+            target,
+            authorization: header("authorization"),
+            body,
+        }))
     }
 
     /// Reads what there is; false at the end.
@@ -120,7 +143,11 @@ impl<'a> Incoming<'a> {
                     self.buffer.extend_from_slice(&chunk[..n]);
                     return Ok(true);
                 }
-                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
+                Err(e)
+                    if matches!(
+                        e.kind(),
+                        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                    ) => {}
                 Err(e) => return Err(e),
             }
         }

@@ -13,9 +13,9 @@ mod store;
 pub use fault::{Fault, Scope};
 pub use store::{Dataset, Record, Store};
 
+use crate::wait::wait_until;
 use fault::Faults;
 use recorded::Recordings;
-use crate::wait::wait_until;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -76,7 +76,11 @@ impl OpenObserve {
         });
         let address = listener.local_addr().expect("the port");
         let listening = Some(accept(listener, shared.clone()));
-        OpenObserve { address, shared, listening }
+        OpenObserve {
+            address,
+            shared,
+            listening,
+        }
     }
 
     /// The option `endpoint` of a server.
@@ -98,7 +102,9 @@ impl OpenObserve {
     #[track_caller]
     pub fn heal(&self) {
         lock(&self.shared.faults).clear();
-        wait_until("no request is stuck any more", Duration::from_secs(10), || self.stuck() == 0);
+        wait_until("no request is stuck any more", Duration::from_secs(10), || {
+            self.stuck() == 0
+        });
     }
 
     /// Closes the port: connections are refused until [`OpenObserve::open`].
@@ -153,7 +159,9 @@ fn accept(listener: TcpListener, shared: Arc<Shared>) -> JoinHandle<()> {
 /// Serves one connection until either side ends it.
 fn converse(stream: &TcpStream, shared: &Shared) {
     // An error of the connection ends the conversation; the client sees that for itself.
-    let _ = stream.set_nonblocking(false).and_then(|()| stream.set_read_timeout(Some(TURN)));
+    let _ = stream
+        .set_nonblocking(false)
+        .and_then(|()| stream.set_read_timeout(Some(TURN)));
     let mut incoming = http::Incoming::new(stream);
     while let Ok(Some(request)) = incoming.next(|| shared.closed.load(Ordering::SeqCst)) {
         shared.requests.fetch_add(1, Ordering::SeqCst);

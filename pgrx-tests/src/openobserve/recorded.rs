@@ -70,13 +70,19 @@ pub fn store(folder: &Path) -> Store {
     let mut store = Store::default();
     for path in files(&folder.join("full"), ".json.gz") {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (dataset, stream) =
-            name.trim_end_matches(".json.gz").split_once("__").unwrap_or_else(|| panic!("{name} names no stream"));
+        let (dataset, stream) = name
+            .trim_end_matches(".json.gz")
+            .split_once("__")
+            .unwrap_or_else(|| panic!("{name} names no stream"));
         let file = File::open(&path).unwrap_or_else(|e| panic!("{name}: {e}"));
         let answer: Value = serde_json::from_reader(GzDecoder::new(file)).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let Value::Array(hits) = answer["hits"].clone() else { panic!("{name} has no hits") };
+        let Value::Array(hits) = answer["hits"].clone() else {
+            panic!("{name} has no hits")
+        };
         for hit in hits {
-            let at = hit["_timestamp"].as_i64().unwrap_or_else(|| panic!("{name}: a row without _timestamp"));
+            let at = hit["_timestamp"]
+                .as_i64()
+                .unwrap_or_else(|| panic!("{name}: a row without _timestamp"));
             store.add(Dataset::of(Some(dataset)), stream, Record::new(at, hit));
         }
     }
@@ -86,8 +92,11 @@ pub fn store(folder: &Path) -> Store {
 
 fn files(folder: &Path, suffix: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
-    let mut found: Vec<PathBuf> =
-        entries.flatten().map(|e| e.path()).filter(|p| p.to_string_lossy().ends_with(suffix)).collect();
+    let mut found: Vec<PathBuf> = entries
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| p.to_string_lossy().ends_with(suffix))
+        .collect();
     found.sort();
     found
 }

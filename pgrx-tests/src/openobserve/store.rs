@@ -42,7 +42,9 @@ pub struct Record {
 impl Record {
     /// A record with `_timestamp` and these fields.
     pub fn new(at: i64, fields: Value) -> Record {
-        let Value::Object(mut fields) = fields else { panic!("the fields of a record are an object") };
+        let Value::Object(mut fields) = fields else {
+            panic!("the fields of a record are an object")
+        };
         fields.insert("_timestamp".into(), at.into());
         Record { at, fields }
     }
@@ -116,7 +118,13 @@ impl Store {
         let keep = |name: &String| columns.is_none_or(|list| name == "_timestamp" || list.contains(name));
         Ok(found
             .into_iter()
-            .map(|r| r.fields.iter().filter(|(k, _)| keep(k)).map(|(k, v)| (k.clone(), v.clone())).collect())
+            .map(|r| {
+                r.fields
+                    .iter()
+                    .filter(|(k, _)| keep(k))
+                    .map(|(k, v)| (k.clone(), v.clone()))
+                    .collect()
+            })
             .collect())
     }
 }

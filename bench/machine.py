@@ -1,0 +1,27 @@
+"""What the figures were measured on."""
+
+import os
+import platform
+import time
+
+
+def describe(postgres, library):
+    """(name, value) pairs: whoever reads a figure needs them."""
+    return [
+        ("date", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())),
+        ("processor", f"{_field('/proc/cpuinfo', 'model name')}, {os.cpu_count()} cores"),
+        ("memory", f"{int(_field('/proc/meminfo', 'MemTotal').split()[0]) / 2**20:.0f} GB"),
+        ("kernel", f"{platform.system()} {platform.release()}"),
+        ("PostgreSQL", postgres),
+        ("observe_bridge", f"{os.path.getsize(library) / 2**20:.0f} MB, built {time.strftime('%Y-%m-%d %H:%M', time.gmtime(os.path.getmtime(library)))}"),
+        ("load before", " ".join(f"{x:.1f}" for x in os.getloadavg())),
+    ]
+
+
+def _field(path, name):
+    with open(path) as lines:
+        for line in lines:
+            key, _, value = line.partition(":")
+            if key.strip() == name:
+                return value.strip()
+    return "unknown 0"

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# The figures of docs/benchmarks.md, measured on this machine: builds and installs the release, starts a private cluster,
+# runs bench/run.py in a virtual environment of its own, stops the cluster and removes it.
+#   scripts/bench.sh [--installed] [ARGUMENT OF bench/run.py...]
+# --installed: measure what is installed, build nothing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/common.sh
+. scripts/cluster.sh
+mkdir -p "$LOGS"
+VENV=$PWD/target/venv
+PACKAGES=(numpy orjson polars psycopg[binary] pyarrow)
+
+if [ "${1:-}" = --installed ]; then shift; else scripts/install.sh; fi
+
+if ! "$VENV/bin/python" -c 'import numpy, orjson, polars, psycopg, pyarrow' 2>/dev/null; then
+  step "virtual environment in target/venv: ${PACKAGES[*]}"
+  { python3 -m venv "$VENV" && "$VENV/bin/pip" install --quiet --disable-pip-version-check "${PACKAGES[@]}"; } \
+    >"$LOGS/venv.log" 2>&1 || { tail -n 10 "$LOGS/venv.log" >&2; die "no virtual environment, see $LOGS/venv.log (Debian: apt-get install python3-venv)"; }
+fi
+
+cluster_paths "$PWD/target/bench-cluster"
+cleanup() { cluster_stop; rm -rf "$CLUSTER"; }
+trap cleanup EXIT
+cleanup
+# Everything else is PostgreSQL's default, so commits wait for the disk.
+cluster_start "shared_preload_libraries = 'observe_bridge'" "max_worker_processes = 32" \
+  "observe_bridge.file_roots = '$CLUSTER/telemetry'"
+"$VENV/bin/python" bench/run.py --socket "$SOCKET" --port "$(cluster_port)" --telemetry "$CLUSTER/telemetry" \
+  --library "$("$PG_CONFIG" --pkglibdir)/observe_bridge.so" --out target/benchmarks.md "$@"

@@ -54,8 +54,10 @@ class Bridge:
     def __init__(self, cluster, database, server, mapping=""):
         self.cluster, self.database = cluster, database
         self.db = cluster.fresh(database)
-        self.db.execute("CREATE EXTENSION observe_bridge")
-        self.db.execute(self.ONLY_ASKED)
+        # Together: the scheduler starts at the commit, and must find the jobs as they shall be.
+        with self.db.transaction():
+            self.db.execute("CREATE EXTENSION observe_bridge")
+            self.db.execute(self.ONLY_ASKED)
         self.db.execute(f"CREATE SERVER bench FOREIGN DATA WRAPPER observe_bridge OPTIONS ({server})")
         if mapping:
             self.db.execute(f"CREATE USER MAPPING FOR CURRENT_USER SERVER bench OPTIONS ({mapping})")
@@ -99,6 +101,14 @@ class Bridge:
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
-                status = self.db.execute("SELECT to_jsonb(s) FROM etl_worker_status() s").fetchall()
-                raise RuntimeError(f"{complaint} after {seconds} s: {status}")
+                raise RuntimeError(f"{complaint} after {seconds} s:\n{self.state()}")
             time.sleep(pause)
+
+    def state(self):
+        """What a complaint should show: the workers, what they wait for, the runs that are not done."""
+        return "\n".join(row[0] for query in (
+            "SELECT to_jsonb(s)::text FROM etl_worker_status() s",
+            "SELECT to_jsonb(a)::text FROM (SELECT pid, backend_type, state, wait_event_type, wait_event, query, xact_start, state_change"
+            " FROM pg_stat_activity WHERE backend_type LIKE 'observe_bridge%') a",
+            "SELECT to_jsonb(r)::text FROM etl_job_run r WHERE status <> 'success' LIMIT 12",
+        ) for row in self.db.execute(query))

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 PACKAGES=(postgresql-17 postgresql-17-age postgresql-17-timescaledb postgresql-17-pgvector postgresql-17-cron
           postgresql-server-dev-17)
 # What the build and the tests themselves call.
-TOOLS=(build-essential pkg-config libclang-dev python3 sudo)
+TOOLS=(build-essential pkg-config libclang-dev python3-venv sudo)
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"

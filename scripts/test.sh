@@ -30,8 +30,10 @@ step "engine tests and black-box tests"
 if cargo nextest --version >/dev/null 2>&1; then
   cargo nextest run --package observe-bridge-engine --package observe-bridge-blackbox --no-fail-fast --test-threads 2
 else
-  cargo test --package observe-bridge-engine --package observe-bridge-blackbox --no-fail-fast -- --test-threads 2 |
-    tee "$LOGS/test.log"
+  status=0
+  cargo test --package observe-bridge-engine --package observe-bridge-blackbox --no-fail-fast -- --test-threads 2 2>&1 |
+    tee "$LOGS/test.log" || status=$?
   # One line for all, as each test binary has its own.
   awk '/^test result:/ { passed += $4; failed += $6 } END { printf "Summary: %d passed, %d failed\n", passed, failed }' "$LOGS/test.log"
+  exit "$status"
 fi

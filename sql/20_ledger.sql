@@ -26,7 +26,6 @@ CREATE TABLE etl_job_run (
     created_at       timestamptz NOT NULL DEFAULT etl_now(),
     requeue          boolean     NOT NULL DEFAULT false,
     cancel_requested boolean     NOT NULL DEFAULT false,
-    batch_id         bigint,
     CHECK (window_from < window_to)
 ) WITH (
     -- Every row is updated two or three times within minutes.
@@ -47,8 +46,6 @@ COMMENT ON COLUMN etl_job_run.worker_pid       IS 'Process that runs it or ran i
 COMMENT ON COLUMN etl_job_run.error            IS 'The last failure: {sqlstate, message, detail, hint}';
 COMMENT ON COLUMN etl_job_run.requeue          IS 'A running window that is to run again when it ends';
 COMMENT ON COLUMN etl_job_run.cancel_requested IS 'A running window whose runner is asked to stop';
-COMMENT ON COLUMN etl_job_run.batch_id IS
-    'run_id of the window with which it was claimed; one batch takes one slot of etl_job.concurrency';
 
 CREATE UNIQUE INDEX ux_job_once ON etl_job_run (job, tenant_id, window_from, window_to);
 CREATE INDEX etl_job_run_queue   ON etl_job_run (job, tenant_id, priority, window_from) WHERE status = 'queued';

@@ -60,7 +60,7 @@ BEGIN
     LEFT JOIN etl_job_circuit c ON c.job = q.job AND c.tenant_id = q.tenant_id
     LEFT JOIN etl_turn t ON t.job = q.job AND t.tenant_id = q.tenant_id
     CROSS JOIN LATERAL (
-        SELECT count(DISTINCT coalesce(r.batch_id, r.run_id)) AS slots FROM etl_job_run r
+        SELECT count(*) AS slots FROM etl_job_run r
         WHERE r.status = 'running' AND r.job = q.job AND r.tenant_id = q.tenant_id) u
     CROSS JOIN LATERAL (
         -- Within a priority, windows of the future come last: the bound on window_from ends the scan before them.
@@ -130,7 +130,7 @@ BEGIN
         RETURN QUERY
         UPDATE etl_job_run r
         SET status = 'running', attempt = r.attempt + 1, started_at = at, finished_at = NULL, next_attempt_at = NULL,
-            worker_pid = pid, batch_id = r.run_id, cancel_requested = false
+            worker_pid = pid, cancel_requested = false
         WHERE r.run_id = head
         RETURNING r.run_id, r.job, r.tenant_id, pair.tenant, r.window_from, r.window_to, r.attempt, r.args, pair.timeout;
         RETURN;
@@ -139,54 +139,3 @@ END
 $$;
 COMMENT ON FUNCTION etl_claim(integer) IS
     'Takes the next window that may run and marks it running for a process; no row: nothing to do. Live windows first, one claim in eight serves backfill first, tenants take turns';
-
-CREATE FUNCTION etl_claim_next(lead_run_id bigint, lead_attempt integer, max_windows integer)
-RETURNS TABLE (run_id bigint, job text, tenant_id bigint, tenant text, window_from timestamptz, window_to timestamptz,
-               attempt integer, args jsonb, timeout interval)
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, @extschema@, pg_temp
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET jit = off
-SET plan_cache_mode = force_generic_plan
-AS $$
-#variable_conflict use_column
-DECLARE
-    at   timestamptz := etl_now();
-    lead etl_job_run;
-    head etl_job_run;
-    upto timestamptz;
-    setting record;
-BEGIN
-    SELECT r.* INTO lead FROM etl_job_run r
-    WHERE r.run_id = lead_run_id AND r.attempt = lead_attempt AND r.status = 'running';
-    -- One that failed before, or probes a circuit, goes alone.
-    IF NOT FOUND OR lead.error IS NOT NULL
-       OR EXISTS (SELECT FROM etl_job_circuit c WHERE c.job = lead.job AND c.tenant_id = lead.tenant_id AND c.state <> 'closed')
-    THEN
-        RETURN;
-    END IF;
-    SELECT e.tenant, e.timeout INTO setting FROM etl_job_effective e WHERE e.job = lead.job AND e.tenant_id = lead.tenant_id;
-
-    upto := lead.window_to;
-    FOR n IN 1 .. max_windows LOOP
-        SELECT r.* INTO head FROM etl_job_run r
-        WHERE r.job = lead.job AND r.tenant_id = lead.tenant_id AND r.window_from = upto
-          AND r.window_to - r.window_from = lead.window_to - lead.window_from
-          AND r.status = 'queued' AND r.error IS NULL AND r.args = lead.args
-          AND (r.next_attempt_at IS NULL OR r.next_attempt_at <= at)
-        ORDER BY r.window_to LIMIT 1
-        FOR UPDATE SKIP LOCKED;
-        EXIT WHEN NOT FOUND;
-        RETURN QUERY
-        UPDATE etl_job_run r
-        SET status = 'running', attempt = r.attempt + 1, started_at = at, finished_at = NULL, next_attempt_at = NULL,
-            worker_pid = lead.worker_pid, batch_id = lead.batch_id, cancel_requested = false
-        WHERE r.run_id = head.run_id
-        RETURNING r.run_id, r.job, r.tenant_id, setting.tenant, r.window_from, r.window_to, r.attempt, r.args, setting.timeout;
-        upto := head.window_to;
-    END LOOP;
-END
-$$;
-COMMENT ON FUNCTION etl_claim_next(bigint, integer, integer) IS
-    'Takes up to max_windows queued windows that follow a claimed one without a gap, in the same slot: they are fetched as one range';

@@ -111,7 +111,7 @@ BEGIN
     SET status       = CASE WHEN r.requeue THEN 'queued' ELSE 'success' END,
         max_attempts = CASE WHEN r.requeue THEN r.attempt + coalesce(was.max_attempts, 1) ELSE r.max_attempts END,
         finished_at  = CASE WHEN r.requeue THEN NULL ELSE at END,
-        requeue      = false, cancel_requested = false, batch_id = NULL, next_attempt_at = NULL, error = NULL,
+        requeue      = false, cancel_requested = false, next_attempt_at = NULL, error = NULL,
         stats        = etl_finish_success.stats
     WHERE r.run_id = run.run_id;
     wake := run.requeue;
@@ -213,7 +213,7 @@ BEGIN
         next_attempt_at  = retry_at,
         finished_at      = CASE WHEN run.requeue OR final = 'queued' THEN NULL ELSE at END,
         error            = etl_finish_failure.error,
-        requeue = false, cancel_requested = false, batch_id = NULL
+        requeue = false, cancel_requested = false
     WHERE r.run_id = run.run_id
     RETURNING r.status INTO final;
     RETURN final;

@@ -16,13 +16,13 @@ DECLARE
         etl_restoring, etl_absent, etl_members, etl_members_detach, etl_in_extension_script, etl_setup_facts, etl_setup_timescaledb,
         etl_setup_age, etl_setup_vector, etl_setup_pg_trgm, etl_setup_pg_cron, etl_setup_pg_stat_statements, observe_bridge_setup,
         etl_floor, etl_due, etl_tick, etl_enqueue, etl_run_lock, etl_retry, etl_cancel, etl_pause, etl_resume,
-        etl_backoff, etl_turn_take, etl_claimable, etl_claim, etl_claim_next, etl_dependents, etl_finish_success,
+        etl_backoff, etl_turn_take, etl_claimable, etl_claim, etl_dependents, etl_finish_success,
         etl_finish_failure, etl_rescue, etl_chunks_drop, etl_retention_run, etl_tenant_drop, etl_source_add, etl_source_drop,
         etl_metric_label, etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay, observe_bridge_fdw_validator}';
     -- Called by operators, directly or through CALL etl_run().
     for_operator CONSTANT text[] := '{
         etl_job_require, etl_tenant_require, observe_bridge_setup, etl_tick, etl_enqueue, etl_retry, etl_cancel, etl_pause,
-        etl_resume, etl_claimable, etl_claim, etl_claim_next, etl_finish_success, etl_finish_failure, etl_rescue,
+        etl_resume, etl_claimable, etl_claim, etl_finish_success, etl_finish_failure, etl_rescue,
         etl_retention_run, etl_partitions_ensure, etl_source_add, etl_source_drop,
         etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay}';
     -- Reads only.

@@ -238,6 +238,23 @@ fn workers_expire_edges_though_no_window_comes() {
 }
 
 #[test]
+fn readers_may_ask_the_graph() {
+    let cluster = Cluster::without_workers();
+    let mut store = Store::default();
+    calls(&mut store, T0 + 55 * MINUTE, &[("web", "cart")]);
+    let oo = OpenObserve::serve(store);
+    let mut db = graph_bridge(&cluster, "readers");
+    add_openobserve(&mut db, &oo);
+    enqueue(&mut db, T0 + 55 * MINUTE, 1);
+    run(&mut db);
+    db.exec("CREATE ROLE rita LOGIN IN ROLE observe_bridge_reader");
+    let mut rita = cluster.session_as("rita", "readers");
+    // LOAD is for superusers; any function of AGE loads its library as well.
+    rita.exec("SET search_path = public, ag_catalog; SELECT agtype_build_map()");
+    assert_eq!(edges(&mut rita).len(), 1);
+}
+
+#[test]
 fn setup_rebuilds_a_graph_that_a_restore_broke() {
     let cluster = Cluster::without_workers();
     let mut store = Store::default();

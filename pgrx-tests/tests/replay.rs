@@ -2,7 +2,7 @@
 
 use blackbox::bridge::{add_mock, add_openobserve, add_source, bridge, enqueue, install, run};
 use blackbox::cluster::Cluster;
-use blackbox::openobserve::OpenObserve;
+use blackbox::openobserve::{OpenObserve, PASSWORD, USER};
 use blackbox::session::Session;
 use blackbox::telemetry::{CALLS, LOGS, MINUTE, POINTS, T0, minutes};
 use serde_json::{Value, json};
@@ -67,6 +67,25 @@ fn every_call_and_pattern_refers_to_its_records() {
          SELECT DISTINCT 'log', l.dataset FROM log_pattern_5m p LEFT JOIN oo_locator l ON l.id = p.sample_ref",
     );
     assert_eq!(datasets, [["call", "traces"], ["log", "logs"]]);
+}
+
+#[test]
+fn references_lead_to_a_source_that_had_records() {
+    let cluster = Cluster::without_workers();
+    let (empty, full) = (OpenObserve::serve(minutes(0)), OpenObserve::serve(minutes(1)));
+    let mut db = bridge(&cluster, "two");
+    add_openobserve(&mut db, &empty);
+    db.exec(&format!(
+        "CREATE SERVER second FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind 'openobserve', endpoint '{}');
+         CREATE USER MAPPING FOR CURRENT_USER SERVER second OPTIONS (username '{USER}', password '{PASSWORD}')",
+        full.endpoint()
+    ));
+    add_source(&mut db, "second", "{}");
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    let behind = |table: &str| format!("SELECT count(*) FROM oo_replay((SELECT min(sample_ref) FROM {table}), 1000)");
+    assert_eq!(db.int(&behind("log_pattern_5m")), LOGS);
+    assert_eq!(db.int(&behind("service_call_5m")), 2 * CALLS);
 }
 
 #[test]

@@ -49,7 +49,8 @@ class Bridge:
 
     # Nothing is planned by the clock, and nothing else runs: only the windows that the benchmark enqueues.
     ONLY_ASKED = """
-        UPDATE etl_job SET enabled = name = 'oo-agg', run_interval = CASE name WHEN 'oo-agg' THEN '0' ELSE run_interval END"""
+        UPDATE etl_job SET enabled = name = 'oo-agg',
+                           run_interval = CASE name WHEN 'oo-agg' THEN '0' ELSE run_interval END"""
 
     def __init__(self, cluster, database, server, mapping=""):
         self.cluster, self.database = cluster, database
@@ -70,32 +71,41 @@ class Bridge:
 
     def scheduler(self):
         """Pid of the scheduler; None until it runs."""
-        return self.db.execute("SELECT max(pid) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'observe_bridge scheduler'").fetchone()[0]
+        return max(self.workers("scheduler"), default=None)
 
     def runners(self):
-        return [pid for (pid,) in self.db.execute(
-            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'observe_bridge runner'")]
+        """Pids of the runners."""
+        return self.workers("runner")
+
+    def workers(self, role):
+        rows = self.db.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = %s",
+            (f"observe_bridge {role}",))
+        return [pid for (pid,) in rows]
 
     def enqueue(self, start_us, end_us):
         """Queues the windows of a range, also those that ran before; returns how many."""
         return self.db.execute(
-            "SELECT etl_enqueue('oo-agg', 'default', to_timestamp(%s / 1e6), to_timestamp(%s / 1e6))", (start_us, end_us)
+            "SELECT etl_enqueue('oo-agg', 'default', to_timestamp(%s / 1e6), to_timestamp(%s / 1e6))",
+            (start_us, end_us),
         ).fetchone()[0]
 
     def wait_done(self):
         """Waits until no window is left to do; raises with the error of one that failed."""
         def done():
             left, error = self.db.execute(
-                "SELECT count(*) FILTER (WHERE status IN ('queued', 'running')), max(error::text) FROM etl_job_run").fetchone()
+                "SELECT count(*) FILTER (WHERE status IN ('queued', 'running')), max(error::text) FROM etl_job_run"
+            ).fetchone()
             if error:
                 raise RuntimeError(f"a window failed: {error}")
             return left == 0
         self.wait(done, "the windows are not done", pause=0.002)
 
     def last_run(self):
-        """(start, end) of the runs that finished last, as the ledger has them: seconds since the epoch."""
+        """(first start, last end) of the windows, as the ledger has them: seconds since the epoch."""
         return self.db.execute(
-            "SELECT extract(epoch FROM min(started_at))::float8, extract(epoch FROM max(finished_at))::float8 FROM etl_job_run").fetchone()
+            "SELECT extract(epoch FROM min(started_at))::float8, extract(epoch FROM max(finished_at))::float8"
+            " FROM etl_job_run").fetchone()
 
     def wait(self, condition, complaint, seconds=60, pause=0.05):
         deadline = time.monotonic() + seconds
@@ -108,7 +118,6 @@ class Bridge:
         """What a complaint should show: the workers, what they wait for, the runs that are not done."""
         return "\n".join(row[0] for query in (
             "SELECT to_jsonb(s)::text FROM etl_worker_status() s",
-            "SELECT to_jsonb(a)::text FROM (SELECT pid, backend_type, state, wait_event_type, wait_event, query, xact_start, state_change"
-            " FROM pg_stat_activity WHERE backend_type LIKE 'observe_bridge%') a",
+            "SELECT to_jsonb(a)::text FROM pg_stat_activity a WHERE backend_type LIKE 'observe_bridge%'",
             "SELECT to_jsonb(r)::text FROM etl_job_run r WHERE status <> 'success' LIMIT 12",
         ) for row in self.db.execute(query))

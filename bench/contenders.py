@@ -17,7 +17,11 @@ SETTLE = 0.15
 
 
 class Contender:
-    """Runs `once()` for its figures; `pids()` are the processes whose memory counts."""
+    """Runs `once()` for its figures; `pids()` are the processes whose memory counts.
+
+    Figures of a run, all in ms: cpu = own + server + writers; wall, the work itself; whole, until the result can be
+    seen.
+    """
 
     def __init__(self, what, target=None):
         self.figures = Figures(what, target)
@@ -60,8 +64,8 @@ class Runner(Contender):
     def once(self):
         self.current = self.bridge.runners()
         self.meter.start()
+        asked = time.time()
         self.bridge.enqueue(self.start, self.end)
-        committed = time.time()
         self.bridge.wait_done()
         done = time.time()
         time.sleep(SETTLE)
@@ -69,8 +73,13 @@ class Runner(Contender):
         started, finished = self.bridge.last_run()
         self.current = self.bridge.runners()
         return {
-            "cpu": sum(ms.values()), "own": ms["own"], "server": ms["scheduler"], "writers": ms["writers"],
-            "wall": (finished - started) * 1000, "pickup": (started - committed) * 1000, "whole": (done - committed) * 1000,
+            "cpu": sum(ms.values()),
+            "own": ms["own"],
+            "server": ms["scheduler"],
+            "writers": ms["writers"],
+            "pickup": (started - asked) * 1000,
+            "wall": (finished - started) * 1000,
+            "whole": (done - asked) * 1000,
         }
 
     def pids(self):
@@ -87,8 +96,8 @@ class Peer(Contender):
         cluster.fresh(self.DATABASE).close()
         self.cluster = cluster
         self.process = subprocess.Popen(
-            [sys.executable, os.path.join(os.path.dirname(__file__), "peer_polars.py"), "--dsn", cluster.dsn(self.DATABASE),
-             "--port", str(workload.port), "--user", USER, "--password", PASSWORD,
+            [sys.executable, os.path.join(os.path.dirname(__file__), "peer_polars.py"),
+             "--dsn", cluster.dsn(self.DATABASE), "--port", str(workload.port), "--user", USER, "--password", PASSWORD,
              "--start", str(workload.start), "--end", str(workload.end)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.backend = self.answer()["backend"]
@@ -153,7 +162,8 @@ class Floor(Contender):
         before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         subprocess.run(["curl", *arguments], check=True, stdout=subprocess.DEVNULL)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return ((after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1000, (time.perf_counter() - begun) * 1000)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return cpu * 1000, (time.perf_counter() - begun) * 1000
 
     def pids(self):
         return []

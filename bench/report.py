@@ -4,7 +4,7 @@ from statistics import median
 
 
 class Figures:
-    """What one kind of run cost, run by run."""
+    """What one kind of run cost, run by run. `target`: upper limits by figure, and of `memory`."""
 
     def __init__(self, what, target=None):
         self.what, self.target = what, target or {}
@@ -25,16 +25,21 @@ class Figures:
         digits = 1 if median(values) < 100 else 0
         return f"{median(values):.{digits}f} ({min(values):.{digits}f}..{max(values):.{digits}f})"
 
-    def verdict(self):
-        """`< 60 ms CPU: met`, for each target; empty without any."""
-        said = []
-        for (name, unit), limit in self.target.items():
+    def verdicts(self):
+        """Rows of the table of targets: what, target, measured (the median; for memory the most), verdict."""
+        for name, limit in self.target.items():
             value = self.memory if name == "memory" else self.median(name)
-            said.append(f"{LABELS[name]} < {limit} {unit}: {'met' if value < limit else 'MISSED'}")
-        return "; ".join(said)
+            label, unit = LABELS[name]
+            verdict = "met" if value < limit else "MISSED"
+            yield (f"{self.what}: {label}", f"< {limit} {unit}", f"{value:.0f} {unit}", verdict)
 
 
-LABELS = {"cpu": "CPU", "wall": "wall", "whole": "in all", "memory": "memory"}
+LABELS = {
+    "cpu": ("CPU in all", "ms"),
+    "wall": ("wall", "ms"),
+    "whole": ("until all are done", "ms"),
+    "memory": ("private memory of a runner", "MB"),
+}
 
 
 def table(header, rows):

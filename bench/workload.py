@@ -50,7 +50,8 @@ class Workload:
 
     def streams(self, kind):
         """The streams of a kind with their columns."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/api/default/streams?type={kind}&fetchSchema=true")
+        url = f"http://127.0.0.1:{self.port}/api/default/streams?type={kind}&fetchSchema=true"
+        request = urllib.request.Request(url)
         token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         request.add_header("Authorization", "Basic " + token)
         with urllib.request.urlopen(request) as answer:

@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
-# The figures of docs/benchmarks.md, measured on this machine: builds and installs the release, starts a private cluster,
-# runs bench/run.py in a virtual environment of its own, stops the cluster and removes it.
+# The figures of docs/benchmarks.md, measured on this machine: builds and installs the release, starts a private
+# cluster, runs bench/run.py in a virtual environment of its own, stops the cluster and removes it.
 #   scripts/bench.sh [--installed] [ARGUMENT OF bench/run.py...]
 # --installed: measure what is installed, build nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
 . scripts/cluster.sh
-mkdir -p "$LOGS"
 VENV=$PWD/target/venv
 PACKAGES=(numpy orjson polars psycopg[binary] pyarrow)
 
@@ -16,7 +15,10 @@ if [ "${1:-}" = --installed ]; then shift; else scripts/install.sh; fi
 if ! "$VENV/bin/python" -c 'import numpy, orjson, polars, psycopg, pyarrow' 2>/dev/null; then
   step "virtual environment in target/venv: ${PACKAGES[*]}"
   { python3 -m venv "$VENV" && "$VENV/bin/pip" install --quiet --disable-pip-version-check "${PACKAGES[@]}"; } \
-    >"$LOGS/venv.log" 2>&1 || { tail -n 10 "$LOGS/venv.log" >&2; die "no virtual environment, see $LOGS/venv.log (Debian: apt-get install python3-venv)"; }
+    >"$LOGS/venv.log" 2>&1 || {
+    tail -n 10 "$LOGS/venv.log" >&2
+    die "no virtual environment, see $LOGS/venv.log (on Debian it needs the package python3-venv)"
+  }
 fi
 
 cluster_paths "$PWD/target/bench-cluster"

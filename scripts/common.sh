@@ -3,6 +3,7 @@ PG_MAJOR=17
 PGRX_VERSION=0.18.1
 PG_CONFIG=${PG_CONFIG:-/usr/lib/postgresql/$PG_MAJOR/bin/pg_config}
 LOGS=$PWD/target/logs
+mkdir -p "$LOGS"
 
 step() { printf '==> %s\n' "$*"; }
 ok()   { printf ' ok %s\n' "$*"; }

@@ -84,6 +84,5 @@ install_pgrx() {
   fi
 }
 
-mkdir -p "$LOGS"
 install_postgres
 install_pgrx

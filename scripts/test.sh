@@ -4,7 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
-mkdir -p "$LOGS"
 export PG_CONFIG
 
 # Test data that is not part of the repository: $OBSERVE_BRIDGE_SHARED, else ../shared. Without it those tests say

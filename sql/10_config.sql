@@ -44,7 +44,7 @@ CREATE TABLE etl_job (
     CONSTRAINT etl_job_delay_fixed CHECK (delay >= '0' AND isfinite(delay)
         AND extract(year FROM delay) = 0 AND extract(month FROM delay) = 0),
     CONSTRAINT etl_job_lookback_fixed CHECK (lookback >= '0' AND isfinite(lookback)
-        AND extract(year FROM lookback) = 0 AND extract(month FROM lookback) = 0),
+        AND lookback <= '36500 days' AND extract(year FROM lookback) = 0 AND extract(month FROM lookback) = 0),
     CONSTRAINT etl_job_command_of_sql CHECK ((kind = 'sql') = (command IS NOT NULL)),
     CONSTRAINT etl_job_owner_of_sql CHECK ((kind = 'sql') = (owner IS NOT NULL))
 );
@@ -83,7 +83,7 @@ CREATE TABLE etl_job_tenant (
     tenant_id bigint   NOT NULL REFERENCES dim_tenant ON DELETE CASCADE,
     enabled   boolean,
     lookback  interval CHECK (lookback >= '0' AND isfinite(lookback)
-        AND extract(year FROM lookback) = 0 AND extract(month FROM lookback) = 0),
+        AND lookback <= '36500 days' AND extract(year FROM lookback) = 0 AND extract(month FROM lookback) = 0),
     delay     interval CHECK (delay >= '0' AND isfinite(delay)
         AND extract(year FROM delay) = 0 AND extract(month FROM delay) = 0),
     PRIMARY KEY (job, tenant_id)
@@ -180,12 +180,16 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
+    -- Since PostgreSQL 16 a role may be granted without the right to act as it.
+    acts_as CONSTANT text := CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END;
     role regrole;
 BEGIN
-    FOREACH role IN ARRAY CASE TG_OP WHEN 'UPDATE' THEN ARRAY[OLD.owner, NEW.owner] ELSE ARRAY[NEW.owner] END LOOP
+    FOREACH role IN ARRAY CASE TG_OP WHEN 'UPDATE' THEN ARRAY[OLD.owner, NEW.owner]
+                                     WHEN 'DELETE' THEN ARRAY[OLD.owner]
+                                     ELSE ARRAY[NEW.owner] END LOOP
         -- A built-in job has no owner: nobody but the extension's owner (a superuser) may write one.
         IF role IS NULL AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
-           OR role IS NOT NULL AND NOT pg_has_role(current_user, role::oid, 'MEMBER')
+           OR role IS NOT NULL AND NOT pg_has_role(current_user, role::oid, acts_as)
         THEN
             RAISE EXCEPTION 'permission denied to write a row of "%" that acts for role %', TG_TABLE_NAME, coalesce(role::text, '(built-in)')
                 USING ERRCODE = 'insufficient_privilege',
@@ -193,6 +197,9 @@ BEGIN
                       HINT    = 'Leave "owner" to its default, or ask a member of that role.';
         END IF;
     END LOOP;
+    IF TG_OP = 'DELETE' THEN
+        RETURN OLD;
+    END IF;
     IF TG_TABLE_NAME = 'etl_source' AND NEW.enabled THEN
         NEW.disabled_reason := NULL;
     END IF;
@@ -202,9 +209,9 @@ $$;
 COMMENT ON FUNCTION etl_owner_guard() IS
     'Trigger: a SQL job or source may only be written by a member of the role it acts for';
 
-CREATE TRIGGER etl_owner_guard BEFORE INSERT OR UPDATE OF kind, command, owner ON etl_job
+CREATE TRIGGER etl_owner_guard BEFORE INSERT OR DELETE OR UPDATE OF name, kind, command, owner ON etl_job
     FOR EACH ROW EXECUTE FUNCTION etl_owner_guard();
-CREATE TRIGGER etl_owner_guard BEFORE INSERT OR UPDATE OF tenant_id, job, server, options, owner, enabled ON etl_source
+CREATE TRIGGER etl_owner_guard BEFORE INSERT OR DELETE OR UPDATE OF tenant_id, job, server, options, owner, enabled ON etl_source
     FOR EACH ROW EXECUTE FUNCTION etl_owner_guard();
 COMMENT ON TRIGGER etl_owner_guard ON etl_job    IS 'Nobody runs SQL in another role''s name';
 COMMENT ON TRIGGER etl_owner_guard ON etl_source IS 'Nobody reads a source in another role''s name';

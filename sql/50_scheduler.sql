@@ -43,7 +43,8 @@ COMMENT ON FUNCTION etl_floor(timestamptz, interval) IS
 -- ---------------------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION etl_due(at timestamptz)
-RETURNS TABLE (job text, tenant_id bigint, align interval, max_attempts integer, first_from timestamptz, upper_bound timestamptz)
+RETURNS TABLE (job text, tenant_id bigint, align interval, delay interval, coalescing boolean, max_attempts integer,
+               first_from timestamptz, upper_bound timestamptz)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, @extschema@, pg_temp
 SET "TimeZone" = 'UTC'
@@ -54,7 +55,7 @@ AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    SELECT e.job, e.tenant_id, e.align, e.max_attempts,
+    SELECT e.job, e.tenant_id, e.align, e.delay, e.coalescing, e.max_attempts,
            -- The first bucket of the 5-minute tables should be whole.
            date_bin(e.align,
                     CASE e.job WHEN 'oo-agg' THEN date_bin('5 min', u.upper_bound - e.lookback, 'epoch') ELSE u.upper_bound - e.lookback END,
@@ -75,6 +76,8 @@ SET "TimeZone" = 'UTC'
 SET jit = off
 AS $$
 DECLARE
+    max_windows CONSTANT integer     := 100000;
+    clock       CONSTANT timestamptz := etl_now();
     enqueued bigint;
 BEGIN
     IF at IS NULL OR NOT isfinite(at) THEN
@@ -85,7 +88,7 @@ BEGIN
         RETURN 0;
     END IF;
     IF at = now() THEN
-        at := etl_now();
+        at := clock;
     END IF;
 
     -- Each statement below writes nothing, and takes no transaction id, when there is nothing to do.
@@ -110,20 +113,24 @@ BEGIN
     END IF;
 
     WITH due AS MATERIALIZED (
-        SELECT d.*, c.next_from
+        SELECT d.*, c.next_from,
+               -- Years to catch up are enqueued bit by bit: the next tick goes on.
+               least(d.upper_bound, c.next_from + max_windows * d.align) AS upto
         FROM etl_cursor c JOIN etl_due(at) d USING (job, tenant_id)
         WHERE c.next_from < d.upper_bound
     ), advanced AS (
-        UPDATE etl_cursor c SET next_from = due.upper_bound
+        UPDATE etl_cursor c SET next_from = due.upto
         FROM due WHERE c.job = due.job AND c.tenant_id = due.tenant_id
     ), inserted AS (
-        INSERT INTO etl_job_run (job, tenant_id, window_from, window_to, origin, priority, max_attempts)
+        INSERT INTO etl_job_run (job, tenant_id, window_from, window_to, origin, priority, max_attempts, next_attempt_at)
         SELECT due.job, due.tenant_id, w.window_from, w.window_from + due.align, 'schedule',
                -- A long catch-up must not hold up the present.
                CASE WHEN w.window_from < due.upper_bound - greatest(3 * due.align, '15 min') THEN 10 ELSE 0 END,
-               due.max_attempts
+               due.max_attempts,
+               -- A tick of the future: its windows wait until their time has come.
+               CASE WHEN NOT due.coalescing AND w.window_from + due.align + due.delay > clock THEN w.window_from + due.align + due.delay END
         FROM due
-        CROSS JOIN LATERAL generate_series(due.next_from, due.upper_bound - due.align, due.align) AS w (window_from)
+        CROSS JOIN LATERAL generate_series(due.next_from, due.upto - due.align, due.align) AS w (window_from)
         ORDER BY due.job, due.tenant_id, w.window_from
         ON CONFLICT (job, tenant_id, window_from, window_to) DO NOTHING
         RETURNING 1

@@ -19,11 +19,10 @@ DECLARE
         etl_backoff, etl_turn_take, etl_claimable, etl_claim, etl_dependents, etl_finish_success,
         etl_finish_failure, etl_rescue, etl_chunks_drop, etl_retention_run, etl_tenant_drop, etl_source_add, etl_source_drop,
         etl_metric_label, etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay, observe_bridge_fdw_validator}';
-    -- Called by operators, directly or through CALL etl_run().
+    -- What claims and finishes runs is not among them: etl_run() does that in the name of the extension's owner.
     for_operator CONSTANT text[] := '{
         etl_job_require, etl_tenant_require, observe_bridge_setup, etl_tick, etl_enqueue, etl_retry, etl_cancel, etl_pause,
-        etl_resume, etl_claimable, etl_claim, etl_finish_success, etl_finish_failure, etl_rescue,
-        etl_retention_run, etl_partitions_ensure, etl_source_add, etl_source_drop,
+        etl_resume, etl_source_add, etl_source_drop,
         etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay}';
     -- Reads only.
     for_reader CONSTANT text[] := '{etl_metrics, etl_worker_status}';

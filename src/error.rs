@@ -29,6 +29,8 @@ pub enum Error {
     },
     /// The run was taken over, cancelled or finished by somebody else: nothing may be written for it.
     LostRun { run_id: i64 },
+    /// Somebody is dropping or changing the extension: nothing could be written.
+    Busy,
     /// The run took longer than its job's `timeout`.
     TimedOut { job: String, seconds: i64 },
     /// The process went over `observe_bridge.worker_memory_limit` while fetching.
@@ -77,12 +79,18 @@ impl Error {
         matches!(self, Error::Postgres { sqlstate, .. } if *sqlstate == PgSqlErrorCode::ERRCODE_QUERY_CANCELED)
     }
 
+    /// Says nothing about the window: it uses up no attempt.
+    fn is_interruption(&self) -> bool {
+        self.is_cancel() || matches!(self, Error::Busy)
+    }
+
     /// The SQLSTATE under which the error is raised and stored.
     pub fn sqlstate(&self) -> PgSqlErrorCode {
         match self {
             Error::Source(e) => sqlstate_code(e.sqlstate()),
             Error::Postgres { sqlstate, .. } | Error::Invalid { sqlstate, .. } => *sqlstate,
             Error::LostRun { .. } => PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE,
+            Error::Busy => PgSqlErrorCode::ERRCODE_OBJECT_IN_USE,
             Error::TimedOut { .. } => PgSqlErrorCode::ERRCODE_QUERY_CANCELED,
             Error::OutOfBudget { .. } => PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
             Error::Corrupt { .. } => PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
@@ -96,6 +104,7 @@ impl Error {
             Error::Source(e) => e.message.clone(),
             Error::Postgres { message, .. } | Error::Invalid { message, .. } => message.clone(),
             Error::LostRun { run_id } => format!("run {run_id} is no longer ours"),
+            Error::Busy => "the extension was being changed".to_string(),
             Error::TimedOut { job, seconds } => format!("job \"{job}\" ran into its timeout of {seconds} s"),
             Error::OutOfBudget { .. } => "the window needs more memory than a worker may use".to_string(),
             Error::Corrupt { what, .. } => format!("cannot read {what}"),
@@ -117,6 +126,7 @@ impl Error {
                 limit >> 20
             )),
             Error::Corrupt { detail, .. } => Some(detail.clone()),
+            Error::Busy => Some("Another session is dropping the extension, or it is of another version.".to_string()),
             Error::TimedOut { .. } | Error::Internal(_) => None,
         }
     }
@@ -134,7 +144,7 @@ impl Error {
             Error::Corrupt { .. } => {
                 Some("Delete the row and replay its window with etl_enqueue(): it is written again.".to_string())
             }
-            Error::LostRun { .. } => None,
+            Error::LostRun { .. } | Error::Busy => None,
             Error::Internal(_) => Some("This is a bug: please report it with the server log.".to_string()),
         }
     }
@@ -147,7 +157,7 @@ impl Error {
             "detail": self.detail(),
             "hint": self.hint(),
             "permanent": self.is_permanent(),
-            "interrupted": self.is_cancel(),
+            "interrupted": self.is_interruption(),
         })
     }
 

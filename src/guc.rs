@@ -5,8 +5,11 @@ use std::ffi::CString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Most runners a database can be given.
+pub const MAX_RUNNERS: usize = 32;
+
 static ENABLED: GucSetting<bool> = GucSetting::<bool>::new(true);
-static MAX_RUNNERS: GucSetting<i32> = GucSetting::<i32>::new(2);
+static RUNNER_LIMIT: GucSetting<i32> = GucSetting::<i32>::new(2);
 static POLL_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(1_000);
 static FETCH_CONCURRENCY: GucSetting<i32> = GucSetting::<i32>::new(4);
 static HTTP_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
@@ -29,9 +32,9 @@ pub fn register() {
         c"observe_bridge.max_runners",
         c"Most runner processes of one database.",
         c"Each takes one slot of max_worker_processes, beside one launcher and one scheduler for each database.",
-        &MAX_RUNNERS,
+        &RUNNER_LIMIT,
         1,
-        crate::worker::shmem::MAX_RUNNERS as i32,
+        MAX_RUNNERS as i32,
         GucContext::Sighup,
         GucFlags::default(),
     );
@@ -110,7 +113,7 @@ pub fn enabled() -> bool {
 
 /// Most runners of one database.
 pub fn max_runners() -> usize {
-    usize::try_from(MAX_RUNNERS.get()).unwrap_or(1)
+    usize::try_from(RUNNER_LIMIT.get()).unwrap_or(1)
 }
 
 /// Time between two looks of a scheduler.

@@ -1,7 +1,8 @@
 //! `CALL etl_run()`: the queue worked in the calling session, for pg_cron or a server without the preloaded library.
 
+use crate::backend::catalog;
 use crate::backend::session::{self, End};
-use crate::error::{Error, or_raise};
+use crate::error::{Error, Result, or_raise};
 use crate::jobs::{self, Worked};
 use crate::scheduler::{housekeeping, ledger};
 use pgrx::prelude::*;
@@ -21,8 +22,9 @@ fn etl_run(max_runs: Option<i32>, deadline: Option<Interval>, fcinfo: pg_sys::Fu
         )
         .raise();
     }
+    or_raise(can_run());
     let runs = max_runs.map_or(u64::MAX, |n| u64::try_from(n).unwrap_or(0));
-    let until = deadline.map(|d| Instant::now() + as_duration(&d));
+    let until = deadline.and_then(|d| Instant::now().checked_add(as_duration(&d)));
     let outcome = session::in_procedure(|session| {
         let mut done = 0;
         while done < runs && until.is_none_or(|t| Instant::now() < t) {
@@ -32,11 +34,36 @@ fn etl_run(max_runs: Option<i32>, deadline: Option<Interval>, fcinfo: pg_sys::Fu
                 Worked::Nothing | Worked::Gone => break,
             }
         }
-        // Without workers nobody else does what goes by the clock.
-        session.transaction(|| housekeeping::run().map(End::Commit))?;
+        // Without workers nobody else does what goes by the clock. It fails no CALL whose runs are done.
+        if let Err(e) = session.transaction(|| housekeeping::run().map(End::Commit)) {
+            e.log("housekeeping");
+        }
         Ok(())
     });
     or_raise(outcome);
+}
+
+/// Says why nothing would happen.
+fn can_run() -> Result<()> {
+    if catalog::restoring() {
+        return Err(Error::invalid(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            "a dump is being restored",
+            "Wait until observe_bridge.restoring and timescaledb.restoring are off.",
+        ));
+    }
+    session::set_local(c"search_path", "pg_catalog, pg_temp")?;
+    if catalog::current()?.is_none() {
+        return Err(Error::invalid(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            format!(
+                "the extension is not of version {}, as the library is",
+                catalog::LIBRARY_VERSION
+            ),
+            "Run ALTER EXTENSION observe_bridge UPDATE, or start a new session with the newer library.",
+        ));
+    }
+    Ok(())
 }
 
 /// Whether the CALL may not commit: in a transaction block, or called from a function.
@@ -50,6 +77,7 @@ fn is_atomic(fcinfo: pg_sys::FunctionCallInfo) -> bool {
     }
 }
 
+/// A negative interval is none; one beyond all bounds, infinity included, is very long.
 fn as_duration(interval: &Interval) -> Duration {
-    Duration::from_micros(u64::try_from(interval.as_micros()).unwrap_or(0))
+    Duration::from_micros(u64::try_from(interval.as_micros().max(0)).unwrap_or(u64::MAX))
 }

@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 /// State of the workers of this database, one row.
 #[allow(clippy::type_complexity)]
 #[pg_extern(volatile)]
+#[search_path(pg_catalog, pg_temp)]
 fn etl_worker_status() -> TableIterator<
     'static,
     (

@@ -20,8 +20,8 @@ pub struct Extension {
 pub fn installed() -> Result<Option<Extension>> {
     sql::select(
         "SELECT e.oid, e.extowner, n.nspname::pg_catalog.text, e.extversion
-           FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
-          WHERE e.extname = 'observe_bridge'",
+           FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
+          WHERE e.extname OPERATOR(pg_catalog.=) 'observe_bridge'",
         &[],
         |rows| {
             if rows.is_empty() {

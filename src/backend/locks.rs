@@ -1,7 +1,7 @@
 //! Heavyweight locks under a tag of our own, so that no user can hold them by accident or on purpose.
 //!
-//! `pg_locks` shows them with locktype `userlock`. objid is not ours to choose there, but readable:
-//! classid/objid hold the 64-bit key, objsubid the kind.
+//! `pg_locks` shows them with locktype `userlock`: classid and objid hold the high and low half of the key, objsubid
+//! the kind.
 
 use pgrx::pg_sys;
 
@@ -70,10 +70,10 @@ pub fn held_by_me(kind: Kind, key: i64) -> bool {
     unsafe { pg_sys::LockHeldByMe(&tag, pg_sys::ExclusiveLock as i32, false) }
 }
 
-/// Takes a shared lock on the extension itself until the transaction ends, if nobody is dropping or updating it.
+/// Takes a shared lock on the extension itself until the transaction ends, if nobody is dropping it.
 ///
-/// DROP EXTENSION takes this lock exclusively before any other: holding it first means that neither side can
-/// deadlock with the other halfway.
+/// DROP EXTENSION takes this lock exclusively before any other: holding it first means that neither side can deadlock
+/// with the other halfway. (ALTER EXTENSION UPDATE takes it shared, so it is not kept away.)
 pub fn try_share_extension(extension: pg_sys::Oid) -> bool {
     let tag = pg_sys::LOCKTAG {
         // SAFETY: as in `tag`.

@@ -3,6 +3,7 @@
 use crate::backend::{catalog, locks};
 use crate::error::{Error, Result, catch};
 use pgrx::pg_sys;
+use std::cell::Cell;
 use std::ffi::CString;
 
 /// Where the code runs, which decides how a transaction begins and ends.
@@ -20,23 +21,42 @@ pub enum End<T> {
     Rollback(T),
 }
 
+/// What an open transaction goes back to.
+struct Open {
+    context: pg_sys::MemoryContext,
+    owner: pg_sys::ResourceOwner,
+    /// Of a procedure: what its statements allocate. The context around it lives as long as the CALL.
+    scratch: Cell<pg_sys::MemoryContext>,
+}
+
+/// The search_path until the extension's schema is known: nothing that a user could have written is on it.
+const BARE_PATH: &str = "pg_catalog, pg_temp";
+
 impl Session {
     /// Runs `body` in a transaction of its own, as the extension's owner with a pinned search_path, and commits.
     ///
     /// An error rolls back; it is returned, not raised. `Ok(None)` when the extension is not there (dropped, being
     /// dropped, or of another version than this library): nothing was run then.
     pub fn transaction<T>(self, body: impl FnOnce() -> Result<End<T>>) -> Result<Option<T>> {
-        // SAFETY: reads the current context, to which an error deep in the executor must lead back.
-        let context = unsafe { pg_sys::CurrentMemoryContext };
+        let open = catch(|| Ok(self.begin()))?;
         let outcome = catch(|| {
-            self.begin();
+            set_local(c"search_path", BARE_PATH)?;
             let Some(extension) = catalog::current()? else {
                 return Ok(None);
             };
             if !locks::try_share_extension(extension.oid) {
                 return Ok(None);
             }
-            set_search_path(&extension.schema)?;
+            set_local(
+                c"search_path",
+                &format!(
+                    "pg_catalog, {}, pg_temp",
+                    pgrx::spi::quote_identifier(&extension.schema)
+                ),
+            )?;
+            set_local(c"max_parallel_workers_per_gather", "0")?;
+            // Nobody may hold a runner up for ever; what waited too long is tried again.
+            set_local(c"lock_timeout", "60s")?;
             let (mut user, mut security) = (pg_sys::InvalidOid, 0);
             // SAFETY: plain reads and writes of the backend's user id; put back below, or by the abort.
             unsafe {
@@ -48,61 +68,82 @@ impl Session {
             unsafe { pg_sys::SetUserIdAndSecContext(user, security) };
             end.map(Some)
         });
-        if outcome.is_err() {
-            // SAFETY: the context lives longer than the transaction that is about to be rolled back.
-            unsafe { pg_sys::CurrentMemoryContext = context };
-        }
         match outcome {
             Ok(Some(End::Commit(value))) => match catch(|| {
-                self.commit();
+                self.commit(&open);
                 Ok(())
             }) {
                 Ok(()) => Ok(Some(value)),
                 Err(e) => {
-                    self.rollback();
+                    self.rollback(&open);
                     Err(e)
                 }
             },
             Ok(Some(End::Rollback(value))) => {
-                self.rollback();
+                self.rollback(&open);
                 Ok(Some(value))
             }
             Ok(None) => {
-                self.rollback();
+                self.rollback(&open);
                 Ok(None)
             }
             Err(e) => {
-                self.rollback();
+                self.rollback(&open);
                 Err(e)
             }
         }
     }
 
+    /// As [`Session::transaction`], for a run that has to end one way or the other: no extension is an error.
+    pub fn transact<T>(self, body: impl FnOnce() -> Result<End<T>>) -> Result<T> {
+        self.transaction(body)?.ok_or(Error::Busy)
+    }
+
     /// A transaction that needs no extension and changes nothing: runs as the session's user and rolls back.
     pub fn bare_transaction<T>(self, body: impl FnOnce() -> Result<T>) -> Result<T> {
+        let open = catch(|| Ok(self.begin()))?;
         let outcome = catch(|| {
-            self.begin();
+            set_local(c"search_path", BARE_PATH)?;
             body()
         });
-        self.rollback();
+        self.rollback(&open);
         outcome
     }
 
-    fn begin(self) {
-        // SAFETY: a worker's main loop, outside any transaction; or a procedure whose transaction has just begun.
+    fn begin(self) -> Open {
+        // SAFETY: a worker's main loop, outside any transaction; or a procedure whose transaction has just begun, in
+        // which everything happens in a subtransaction: an error leaves SPI levels and portals of other languages
+        // behind, which only an abort takes away.
         unsafe {
+            let open = Open {
+                context: pg_sys::CurrentMemoryContext,
+                owner: pg_sys::CurrentResourceOwner,
+                scratch: Cell::new(std::ptr::null_mut()),
+            };
             pg_sys::SetCurrentStatementStartTimestamp();
-            if self == Session::Worker {
-                pg_sys::StartTransactionCommand();
+            match self {
+                Session::Worker => pg_sys::StartTransactionCommand(),
+                Session::Procedure => {
+                    pg_sys::BeginInternalSubTransaction(std::ptr::null());
+                    open.scratch.set(pg_sys::AllocSetContextCreateInternal(
+                        open.context,
+                        c"observe_bridge transaction".as_ptr(),
+                        pg_sys::ALLOCSET_DEFAULT_MINSIZE as usize,
+                        pg_sys::ALLOCSET_DEFAULT_INITSIZE as usize,
+                        pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
+                    ));
+                    pg_sys::CurrentMemoryContext = open.scratch.get();
+                }
             }
             // Whatever default_transaction_isolation says: after waiting for a lock the next statement must see what
             // its former holder committed.
             pg_sys::XactIsoLevel = pg_sys::XACT_READ_COMMITTED as i32;
             pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+            open
         }
     }
 
-    fn commit(self) {
+    fn commit(self, open: &Open) {
         // SAFETY: pops the snapshot `begin` pushed. A procedure is connected to non-atomic SPI, and every nested SPI
         // connection is closed by now.
         unsafe {
@@ -112,14 +153,18 @@ impl Session {
                     pg_sys::CommitTransactionCommand();
                     pg_sys::pgstat_report_stat(true);
                 }
-                Session::Procedure => pg_sys::SPI_commit(),
+                Session::Procedure => {
+                    pg_sys::ReleaseCurrentSubTransaction();
+                    open.restore();
+                    pg_sys::SPI_commit();
+                }
             }
         }
     }
 
-    fn rollback(self) {
-        // SAFETY: both forms may be called after an error was caught. SPI_rollback insists that no snapshot but the
-        // portal's is left on the stack; `in_procedure` has seen to it that all there are ours.
+    fn rollback(self, open: &Open) {
+        // SAFETY: both forms may be called after an error was caught; the abort pops snapshots and SPI levels. A commit
+        // that failed has already left the subtransaction.
         unsafe {
             match self {
                 Session::Worker => {
@@ -127,11 +172,30 @@ impl Session {
                     pg_sys::pgstat_report_stat(true);
                 }
                 Session::Procedure => {
-                    while pg_sys::ActiveSnapshotSet() {
-                        pg_sys::PopActiveSnapshot();
+                    if pg_sys::IsSubTransaction() {
+                        pg_sys::RollbackAndReleaseCurrentSubTransaction();
                     }
+                    open.restore();
                     pg_sys::SPI_rollback();
                 }
+            }
+        }
+    }
+}
+
+impl Open {
+    /// Back to the memory context and resource owner of before a subtransaction.
+    ///
+    /// # Safety
+    /// Both must still exist, as they do while the procedure that was in force at `begin` runs.
+    unsafe fn restore(&self) {
+        // SAFETY: the caller's.
+        unsafe {
+            pg_sys::CurrentMemoryContext = self.context;
+            pg_sys::CurrentResourceOwner = self.owner;
+            let scratch = self.scratch.replace(std::ptr::null_mut());
+            if !scratch.is_null() {
+                pg_sys::MemoryContextDelete(scratch);
             }
         }
     }
@@ -149,13 +213,6 @@ pub fn in_procedure<T>(call: impl FnOnce(Session) -> T) -> T {
         pg_sys::SPI_finish();
         result
     }
-}
-
-/// `SET LOCAL search_path`: the catalog first, the extension's schema, temporary objects last.
-fn set_search_path(schema: &str) -> Result<()> {
-    let path = format!("pg_catalog, {}, pg_temp", pgrx::spi::quote_identifier(schema));
-    set_local(c"search_path", &path)?;
-    set_local(c"max_parallel_workers_per_gather", "0")
 }
 
 /// Sets a parameter until the end of the transaction.

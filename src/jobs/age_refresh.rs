@@ -13,7 +13,7 @@ pub const NAME: &str = "age-refresh";
 /// Refreshes the edges of one tenant. The run's window only says which upstream window asked for it: the graph always
 /// shows the last ten minutes, so a replay of an old window leaves it alone.
 pub fn run(session: Session, run: &Run) -> Result<()> {
-    session.transaction(|| {
+    session.transact(|| {
         let stats = match graph::ensure()? {
             graph::Presence::Ready => json!({ "graph": graph::refresh(run.tenant_id, clock::now()?)? }),
             graph::Presence::NoAge => json!({ "skipped": "age is not installed" }),
@@ -23,6 +23,5 @@ pub fn run(session: Session, run: &Run) -> Result<()> {
         };
         ledger::finish_success(run, stats)?;
         Ok(End::Commit(()))
-    })?;
-    Ok(())
+    })
 }

@@ -6,11 +6,15 @@ pub mod oo_agg;
 pub mod retention;
 pub mod sources;
 
-use crate::backend::latch;
 use crate::backend::session::Session;
-use crate::error::{Error, Result};
-use crate::scheduler::ledger::{self, Claim, Run};
+use crate::backend::{catalog, latch};
+use crate::error::{Error, Result, catch};
+use crate::scheduler::ledger::{self, Claim, Failed, Run};
 use pgrx::prelude::*;
+use std::time::Duration;
+
+/// Time between two tries while somebody holds the extension's lock.
+const BUSY_WAIT: Duration = Duration::from_millis(100);
 
 /// What [`work_next`] did.
 pub enum Worked {
@@ -30,22 +34,40 @@ pub fn work_next(session: Session) -> Result<Worked> {
         Claim::Nothing => return Ok(Worked::Nothing),
         Claim::Gone => return Ok(Worked::Gone),
     };
-    latch::report_activity(Some(&format!("observe_bridge: {} run {}", run.job, run.run_id)));
-    let outcome = crate::error::catch(|| dispatch(session, &run));
-    let settled = match outcome {
-        Ok(()) | Err(Error::LostRun { .. }) => Ok(Worked::One),
-        Err(e) => match ledger::finish_failure(session, &run, &e) {
-            // Somebody asked for this run to be cancelled, and it is.
-            Ok(Some(status)) if status == "cancelled" => Ok(Worked::One),
-            // The caller's own statement was cancelled: it must see that. A worker was only asked to drop the run.
-            Ok(_) if e.is_cancel() && session == Session::Procedure => Err(e),
-            Ok(_) => Ok(Worked::One),
-            Err(again) => Err(again),
-        },
-    };
+    if session == Session::Worker {
+        latch::report_activity(Some(&format!("observe_bridge: {} run {}", run.job, run.run_id)));
+    }
+    // Whatever happens, the lock goes back: an error that escapes even the recording of the failure included.
+    let settled = catch(|| settle(session, &run, catch(|| dispatch(session, &run))));
     ledger::release(run.run_id);
-    latch::report_activity(None);
+    if session == Session::Worker {
+        latch::report_activity(None);
+    }
     settled
+}
+
+/// Records how a run ended.
+fn settle(session: Session, run: &Run, outcome: Result<()>) -> Result<Worked> {
+    let e = match outcome {
+        Ok(()) | Err(Error::LostRun { .. }) => return Ok(Worked::One),
+        Err(e) => e,
+    };
+    loop {
+        match ledger::finish_failure(session, run, &e)? {
+            // Somebody asked for this run to be cancelled, and it is.
+            Failed::Recorded(status) if status == "cancelled" => return Ok(Worked::One),
+            // The caller's own statement was cancelled: it must see that. A worker was only asked to drop the run.
+            Failed::Recorded(_) if e.is_cancel() && session == Session::Procedure => return Err(e),
+            Failed::Recorded(_) | Failed::Lost => return Ok(Worked::One),
+            Failed::NotRecorded => {
+                if session.bare_transaction(catalog::current)?.is_none() {
+                    return Ok(Worked::Gone);
+                }
+                // Somebody is dropping the extension and may yet change their mind.
+                latch::wait(BUSY_WAIT, -1);
+            }
+        }
+    }
 }
 
 fn dispatch(session: Session, run: &Run) -> Result<()> {

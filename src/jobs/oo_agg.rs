@@ -4,7 +4,7 @@
 //! replaces the window's rows and marks the run successful.
 
 use crate::backend::session::{End, Session};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::guc;
 use crate::jobs::{fetch, sources};
 use crate::scheduler::ledger::{self, Run};
@@ -31,7 +31,7 @@ struct Plan {
 
 /// Works on one window.
 pub fn run(session: Session, run: &Run) -> Result<()> {
-    let plan = session.transaction(|| {
+    let plan = session.transact(|| {
         let mut ranges = vec![run.window];
         ranges.extend(partials::missing_ranges(run.tenant_id, run.window)?);
         Ok(End::Rollback(Plan {
@@ -41,17 +41,13 @@ pub fn run(session: Session, run: &Run) -> Result<()> {
             http_timeout: guc::http_timeout(),
         }))
     })?;
-    let Some(plan) = plan else {
-        return Err(Error::LostRun { run_id: run.run_id });
-    };
     let (fetched, stats) = fetch::in_background(NAME, run.timeout, move |cancel| fetch_all(plan, cancel))??;
     let stats = json!({ "fetch": stats, "records": fetched.first().map(|f| &f.output.stats) });
-    session.transaction(|| {
+    session.transact(|| {
         store::write_window(run.tenant_id, run.run_id, run.window, &fetched)?;
         ledger::finish_success(run, stats)?;
         Ok(End::Commit(()))
-    })?;
-    Ok(())
+    })
 }
 
 /// Fetches every range from every source; runs on the helper thread.

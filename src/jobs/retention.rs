@@ -13,7 +13,7 @@ pub const NAME: &str = "retention";
 /// Runs the retention of one tenant, in one transaction.
 pub fn run(session: Session, run: &Run) -> Result<()> {
     let now = clock::to_timestamptz(clock::now()?)?;
-    session.transaction(|| {
+    session.transact(|| {
         let stats: JsonB = sql::update(
             "SELECT etl_retention_run($1, $2)",
             &[run.tenant_id.into(), now.into()],
@@ -21,6 +21,5 @@ pub fn run(session: Session, run: &Run) -> Result<()> {
         )?;
         ledger::finish_success(run, stats.0)?;
         Ok(End::Commit(()))
-    })?;
-    Ok(())
+    })
 }

@@ -60,8 +60,9 @@ pub fn claim(session: Session) -> Result<Claim> {
             return Ok(End::Rollback(None));
         };
         if !locks::try_acquire(Kind::Run, run.run_id, Scope::Session) {
-            // Its former runner has lost it but is not yet gone: let it end first.
-            return Ok(End::Rollback(None));
+            // Its former runner has lost it but is not yet gone: let it end first, and take another now.
+            put_off(run.run_id)?;
+            return Ok(End::Commit(None));
         }
         locked = Some(run.run_id);
         Ok(End::Commit(Some(run)))
@@ -77,6 +78,17 @@ pub fn claim(session: Session) -> Result<Claim> {
             Err(e)
         }
     }
+}
+
+/// Queues a run that was just claimed again, for a little later.
+fn put_off(run_id: i64) -> Result<()> {
+    sql::execute(
+        "UPDATE etl_job_run
+            SET status = 'queued', started_at = NULL, max_attempts = max_attempts + 1, next_attempt_at = etl_now() + interval '2 s'
+          WHERE run_id = $1",
+        &[run_id.into()],
+    )?;
+    Ok(())
 }
 
 /// Through `select`, since a look that finds nothing must not burn a transaction id; a claim takes one by itself.
@@ -131,9 +143,18 @@ pub fn finish_success(run: &Run, stats: Value) -> Result<()> {
     }
 }
 
-/// Records a failed attempt in a transaction of its own. Returns what became of the run: queued, failed or cancelled;
-/// `None` when it was lost to somebody else.
-pub fn finish_failure(session: Session, run: &Run, error: &Error) -> Result<Option<String>> {
+/// What became of a run whose failure was to be recorded.
+pub enum Failed {
+    /// queued, failed or cancelled
+    Recorded(String),
+    /// It belongs to somebody else.
+    Lost,
+    /// The extension is not there, or being changed: nothing was recorded.
+    NotRecorded,
+}
+
+/// Records a failed attempt in a transaction of its own.
+pub fn finish_failure(session: Session, run: &Run, error: &Error) -> Result<Failed> {
     let retry_after = match error {
         Error::Source(e) => e.retry_after.map(|d| d.as_secs_f64()),
         _ => None,
@@ -152,7 +173,11 @@ pub fn finish_failure(session: Session, run: &Run, error: &Error) -> Result<Opti
         )?;
         Ok(End::Commit(status))
     })?;
-    Ok(status.flatten())
+    Ok(match status {
+        Some(Some(status)) => Failed::Recorded(status),
+        Some(None) => Failed::Lost,
+        None => Failed::NotRecorded,
+    })
 }
 
 /// Queues again what is marked running though nobody works on it; returns how many.

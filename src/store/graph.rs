@@ -140,16 +140,15 @@ pub fn refresh(tenant: i64, now: i64) -> Result<Refreshed> {
 /// Deletes the edges of every tenant that have not been seen for ten minutes; by the clock, whatever upstream does.
 pub fn expire(now: i64) -> Result<usize> {
     let cutoff = utc_text(now - ACTIVE_US)?;
+    // Before looking: a refresh may be about to renew what seems to have expired.
+    locks::acquire(Kind::Graph, 0);
     enter_age()?;
     let expired: Vec<Value> = present_edges(None)?
         .iter()
         .filter(|(_, e)| e.last_seen < cutoff)
         .map(|(k, _)| json!({ "s": k.0, "d": k.1 }))
         .collect();
-    if !expired.is_empty() {
-        locks::acquire(Kind::Graph, 0);
-        delete_edges(&expired)?;
-    }
+    delete_edges(&expired)?;
     Ok(expired.len())
 }
 

@@ -30,8 +30,28 @@ enum Fate {
     Kept,
 }
 
+mod bare {
+    use super::*;
+    unsafe extern "C-unwind" {
+        /// Declared bare: pgrx's binding catches errors and raises them anew, without context, position or names of
+        /// constraints, and this hook sees every utility statement of the cluster.
+        #[allow(clippy::too_many_arguments)]
+        pub fn standard_ProcessUtility(
+            statement: *mut pg_sys::PlannedStmt,
+            query: *const c_char,
+            read_only_tree: bool,
+            context: pg_sys::ProcessUtilityContext::Type,
+            params: pg_sys::ParamListInfo,
+            environment: *mut pg_sys::QueryEnvironment,
+            receiver: *mut pg_sys::DestReceiver,
+            completion: *mut pg_sys::QueryCompletion,
+        );
+    }
+}
+
+/// Passes every statement on as it came but those that need a database without sessions. Not guarded: nothing in this
+/// frame needs to be dropped, so an error may jump over it.
 #[allow(clippy::too_many_arguments)]
-#[pg_guard]
 unsafe extern "C-unwind" fn process_utility(
     statement: *mut pg_sys::PlannedStmt,
     query: *const c_char,
@@ -42,7 +62,69 @@ unsafe extern "C-unwind" fn process_utility(
     receiver: *mut pg_sys::DestReceiver,
     completion: *mut pg_sys::QueryCompletion,
 ) {
-    // SAFETY: the arguments are passed on as they came; PREVIOUS is written once, before any statement runs.
+    // SAFETY: a planned statement given to the hook has a utility statement, whose tag is read; the arguments are
+    // passed on as they came; PREVIOUS is written once, before any statement runs.
+    unsafe {
+        if concerns_databases((*(*statement).utilityStmt).type_) {
+            return database_command(
+                statement,
+                query,
+                read_only_tree,
+                context,
+                params,
+                environment,
+                receiver,
+                completion,
+            );
+        }
+        match PREVIOUS {
+            Some(previous) => previous(
+                statement,
+                query,
+                read_only_tree,
+                context,
+                params,
+                environment,
+                receiver,
+                completion,
+            ),
+            None => bare::standard_ProcessUtility(
+                statement,
+                query,
+                read_only_tree,
+                context,
+                params,
+                environment,
+                receiver,
+                completion,
+            ),
+        }
+    }
+}
+
+fn concerns_databases(tag: pg_sys::NodeTag) -> bool {
+    matches!(
+        tag,
+        pg_sys::NodeTag::T_DropdbStmt
+            | pg_sys::NodeTag::T_CreatedbStmt
+            | pg_sys::NodeTag::T_RenameStmt
+            | pg_sys::NodeTag::T_AlterDatabaseStmt
+    )
+}
+
+#[allow(clippy::too_many_arguments)]
+#[pg_guard]
+unsafe extern "C-unwind" fn database_command(
+    statement: *mut pg_sys::PlannedStmt,
+    query: *const c_char,
+    read_only_tree: bool,
+    context: pg_sys::ProcessUtilityContext::Type,
+    params: pg_sys::ParamListInfo,
+    environment: *mut pg_sys::QueryEnvironment,
+    receiver: *mut pg_sys::DestReceiver,
+    completion: *mut pg_sys::QueryCompletion,
+) {
+    // SAFETY: as in `process_utility`.
     let go_on = || unsafe {
         match PREVIOUS {
             Some(previous) => pg_guard_ffi_boundary(|| {
@@ -69,19 +151,26 @@ unsafe extern "C-unwind" fn process_utility(
             ),
         }
     };
-    // SAFETY: a planned statement given to the hook has a utility statement.
+    // SAFETY: as in `process_utility`.
     let Some((database, fate)) = (unsafe { needs_empty((*statement).utilityStmt) }) else {
         return go_on();
     };
     if !block(database) {
         return go_on();
     }
-    PgTryBuilder::new(AssertUnwindSafe(go_on))
-        .catch_others(|e| {
-            unblock(database, Fate::Kept);
-            e.rethrow()
-        })
-        .execute();
+    PgTryBuilder::new(AssertUnwindSafe(|| {
+        process::end_workers(database, PATIENCE);
+        go_on()
+    }))
+    .catch_others(|e| {
+        unblock(database, Fate::Kept);
+        e.rethrow()
+    })
+    .catch_rust_panic(|e| {
+        unblock(database, Fate::Kept);
+        e.rethrow()
+    })
+    .execute();
     unblock(database, fate);
 }
 
@@ -142,27 +231,30 @@ fn owns(database: pg_sys::Oid) -> bool {
     }
 }
 
-/// Ends the database's workers and keeps new ones from starting; false if it has none.
+/// Keeps workers from starting in a database; false if it has none, or if another backend blocks it already.
 fn block(database: pg_sys::Oid) -> bool {
     let me = shmem::my_pid();
     let blocked = shmem::with(|r| {
         r.slot(database).is_some_and(|slot| {
-            slot.state = SlotState::Blocked;
-            slot.blocker = me;
-            true
+            let free = slot.state == SlotState::Wanted;
+            if free {
+                slot.state = SlotState::Blocked;
+                slot.blocker = me;
+            }
+            free
         })
     });
-    if blocked != Some(true) {
-        return false;
-    }
-    process::end_workers(database, PATIENCE);
-    true
+    blocked == Some(true)
 }
 
 /// Lets workers start again, or forgets the database.
 fn unblock(database: pg_sys::Oid, fate: Fate) {
+    let me = shmem::my_pid();
     let launcher = shmem::with(|r| {
-        if let Some(slot) = r.slot(database) {
+        if let Some(slot) = r
+            .slot(database)
+            .filter(|s| s.state == SlotState::Blocked && s.blocker == me)
+        {
             slot.state = if fate == Fate::Dropped {
                 SlotState::Free
             } else {

@@ -36,9 +36,11 @@ struct Launcher {
 #[pg_guard]
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn observe_bridge_launcher_main(_argument: pg_sys::Datum) {
-    process::install_signals();
+    process::install_signals(Role::Launcher);
     process::connect(None);
-    shmem::enroll(Role::Launcher, 0);
+    if !shmem::enroll(Role::Launcher, 0) {
+        process::leave();
+    }
     process::report_name(Role::Launcher.backend_type());
     let mut launcher = Launcher {
         unprobed: connectable_databases().into(),
@@ -72,11 +74,7 @@ impl Launcher {
                 .contains(&database)
             {
                 self.children.remove(&database);
-                shmem::with(|r| {
-                    if let Some(slot) = r.slot(pg_sys::Oid::from(database)) {
-                        slot.state = SlotState::Free;
-                    }
-                });
+                shmem::free(pg_sys::Oid::from(database));
                 continue;
             }
             if !self.start(database) {
@@ -91,7 +89,7 @@ impl Launcher {
         shmem::with(|r| {
             for slot in &mut r.slots {
                 // A backend that blocked a database and ended without lifting that.
-                if slot.state == SlotState::Blocked && !alive(slot.blocker) {
+                if slot.state == SlotState::Blocked && !shmem::alive(slot.blocker) {
                     slot.state = SlotState::Wanted;
                 }
             }
@@ -148,20 +146,13 @@ impl Launcher {
         };
         let known = shmem::with(|r| r.slot(pg_sys::Oid::from(database)).is_some()).unwrap_or(true);
         if !known {
-            shmem::with(|r| {
-                r.slot_or_new(pg_sys::Oid::from(database));
-            });
+            shmem::want(pg_sys::Oid::from(database));
             if self.start(database) {
                 self.probing = Some(database);
             }
         }
         true
     }
-}
-
-fn alive(pid: i32) -> bool {
-    // SAFETY: looks into shared memory only.
-    unsafe { !pg_sys::BackendPidGetProc(pid).is_null() }
 }
 
 /// Databases that accept connections and are no templates, by a scan of the shared catalog: without a database there
@@ -182,7 +173,8 @@ fn connectable_databases() -> Vec<u32> {
                 break;
             }
             let row = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_database>();
-            if (*row).datallowconn && !(*row).datistemplate {
+            // -2 marks a database whose DROP was interrupted (DATCONNLIMIT_INVALID_DB).
+            if (*row).datallowconn && !(*row).datistemplate && (*row).datconnlimit != -2 {
                 found.push((*row).oid.to_u32());
             }
         }

@@ -1,7 +1,8 @@
 //! What every worker process does alike: signals, connecting, waiting, naming itself.
 
 use crate::backend::latch;
-use crate::worker::shmem::{self, MAX_RUNNERS};
+use crate::guc::MAX_RUNNERS;
+use crate::worker::shmem;
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BackgroundWorkerStatus, DynamicBackgroundWorker};
 use pgrx::prelude::*;
 use std::ffi::CString;
@@ -89,8 +90,8 @@ mod handlers {
     }
 }
 
-/// Installs the signal handlers a worker needs and lets signals in.
-pub fn install_signals() {
+/// Installs the signal handlers a worker needs and lets signals in. Only a runner has anything to cancel.
+pub fn install_signals(role: Role) {
     // SAFETY: once, at process start. `die` sets ProcDiePending, so that every CHECK_FOR_INTERRUPTS ends the process;
     // pgrx's own SIGTERM handler does not.
     unsafe {
@@ -99,7 +100,11 @@ pub fn install_signals() {
         #[cfg(feature = "pg18")]
         use pg_sys::pqsignal_be as pqsignal;
         pqsignal(libc::SIGTERM, Some(handlers::die));
-        pqsignal(libc::SIGINT, Some(handlers::StatementCancelHandler));
+        if role == Role::Runner {
+            pqsignal(libc::SIGINT, Some(handlers::StatementCancelHandler));
+        } else {
+            libc::signal(libc::SIGINT, libc::SIG_IGN);
+        }
         pqsignal(libc::SIGHUP, Some(handlers::SignalHandlerForConfigReload));
         pg_sys::BackgroundWorkerUnblockSignals();
     }
@@ -113,6 +118,28 @@ pub fn connect(database: Option<pg_sys::Oid>) {
             Some(oid) => pg_sys::BackgroundWorkerInitializeConnectionByOid(oid, pg_sys::InvalidOid, 0),
             None => pg_sys::BackgroundWorkerInitializeConnection(std::ptr::null(), std::ptr::null(), 0),
         }
+    }
+    // A worker is a superuser in databases of other people: nothing that ALTER DATABASE or ALTER ROLE can set may lead
+    // it to their objects, or stop it halfway.
+    for (name, value) in [
+        (c"search_path", c"pg_catalog, pg_temp"),
+        (c"default_transaction_read_only", c"off"),
+        (c"default_transaction_deferrable", c"off"),
+        (c"statement_timeout", c"0"),
+        (c"lock_timeout", c"0"),
+        (c"idle_in_transaction_session_timeout", c"0"),
+        #[cfg(any(feature = "pg17", feature = "pg18"))]
+        (c"transaction_timeout", c"0"),
+    ] {
+        // SAFETY: NUL-terminated literals, after the connection is made.
+        unsafe {
+            pg_sys::SetConfigOption(
+                name.as_ptr(),
+                value.as_ptr(),
+                pg_sys::GucContext::PGC_SUSET,
+                pg_sys::GucSource::PGC_S_OVERRIDE,
+            )
+        };
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::backend::catalog;
 use crate::backend::latch;
 use crate::backend::session::Session;
+use crate::error::catch;
 use crate::guc;
 use crate::jobs::{self, Worked};
 use crate::worker::process::{self, Role};
@@ -19,9 +20,11 @@ const ERROR_WAIT: Duration = Duration::from_secs(2);
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn observe_bridge_runner_main(argument: pg_sys::Datum) {
     let (database, slot) = process::unpack(argument);
-    process::install_signals();
+    process::install_signals(Role::Runner);
     process::connect(Some(database));
-    shmem::enroll(Role::Runner, slot);
+    if !shmem::enroll(Role::Runner, slot) {
+        process::leave();
+    }
     process::report_name(Role::Runner.backend_type());
     let mut last_work = Instant::now();
     loop {
@@ -35,7 +38,7 @@ pub extern "C-unwind" fn observe_bridge_runner_main(argument: pg_sys::Datum) {
                 check_for_interrupts!();
                 continue;
             }
-            Ok(Worked::Nothing) if last_work.elapsed() < LINGER => latch::wait(LINGER, -1),
+            Ok(Worked::Nothing) if last_work.elapsed() < LINGER => linger(),
             Ok(Worked::Nothing | Worked::Gone) => process::leave(),
             Err(e) => {
                 shmem::set_error(&e.message());
@@ -44,4 +47,12 @@ pub extern "C-unwind" fn observe_bridge_runner_main(argument: pg_sys::Datum) {
             }
         }
     }
+}
+
+/// Waits for work. A cancel that comes too late for its run finds nothing to cancel.
+fn linger() {
+    let _ = catch(|| {
+        latch::wait(LINGER, -1);
+        Ok(())
+    });
 }

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::guc;
 use crate::scheduler::{housekeeping, ledger};
 use crate::worker::process::{self, Role};
-use crate::worker::shmem::{self, MAX_RUNNERS, SlotState};
+use crate::worker::shmem;
 use pgrx::bgworkers::DynamicBackgroundWorker;
 use pgrx::prelude::*;
 use std::collections::HashMap;
@@ -29,9 +29,11 @@ const ERROR_WAIT: Duration = Duration::from_secs(5);
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn observe_bridge_scheduler_main(argument: pg_sys::Datum) {
     let (database, _) = process::unpack(argument);
-    process::install_signals();
+    process::install_signals(Role::Scheduler);
     process::connect(Some(database));
-    shmem::enroll(Role::Scheduler, 0);
+    if !shmem::enroll(Role::Scheduler, 0) {
+        process::leave();
+    }
     process::report_name(Role::Scheduler.backend_type());
     let mut housekept: Option<Instant> = None;
     let mut runners = Runners::default();
@@ -55,11 +57,11 @@ pub extern "C-unwind" fn observe_bridge_scheduler_main(argument: pg_sys::Datum) 
             Ok(Turn::Gone) => {
                 // A runner in the middle of a fetch would find out only at its end.
                 process::end_workers(database, END_PATIENCE);
-                shmem::with(|r| {
-                    if let Some(slot) = r.slot(database) {
-                        slot.state = SlotState::Free;
-                    }
-                });
+                shmem::free(database);
+                // CREATE EXTENSION may have come in between, and woken nobody but this process.
+                if !matches!(absent(), Ok(Turn::Gone)) {
+                    shmem::want(database);
+                }
                 process::leave();
             }
             Err(e) => {
@@ -148,7 +150,7 @@ impl Runners {
         };
         places.into_iter().for_each(shmem::wake);
         self.started.retain(|_, worker| !process::stopped(worker));
-        let free: Vec<usize> = (0..guc::max_runners().min(MAX_RUNNERS))
+        let free: Vec<usize> = (0..guc::max_runners().min(guc::MAX_RUNNERS))
             .filter(|i| places[*i] == 0 && !self.started.contains_key(i))
             .take(claimable)
             .collect();

@@ -3,14 +3,13 @@
 //! Nothing here is needed for correctness (the ledger and its locks are); it is how a commit wakes a scheduler, how
 //! DROP DATABASE finds the workers in its way, and what `etl_worker_status()` shows.
 
+use crate::guc::MAX_RUNNERS;
 use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init};
 use std::sync::OnceLock;
 
 /// Databases with workers in one cluster.
 pub const MAX_DATABASES: usize = 64;
-/// Runners of one database.
-pub const MAX_RUNNERS: usize = 32;
 /// Bytes kept of the last error's text.
 const ERROR_BYTES: usize = 240;
 
@@ -172,6 +171,22 @@ pub fn wake(pid: i32) {
     }
 }
 
+/// Gives the slot of a database back, unless somebody blocks it.
+pub fn free(database: pg_sys::Oid) {
+    with(|r| {
+        if let Some(slot) = r.slot(database).filter(|s| s.state == SlotState::Wanted) {
+            slot.state = SlotState::Free;
+        }
+    });
+}
+
+/// Asks for a scheduler in a database; the launcher sees it at its next look.
+pub fn want(database: pg_sys::Oid) {
+    with(|r| {
+        r.slot_or_new(database);
+    });
+}
+
 /// Wakes this database's scheduler, or has the launcher start one.
 pub fn wake_scheduler() {
     let target = with(|r| {
@@ -185,25 +200,44 @@ pub fn wake_scheduler() {
 }
 
 /// Enters this process into its place and takes it out again when it ends, however it ends.
-pub fn enroll(role: crate::worker::process::Role, slot: usize) {
+///
+/// False when it must not run: its database is blocked, or another living process has its place (a scheduler or
+/// launcher that was started again does not know the children of the one before).
+pub fn enroll(role: crate::worker::process::Role, slot: usize) -> bool {
     use crate::worker::process::Role;
     let pid = my_pid();
-    with(|r| match role {
-        Role::Launcher => r.launcher = pid,
-        Role::Scheduler => {
-            if let Some(s) = r.slot_or_new(my_database()) {
-                s.scheduler = pid;
-                s.starved = 0;
-            }
-        }
-        Role::Runner => {
-            if let Some(place) = r.slot(my_database()).and_then(|s| s.runners.get_mut(slot)) {
+    let entered = with(|r| {
+        let place = match role {
+            Role::Launcher => Some(&mut r.launcher),
+            Role::Scheduler => r
+                .slot_or_new(my_database())
+                .filter(|s| s.state == SlotState::Wanted)
+                .map(|s| &mut s.scheduler),
+            Role::Runner => r
+                .slot(my_database())
+                .filter(|s| s.state == SlotState::Wanted)
+                .and_then(|s| s.runners.get_mut(slot)),
+        };
+        match place {
+            Some(place) if *place == 0 || !alive(*place) => {
                 *place = pid;
+                true
             }
+            _ => false,
         }
     });
+    if entered != Some(true) {
+        return false;
+    }
     // SAFETY: a plain function; runs in this process while shared memory is still attached.
     unsafe { pg_sys::before_shmem_exit(Some(discharge), pg_sys::Datum::from(0usize)) };
+    true
+}
+
+/// Whether a process is one of this cluster's backends or workers.
+pub fn alive(pid: i32) -> bool {
+    // SAFETY: looks into shared memory only.
+    unsafe { !pg_sys::BackendPidGetProc(pid).is_null() }
 }
 
 /// Takes this process out of the registry and tells the launcher.

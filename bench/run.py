@@ -170,10 +170,10 @@ def check(cluster, tools, load, bridge, peer):
     calls = bridge.db.execute("SELECT sum(calls)::bigint FROM service_call_5m").fetchone()[0]
     sums = (peer.rows["points"], peer.rows["lines"], peer.rows["calls"])
     same = sums == (load.rows["metric_rows"], load.rows["log_rows"], calls)
+    peers = "the same sums" if same else f"OTHER SUMS {sums}"
     return (f"Checked against the generator's truth: metrics {exact('metric_1m')}, calls {exact('service_call_5m')}, "
             f"log lines {logs['lines_counted']} of {logs['lines_expected']} in {logs['fingerprints']} patterns "
-            f"(grouping accuracy {logs['ga']:.2f}). The peer: {'the same sums' if same else f'OTHER SUMS {peer.rows}'}, "
-            f"{peer.rows['patterns']} patterns.")
+            f"(grouping accuracy {logs['ga']:.2f}). The peer: {peers}, {peer.rows['patterns']} patterns.")
 
 
 def ten_windows(cluster, tools, folder):

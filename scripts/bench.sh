@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 . scripts/common.sh
 . scripts/cluster.sh
 VENV=$PWD/target/venv
+export PYTHONDONTWRITEBYTECODE=1
 PACKAGES=(numpy orjson polars psycopg[binary] pyarrow)
 
 if [ "${1:-}" = --installed ]; then shift; else scripts/install.sh; fi

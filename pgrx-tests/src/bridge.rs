@@ -12,7 +12,13 @@ pub const CLOCK: &str = "2026-01-05 11:00:00+00";
 #[track_caller]
 pub fn install(db: &mut Session) {
     db.exec("CREATE EXTENSION observe_bridge");
-    db.exec(&format!("SET observe_bridge.clock = '{CLOCK}'"));
+    clock(db, CLOCK);
+}
+
+/// Sets the clock of this session, which stands still until it is set again.
+#[track_caller]
+pub fn clock(db: &mut Session, at: &str) {
+    db.exec(&format!("SET observe_bridge.clock = '{at}'"));
 }
 
 /// A database with the extension and nothing else.

@@ -11,6 +11,7 @@ pub mod session;
 pub mod shared;
 pub mod telemetry;
 pub mod wait;
+pub mod workers;
 
 pub use cluster::{Cluster, Shutdown};
 pub use openobserve::{Fault, OpenObserve, Scope};

@@ -88,6 +88,7 @@ impl Session {
         Ok(rows)
     }
 
+    /// [`Session::try_rows`] of statements that must succeed.
     #[track_caller]
     pub fn rows(&mut self, sql: &str) -> Vec<Vec<String>> {
         match self.try_rows(sql) {

@@ -138,6 +138,7 @@ impl Cluster {
         }
     }
 
+    /// A fast stop and a start.
     #[track_caller]
     pub fn restart(&mut self) {
         self.stop(Shutdown::Fast, PATIENCE);
@@ -157,6 +158,7 @@ impl Cluster {
         self.session_as("postgres", database)
     }
 
+    /// A session of another role.
     #[track_caller]
     pub fn session_as(&self, user: &str, database: &str) -> Session {
         match Session::open(self.socket(), self.port, user, database) {
@@ -165,6 +167,8 @@ impl Cluster {
         }
     }
 
+    /// [`Cluster::session`] where it may be refused.
+    ///
     /// # Errors
     /// The server is not there, or refuses.
     pub fn try_session(&self, database: &str) -> Result<Session, SqlError> {

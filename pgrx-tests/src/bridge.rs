@@ -15,7 +15,7 @@ pub fn install(db: &mut Session) {
     clock(db, CLOCK);
 }
 
-/// Sets the clock of this session, which stands still until it is set again.
+/// Sets the clock of the session, which stands still until it is set again.
 #[track_caller]
 pub fn clock(db: &mut Session, at: &str) {
     db.exec(&format!("SET observe_bridge.clock = '{at}'"));
@@ -71,7 +71,7 @@ pub fn enqueue(db: &mut Session, from: i64, minutes: i64) -> i64 {
     ))
 }
 
-/// Works the queue to its end in this session.
+/// Works the queue to its end in the session.
 #[track_caller]
 pub fn run(db: &mut Session) {
     db.exec("CALL etl_run()");

@@ -156,7 +156,7 @@ impl Session {
         }
     }
 
-    /// This session's process id.
+    /// The process id of the backend.
     #[track_caller]
     pub fn pid(&mut self) -> i64 {
         self.int("SELECT pg_backend_pid()")

@@ -141,7 +141,7 @@ fn a_refused_drop_database_leaves_the_workers_at_work() {
         before,
         "who may not drop does not disturb"
     );
-    // This session is in the way of its owner, too: the workers stop, and come back.
+    // The session of the owner is in the way, too: the workers stop, and come back.
     assert_eq!(
         cluster.session("postgres").refused("DROP DATABASE kept").sqlstate,
         "55006"

@@ -6,9 +6,9 @@ cd "$(dirname "$0")/.."
 . scripts/common.sh
 
 PACKAGES=(postgresql-17 postgresql-17-age postgresql-17-timescaledb postgresql-17-pgvector postgresql-17-cron
-          postgresql-server-dev-17)
+          postgresql-server-dev-17 libclang-dev)
 # What the build and the tests themselves call.
-TOOLS=(build-essential pkg-config libclang-dev python3-venv sudo)
+TOOLS=(build-essential pkg-config python3-venv sudo)
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"
@@ -45,10 +45,16 @@ add_trixie() {
     as_root tee /etc/apt/preferences.d/observe-bridge-trixie >/dev/null
 }
 
-install_postgres() {
-  local need codename
-  need=$(missing_packages "${PACKAGES[@]}" "${TOOLS[@]}")
-  [ -z "$need" ] && { ok "PostgreSQL $PG_MAJOR, AGE, TimescaleDB, pgvector, pg_cron are installed"; return; }
+apt_install() {
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
+    -o Dpkg::Options::=--force-confold "$@" >>"$LOGS/apt.log" 2>&1
+}
+
+install_packages() {
+  local tools packages codename
+  tools=$(missing_packages "${TOOLS[@]}")
+  packages=$(missing_packages "${PACKAGES[@]}")
+  [ -z "$tools$packages" ] && { ok "PostgreSQL $PG_MAJOR, AGE, TimescaleDB, pgvector, pg_cron are installed"; return; }
   [ -r /etc/os-release ] || die "this is not Debian: install PostgreSQL $PG_MAJOR with its development files, AGE, TimescaleDB, pgvector and pg_cron by hand"
   codename=$(. /etc/os-release; echo "${VERSION_CODENAME:-}")
   case "$codename" in
@@ -58,15 +64,23 @@ install_postgres() {
   esac
   step "apt-get update"
   as_root apt-get -qq update || die "apt-get update failed: check the machine's apt sources"
-  # Debian's default is to create and start a cluster on port 5432 at install; we never touch the system cluster.
-  if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
-    as_root mkdir -p /etc/postgresql-common
-    printf 'create_main_cluster = false\n' | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
+  : >"$LOGS/apt.log"
+  # The tools come from the machine's own release where that still fits together, so that no compiler is upgraded.
+  if [ -n "$tools" ]; then
+    step "apt-get install: $(echo $tools)"
+    apt_install $tools || apt_install -t trixie $tools ||
+      { tail -n 20 "$LOGS/apt.log" >&2; die "apt-get install failed, see $LOGS/apt.log"; }
   fi
-  step "apt-get install: $(echo $need)   (about 1 minute)"
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y -t trixie --no-install-recommends \
-    -o Dpkg::Options::=--force-confold "${PACKAGES[@]}" "${TOOLS[@]}" >"$LOGS/apt.log" 2>&1 ||
-    { tail -n 20 "$LOGS/apt.log" >&2; die "apt-get install failed, see $LOGS/apt.log"; }
+  if [ -n "$packages" ]; then
+    # Debian's default is to create and start a cluster on port 5432 at install; we never touch the system cluster.
+    if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+      as_root mkdir -p /etc/postgresql-common
+      printf 'create_main_cluster = false\n' | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
+    fi
+    step "apt-get install: $(echo $packages)   (about 1 minute)"
+    apt_install -t trixie "${PACKAGES[@]}" ||
+      { tail -n 20 "$LOGS/apt.log" >&2; die "apt-get install failed, see $LOGS/apt.log"; }
+  fi
   ok "PostgreSQL $PG_MAJOR and its extensions installed"
 }
 
@@ -84,5 +98,5 @@ install_pgrx() {
   fi
 }
 
-install_postgres
+install_packages
 install_pgrx

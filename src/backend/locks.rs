@@ -67,7 +67,12 @@ pub fn release(kind: Kind, key: i64) {
 pub fn held_by_me(kind: Kind, key: i64) -> bool {
     let tag = tag(kind, key);
     // SAFETY: looks into the process's own lock table only.
-    unsafe { pg_sys::LockHeldByMe(&tag, pg_sys::ExclusiveLock as i32, false) }
+    unsafe {
+        #[cfg(any(feature = "pg15", feature = "pg16"))]
+        return pg_sys::LockHeldByMe(&tag, pg_sys::ExclusiveLock as i32);
+        #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+        pg_sys::LockHeldByMe(&tag, pg_sys::ExclusiveLock as i32, false)
+    }
 }
 
 /// Takes a shared lock on the extension itself until the transaction ends, if nobody is dropping it.

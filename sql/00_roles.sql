@@ -29,3 +29,14 @@ BEGIN
     END IF;
 END
 $$;
+
+-- Records are UTF-8; in any other encoding they would be stored broken, or refused one by one.
+DO $$
+BEGIN
+    IF pg_catalog.getdatabaseencoding() <> 'UTF8' THEN
+        RAISE EXCEPTION 'observe_bridge needs a database with encoding UTF8, not %', pg_catalog.getdatabaseencoding()
+            USING ERRCODE = 'feature_not_supported',
+                  HINT    = 'CREATE DATABASE .. ENCODING ''UTF8'' TEMPLATE template0.';
+    END IF;
+END
+$$;

@@ -43,6 +43,7 @@ CREATE TABLE etl_job (
     CONSTRAINT etl_job_run_interval_multiple CHECK (extract(epoch FROM run_interval) % extract(epoch FROM align) = 0),
     CONSTRAINT etl_job_delay_fixed CHECK (delay >= '0' AND isfinite(delay)
         AND extract(year FROM delay) = 0 AND extract(month FROM delay) = 0),
+    CONSTRAINT etl_job_whole_minutes CHECK (name <> 'oo-agg' OR extract(epoch FROM align) % 60 = 0),
     CONSTRAINT etl_job_lookback_fixed CHECK (lookback >= '0' AND isfinite(lookback)
         AND lookback <= '36500 days' AND extract(year FROM lookback) = 0 AND extract(month FROM lookback) = 0),
     CONSTRAINT etl_job_command_of_sql CHECK ((kind = 'sql') = (command IS NOT NULL)),

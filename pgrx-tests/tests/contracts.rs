@@ -148,6 +148,21 @@ fn a_replay_without_partials_rebuilds_the_whole_bucket() {
 }
 
 #[test]
+fn a_bucket_whose_history_is_gone_is_not_recomputed_from_fewer_minutes() {
+    let cluster = Cluster::without_workers();
+    let oo = OpenObserve::serve(minutes(5));
+    let mut db = reading(&cluster, "restored", &oo);
+    enqueue(&mut db, T0, 5);
+    run(&mut db);
+    let expected = facts(&mut db);
+    // As after a restore: facts, but neither partials nor the ledger of what succeeded.
+    db.exec("DELETE FROM etl_partial_1m; DELETE FROM etl_job_run");
+    enqueue(&mut db, T0 + 2 * MINUTE, 1);
+    run(&mut db);
+    assert_eq!(facts(&mut db), expected);
+}
+
+#[test]
 fn a_broken_partial_fails_its_windows_and_says_what_to_do() {
     let cluster = Cluster::without_workers();
     let oo = OpenObserve::serve(minutes(2));

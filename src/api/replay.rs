@@ -9,6 +9,7 @@ use crate::source::{self, Context, Locator};
 use engine::record::Dataset;
 use pgrx::JsonB;
 use pgrx::prelude::*;
+use serde_json::Value;
 use std::time::Duration;
 
 /// Most time a replay may take, all requests together.
@@ -82,7 +83,7 @@ fn locator(id: i64) -> Result<Option<(i64, Locator)>> {
                 t_from: instant(5)?,
                 t_to: instant(6)?,
                 query_hint: row.get(7)?,
-                attributes: row.get::<JsonB>(8)?.map_or(serde_json::Value::Null, |j| j.0),
+                attributes: row.get::<JsonB>(8)?.map_or(Value::Null, |j| j.0),
             };
             Ok(Some((required(row.get(1)?, "tenant_id")?, locator)))
         },
@@ -111,9 +112,35 @@ fn owner_of(tenant: i64, server: &str) -> Result<pg_sys::Oid> {
     })
 }
 
-fn parse(record: &str) -> Result<serde_json::Value> {
-    serde_json::from_str(record).map_err(|e| Error::Corrupt {
+fn parse(record: &str) -> Result<Value> {
+    let mut value: Value = serde_json::from_str(record).map_err(|e| Error::Corrupt {
         what: "a record of the source",
         detail: format!("not JSON: {e}"),
-    })
+    })?;
+    if record.contains("\\u0000") {
+        replace_nul(&mut value);
+    }
+    Ok(value)
+}
+
+/// Replaces every NUL in texts and keys by U+FFFD: jsonb cannot hold one.
+fn replace_nul(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if text.contains('\0') {
+                *text = text.replace('\0', "\u{FFFD}");
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(replace_nul),
+        Value::Object(members) => {
+            *members = std::mem::take(members)
+                .into_iter()
+                .map(|(key, mut member)| {
+                    replace_nul(&mut member);
+                    (key.replace('\0', "\u{FFFD}"), member)
+                })
+                .collect();
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }

@@ -51,6 +51,10 @@ impl<S: RecordSink> RecordSink for Tap<'_, S> {
         self.inner.span(s);
     }
 
+    fn parent_only(&mut self, trace_id: &str, span_id: &str, service: &str) {
+        self.inner.parent_only(trace_id, span_id, service);
+    }
+
     fn reject(&mut self, dataset: Dataset, reason: RejectReason, sample: &str) {
         self.inner.reject(dataset, reason, sample);
     }

@@ -38,12 +38,14 @@ pub fn write_window(tenant: i64, run_id: i64, window: Window, data: &[WindowData
     for part in data {
         let ids = resources::ensure(tenant, &part.output.resources)?;
         let references = locators::write(tenant, &part.locators)?;
+        logs::upsert_patterns(tenant, &part.output.patterns)?;
         if part.range == window {
             metrics::replace(tenant, window, &part.output.metrics, &ids)?;
             rejects::replace(tenant, run_id, &part.output.rejects)?;
+            partials::replace(tenant, &part.output.minutes, &references)?;
+        } else {
+            partials::restore(tenant, &part.output.minutes, &references)?;
         }
-        logs::upsert_patterns(tenant, &part.output.patterns)?;
-        partials::replace(tenant, &part.output.minutes, &references)?;
     }
     for bucket in buckets {
         partials::recompute(tenant, bucket)?;

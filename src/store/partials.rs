@@ -14,25 +14,32 @@ use engine::window::{BUCKET5_US, MINUTE_US, Window, floor};
 use pgrx::prelude::*;
 use std::collections::{BTreeSet, HashMap};
 
-/// Minutes outside the window, but of its buckets, whose partials were there and are gone, as contiguous ranges:
-/// a bucket is never recomputed from fewer minutes than it had.
+/// Minutes outside the window, but of its buckets, that must be fetched along with it, as contiguous ranges: a bucket is
+/// never recomputed from fewer minutes than it had.
 ///
-/// A partial is gone if the ledger says that its minute succeeded, or if it is so old that ledger and partials may
-/// have been pruned.
+/// A minute without a partial had been counted, and its partial was pruned or was not in a dump, if the ledger says that
+/// it succeeded or that it was queued again after it had ended, or if the bucket has rows but no partial at all. Any
+/// other is left alone: its own run is still to come, or nobody ever asked for it.
 pub fn missing_ranges(tenant: i64, window: Window) -> Result<Vec<Window>> {
     let (from, to) = (
         floor(window.from, BUCKET5_US),
         floor(window.to + BUCKET5_US - 1, BUCKET5_US),
     );
     let minutes = sql::select(
-        "SELECT m FROM generate_series($2, $3 - interval '1 minute', interval '1 minute') AS m
+        "SELECT m FROM generate_series($2::timestamptz, $3::timestamptz - interval '1 minute', interval '1 minute') AS m
+           CROSS JOIN LATERAL (SELECT date_bin('5 minutes', m, 'epoch') AS bucket) b
+           LEFT JOIN etl_job_run r
+                  ON r.job = 'oo-agg' AND r.tenant_id = $1 AND r.window_from = m AND r.window_to = m + interval '1 minute'
           WHERE (m < $4 OR m >= $5)
+            AND m + interval '1 minute' <= etl_now() - (SELECT e.delay FROM etl_job_effective e
+                                                         WHERE e.job = 'oo-agg' AND e.tenant_id = $1)
             AND NOT EXISTS (SELECT FROM etl_partial_1m p WHERE p.tenant_id = $1 AND p.bucket = m)
-            AND (EXISTS (SELECT FROM etl_job_run r
-                          WHERE r.job = 'oo-agg' AND r.tenant_id = $1 AND r.window_from = m AND r.status = 'success')
-                 OR m < etl_now() - (SELECT coalesce(t.lookback, j.lookback) + interval '1 day'
-                                       FROM etl_job j LEFT JOIN etl_job_tenant t ON t.job = j.name AND t.tenant_id = $1
-                                      WHERE j.name = 'oo-agg'))
+            AND (r.status = 'success'
+                 OR r.status = 'queued' AND r.attempt > 0 AND r.error IS NULL
+                 OR NOT EXISTS (SELECT FROM etl_partial_1m p
+                                 WHERE p.tenant_id = $1 AND p.bucket >= b.bucket AND p.bucket < b.bucket + interval '5 minutes')
+                    AND (EXISTS (SELECT FROM log_pattern_5m l WHERE l.tenant_id = $1 AND l.bucket = b.bucket)
+                         OR EXISTS (SELECT FROM service_call_5m c WHERE c.tenant_id = $1 AND c.bucket = b.bucket)))
           ORDER BY m",
         &[
             tenant.into(),
@@ -59,8 +66,32 @@ pub fn missing_ranges(tenant: i64, window: Window) -> Result<Vec<Window>> {
     Ok(ranges)
 }
 
-/// Replaces the partials of the given minutes.
+/// Replaces the partials of the run's own minutes.
 pub fn replace(tenant: i64, minutes: &[MinutePartial], references: &References) -> Result<()> {
+    insert(
+        "INSERT INTO etl_partial_1m AS p (tenant_id, bucket, format, payload, written_at)
+         SELECT $1, r.bucket, $4, r.payload, etl_now() FROM unnest($2::timestamptz[], $3::bytea[]) AS r (bucket, payload)
+         ON CONFLICT (tenant_id, bucket)
+         DO UPDATE SET format = excluded.format, payload = excluded.payload, written_at = excluded.written_at",
+        tenant,
+        minutes,
+        references,
+    )
+}
+
+/// Brings back partials that were gone; one that its own run has written meanwhile is the better.
+pub fn restore(tenant: i64, minutes: &[MinutePartial], references: &References) -> Result<()> {
+    insert(
+        "INSERT INTO etl_partial_1m AS p (tenant_id, bucket, format, payload, written_at)
+         SELECT $1, r.bucket, $4, r.payload, etl_now() FROM unnest($2::timestamptz[], $3::bytea[]) AS r (bucket, payload)
+         ON CONFLICT (tenant_id, bucket) DO NOTHING",
+        tenant,
+        minutes,
+        references,
+    )
+}
+
+fn insert(statement: &'static str, tenant: i64, minutes: &[MinutePartial], references: &References) -> Result<()> {
     let payloads: Vec<Vec<u8>> = minutes
         .iter()
         .map(|m| {
@@ -70,10 +101,7 @@ pub fn replace(tenant: i64, minutes: &[MinutePartial], references: &References) 
         })
         .collect();
     sql::execute(
-        "INSERT INTO etl_partial_1m AS p (tenant_id, bucket, format, payload, written_at)
-         SELECT $1, r.bucket, $4, r.payload, etl_now() FROM unnest($2::timestamptz[], $3::bytea[]) AS r (bucket, payload)
-         ON CONFLICT (tenant_id, bucket)
-         DO UPDATE SET format = excluded.format, payload = excluded.payload, written_at = excluded.written_at",
+        statement,
         &[
             tenant.into(),
             timestamps(minutes.iter().map(|m| m.minute))?.into(),

@@ -134,6 +134,10 @@ impl RecordSink for Aggregator {
         self.stats.spans += 1;
     }
 
+    fn parent_only(&mut self, trace_id: &str, span_id: &str, service: &str) {
+        self.parent(trace_id, span_id, service);
+    }
+
     fn reject(&mut self, dataset: Dataset, reason: RejectReason, sample: &str) {
         self.rejects.add(dataset, reason, sample);
     }

@@ -52,10 +52,10 @@ impl Role {
     }
 
     /// How many columns of the role are worth asking a server for: rows of one stream differ in how they name their
-    /// text and their origin, not in the rest.
+    /// text, their level and their origin, not in the rest.
     fn columns_wanted(self) -> usize {
         match self {
-            Role::Body | Role::Service | Role::Host => 2,
+            Role::Body | Role::Severity | Role::Service | Role::Host => usize::MAX,
             _ => 1,
         }
     }
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn asks_for_one_column_a_role_and_two_where_rows_differ() {
+    fn asks_for_one_column_a_role_and_all_where_rows_differ() {
         let schema = [
             "severity",
             "level",
@@ -201,7 +201,19 @@ mod tests {
             "x",
         ];
         let got = needed_columns(Dataset::Logs, &schema, &LabelChoice::All);
-        assert_eq!(got, ["_timestamp", "body", "severity", "service", "app", "node"]);
+        assert_eq!(
+            got,
+            [
+                "_timestamp",
+                "body",
+                "severity",
+                "level",
+                "service",
+                "app",
+                "job",
+                "node"
+            ]
+        );
     }
 
     #[test]

@@ -104,8 +104,9 @@ impl<'a> Row<'a> {
             Role::Status => &mut self.status,
         };
         let mut field = cell.into_text(role == Role::Body);
-        // An empty service, host or severity says nothing: the next column of the role may know.
-        if origin && matches!(&field, Field::Good(t) if t.is_empty()) {
+        // A service, host or severity that is empty or no text says nothing: the next column of the role may know, and
+        // the record is good without it.
+        if origin && (matches!(&field, Field::Bad) || matches!(&field, Field::Good(t) if t.is_empty())) {
             field = Field::Absent;
         }
         slot.offer(rank, field)
@@ -225,7 +226,17 @@ impl<S: RecordSink + ?Sized> RowSink for Records<'_, S> {
     fn row(&mut self, row: &Row<'_>) -> Result<(), RejectReason> {
         match self.options.dataset {
             Dataset::Logs => self.sink.log(row.log()?),
-            Dataset::Traces => self.sink.span(row.span()?),
+            Dataset::Traces => match row.span() {
+                Ok(span) => self.sink.span(span),
+                Err(reason) => {
+                    // No call of its own, but still the parent of its children.
+                    if let (Ok(_), Ok((trace_id, span_id))) = (row.required_timestamp(), row.ids()) {
+                        let service = row.service.get()?.unwrap_or(UNKNOWN_SERVICE);
+                        self.sink.parent_only(trace_id, span_id, service);
+                    }
+                    return Err(reason);
+                }
+            },
             Dataset::Metrics => {
                 let point = row.point(self.options.metric.as_deref())?;
                 let pairs = row.labels.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));

@@ -102,7 +102,6 @@ fn bad_records_are_rejected_and_the_rest_goes_on() {
         (r#"{"_timestamp":{"x":[]},"body":"b"}"#, BadTimestamp),
         (r#"{"_timestamp":1}"#, MissingBody),
         (r#"{"_timestamp":1,"body":"\ud800"}"#, WrongType),
-        (r#"{"_timestamp":1,"body":"b","service":[1]}"#, WrongType),
     ];
     for (hit, reason) in bad {
         let got = logs(&format!(
@@ -117,6 +116,12 @@ fn bad_records_are_rejected_and_the_rest_goes_on() {
             ]
         );
     }
+}
+
+#[test]
+fn an_origin_that_is_no_text_does_not_cost_the_line() {
+    let got = logs(r#"{"_timestamp":1,"body":"b","service":[1],"host":{"a":1},"level":{}}"#);
+    assert_eq!(got.0, [log(1, "b")]);
 }
 
 #[test]

@@ -182,7 +182,8 @@ fn bad_rows_are_rejected_as_json() {
     let (stats, calls) = read(&Options::new(Dataset::Logs), file(columns, 10), Window::new(1, 9));
     let reject = |reason, raw: &str| Call::Reject(Dataset::Logs, reason, raw.into());
     assert_eq!(stats.rows_in_range, 3);
-    assert_eq!(times(&calls), [1]);
+    // A level that is no text does not cost the line.
+    assert_eq!(times(&calls), [1, 4]);
     assert_eq!(
         calls.0[1..3],
         [
@@ -190,7 +191,7 @@ fn bad_rows_are_rejected_as_json() {
             reject(RejectReason::MissingBody, r#"{"_timestamp":3}"#),
         ]
     );
-    assert_eq!(calls.rejects()[2], RejectReason::WrongType);
+    assert_eq!(calls.rejects().len(), 2);
 }
 
 #[test]

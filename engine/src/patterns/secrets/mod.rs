@@ -205,8 +205,13 @@ impl Scan<'_> {
         }
     }
 
-    /// Past what separates a key from its value: `=`, `:`, `=>`, `:=`; a blank after `--key` or before a quote.
+    /// Past what separates a key from its value: `=`, `:`, `=>`, `:=`; a blank after `--key` or before a quote; the end
+    /// of an XML tag.
     fn separator(&self, key_start: usize, key_end: usize) -> Option<usize> {
+        let opens_tag = key_start.checked_sub(1).is_some_and(|before| self.at(before) == b'<');
+        if opens_tag && self.at(key_end) == b'>' {
+            return Some(key_end + 1);
+        }
         let mut i = key_end;
         // The end of a quoted key, which may itself be escaped.
         if self.at(i) == b'\\' {

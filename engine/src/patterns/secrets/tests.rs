@@ -7,6 +7,10 @@ fn secrets_are_hidden() {
         ("login password=hunter2 ok", "login password=*** ok"),
         ("password: hunter2, user: bob", "password: ***, user: bob"),
         (
+            "<user>bob</user><password>hunter2</password>",
+            "<user>bob</user><password>***</password>",
+        ),
+        (
             "{\"user\":\"bob\",\"password\":\"a\\\"b\",\"n\":1}",
             "{\"user\":\"bob\",\"password\":\"***\",\"n\":1}",
         ),

@@ -159,7 +159,8 @@ fn dropping_the_extension_keeps_the_facts_and_creating_it_adopts_them() {
     let cluster = Cluster::without_workers();
     let mut db = bridge(&cluster, "again");
     add_mock(&mut db);
-    enqueue(&mut db, T0, 1);
+    // A whole bucket: without its partials it is fetched whole again.
+    enqueue(&mut db, T0, 5);
     run(&mut db);
     let before = facts(&mut db);
     assert!(!before.is_empty());
@@ -171,7 +172,7 @@ fn dropping_the_extension_keeps_the_facts_and_creating_it_adopts_them() {
     let detail = db.text("SELECT detail FROM observe_bridge_setup() WHERE component = 'facts'");
     assert!(detail.contains("adopted") && detail.contains("metric_1m"), "{detail}");
     add_mock(&mut db);
-    enqueue(&mut db, T0, 1);
+    enqueue(&mut db, T0, 5);
     run(&mut db);
     assert_eq!(
         facts(&mut db),

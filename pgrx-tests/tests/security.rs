@@ -123,6 +123,20 @@ fn preloading_leaves_the_errors_of_other_commands_whole() {
         db.text("SELECT context FROM seen")
             .contains("ALTER TABLE t ADD CONSTRAINT")
     );
+    // A rename, like that of a database, but of a table.
+    db.exec(
+        "TRUNCATE seen;
+         CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql
+             AS $$ BEGIN RAISE EXCEPTION 'no' USING CONSTRAINT = 'mine'; END $$;
+         CREATE EVENT TRIGGER refuse ON ddl_command_end WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION refuse();
+         DO $$ DECLARE n text; BEGIN
+             EXECUTE 'ALTER TABLE t RENAME TO u';
+         EXCEPTION WHEN raise_exception THEN
+             GET STACKED DIAGNOSTICS n = CONSTRAINT_NAME;
+             INSERT INTO seen VALUES (n);
+         END $$",
+    );
+    assert_eq!(db.text("SELECT name FROM seen"), "mine");
 }
 
 #[test]

@@ -65,7 +65,7 @@ unsafe extern "C-unwind" fn process_utility(
     // SAFETY: a planned statement given to the hook has a utility statement, whose tag is read; the arguments are
     // passed on as they came; PREVIOUS is written once, before any statement runs.
     unsafe {
-        if concerns_databases((*(*statement).utilityStmt).type_) {
+        if concerns_databases((*statement).utilityStmt) {
             return database_command(
                 statement,
                 query,
@@ -102,14 +102,23 @@ unsafe extern "C-unwind" fn process_utility(
     }
 }
 
-fn concerns_databases(tag: pg_sys::NodeTag) -> bool {
-    matches!(
-        tag,
-        pg_sys::NodeTag::T_DropdbStmt
-            | pg_sys::NodeTag::T_CreatedbStmt
-            | pg_sys::NodeTag::T_RenameStmt
-            | pg_sys::NodeTag::T_AlterDatabaseStmt
-    )
+/// Whether a statement may need a database without sessions; looks at tags only.
+///
+/// # Safety
+/// `node` is the utility statement of a planned statement.
+unsafe fn concerns_databases(node: *mut pg_sys::Node) -> bool {
+    // SAFETY: the tag says which struct the node is.
+    unsafe {
+        match (*node).type_ {
+            pg_sys::NodeTag::T_DropdbStmt | pg_sys::NodeTag::T_CreatedbStmt | pg_sys::NodeTag::T_AlterDatabaseStmt => {
+                true
+            }
+            pg_sys::NodeTag::T_RenameStmt => {
+                (*node.cast::<pg_sys::RenameStmt>()).renameType == pg_sys::ObjectType::OBJECT_DATABASE
+            }
+            _ => false,
+        }
+    }
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -184,13 +193,8 @@ unsafe fn needs_empty(node: *mut pg_sys::Node) -> Option<(pg_sys::Oid, Fate)> {
                 option_text((*node.cast::<pg_sys::CreatedbStmt>()).options, c"template")?,
                 Fate::Kept,
             ),
-            pg_sys::NodeTag::T_RenameStmt => {
-                let rename = node.cast::<pg_sys::RenameStmt>();
-                if (*rename).renameType != pg_sys::ObjectType::OBJECT_DATABASE {
-                    return None;
-                }
-                ((*rename).subname, Fate::Kept)
-            }
+            // Of a database: others do not come here.
+            pg_sys::NodeTag::T_RenameStmt => ((*node.cast::<pg_sys::RenameStmt>()).subname, Fate::Kept),
             pg_sys::NodeTag::T_AlterDatabaseStmt => {
                 let alter = node.cast::<pg_sys::AlterDatabaseStmt>();
                 option_text((*alter).options, c"tablespace")?;

@@ -23,14 +23,14 @@ fn etl_run(max_runs: Option<i32>, deadline: Option<Interval>, fcinfo: pg_sys::Fu
         .raise();
     }
     or_raise(can_run());
-    let runs = max_runs.map_or(u64::MAX, |n| u64::try_from(n).unwrap_or(0));
+    let runs = max_runs.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(0));
     let until = deadline.and_then(|d| Instant::now().checked_add(as_duration(&d)));
     let outcome = session::in_procedure(|session| {
-        let mut done = 0;
+        let mut done = 0usize;
         while done < runs && until.is_none_or(|t| Instant::now() < t) {
             ledger::rescue_orphans(session)?;
-            match jobs::work_next(session)? {
-                Worked::One => done += 1,
+            match jobs::work_next(session, None, Some(runs - done))? {
+                Worked::On(n) => done += n,
                 Worked::Nothing | Worked::Gone => break,
             }
         }

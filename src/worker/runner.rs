@@ -6,6 +6,7 @@ use crate::backend::session::Session;
 use crate::error::catch;
 use crate::guc;
 use crate::jobs::{self, Worked};
+use crate::scheduler::ledger::Place;
 use crate::worker::process::{self, Role};
 use crate::worker::shmem;
 use pgrx::prelude::*;
@@ -32,8 +33,12 @@ pub extern "C-unwind" fn observe_bridge_runner_main(argument: pg_sys::Datum) {
         if !guc::enabled() || catalog::restoring() {
             process::leave();
         }
-        match jobs::work_next(Session::Worker) {
-            Ok(Worked::One) => {
+        let place = Place {
+            place: slot,
+            places: guc::max_runners(),
+        };
+        match jobs::work_next(Session::Worker, Some(place), None) {
+            Ok(Worked::On(_)) => {
                 last_work = Instant::now();
                 check_for_interrupts!();
                 continue;

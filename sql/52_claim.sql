@@ -26,7 +26,7 @@ COMMENT ON FUNCTION etl_turn_take(text, bigint, boolean) IS
 -- ---------------------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION etl_claimable(place integer DEFAULT NULL, places integer DEFAULT NULL)
-RETURNS TABLE (job text, tenant_id bigint, kind text, timeout interval, coalescing boolean, batch integer, circuit text, priority integer)
+RETURNS TABLE (job text, tenant_id bigint, kind text, timeout interval, coalescing boolean, concurrency integer, batch integer, circuit text, priority integer)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, @extschema@, pg_temp
 -- The queue may be empty or hold a million rows when the plan is made; only its index is right for both.
@@ -58,7 +58,7 @@ BEGIN
         SELECT r.job, r.tenant_id, count(*) AS used FROM etl_job_run r
         WHERE r.status = 'running' AND r.run_id = r.batch_id GROUP BY r.job, r.tenant_id
     ), served AS (
-        SELECT e.job, e.tenant_id, e.kind, e.timeout, e.coalescing, e.batch, c.state, h.priority,
+        SELECT e.job, e.tenant_id, e.kind, e.timeout, e.coalescing, e.concurrency, e.batch, c.state, h.priority,
                row_number() OVER turns AS turn,
                first_value(h.priority) OVER turns AS first_priority
         FROM queued q
@@ -96,7 +96,7 @@ BEGIN
                   LIMIT 1), false))
         WINDOW turns AS (ORDER BY sign * h.priority, t.turn NULLS FIRST, e.tenant_id, e.job)
     )
-    SELECT s.job, s.tenant_id, s.kind, s.timeout, s.coalescing, s.batch, s.state, s.priority
+    SELECT s.job, s.tenant_id, s.kind, s.timeout, s.coalescing, s.concurrency, s.batch, s.state, s.priority
     FROM served s
     -- A runner prefers the tenants whose hash is its place, among those that are next anyway: nobody is passed over long.
     ORDER BY coalesce(s.turn > places OR s.priority <> s.first_priority
@@ -106,7 +106,7 @@ $$;
 COMMENT ON FUNCTION etl_claimable(integer, integer) IS
     'The (job, tenant) pairs that have a window to claim now, in the order in which etl_claim serves them to the runner of a place among so many; reads only, so polling costs no transaction id';
 
-CREATE FUNCTION etl_batch_take(head etl_job_run, pid integer, max_windows integer, upto timestamptz DEFAULT 'infinity')
+CREATE FUNCTION etl_batch_take(head etl_job_run, pid integer, max_windows integer, shares integer DEFAULT 1, upto timestamptz DEFAULT 'infinity')
 RETURNS SETOF etl_job_run
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
@@ -120,6 +120,8 @@ DECLARE
     at      CONSTANT timestamptz := etl_now();
     length  CONSTANT interval    := head.window_to - head.window_from;
     windows CONSTANT integer     := least(max_windows, head.batch_limit);
+    -- Not worth dividing: the minutes of one 5-minute bucket.
+    few     CONSTANT integer     := 5;
 BEGIN
     IF windows <= 1 THEN
         RETURN QUERY
@@ -143,7 +145,11 @@ BEGIN
         SELECT f.run_id, f.window_from, row_number() OVER (ORDER BY f.window_from) - 1 AS n FROM following f
     ), contiguous AS MATERIALIZED (
         SELECT n.run_id, first_value(n.run_id) OVER (ORDER BY n.window_from DESC) AS last_run_id
-        FROM numbered n WHERE n.window_from = head.window_from + n.n * length
+        FROM numbered n
+        WHERE n.window_from = head.window_from + n.n * length
+          -- What fits into one batch is shared with the others who may work on it.
+          AND (shares <= 1 OR n.n < (SELECT CASE WHEN count(*) = windows THEN windows
+                                                 ELSE greatest(few, (count(*) + shares - 1) / shares) END FROM following))
     )
     UPDATE etl_job_run r
     SET status = 'running', attempt = r.attempt + 1, started_at = at, finished_at = NULL, next_attempt_at = NULL,
@@ -152,8 +158,8 @@ BEGIN
     RETURNING r.*;
 END
 $$;
-COMMENT ON FUNCTION etl_batch_take(etl_job_run, integer, integer, timestamptz) IS
-    'Marks a locked queued window and those that follow it without a gap running, as one batch';
+COMMENT ON FUNCTION etl_batch_take(etl_job_run, integer, integer, integer, timestamptz) IS
+    'Marks a locked queued window and those that follow it without a gap running, as one batch; of what is left of a queue only one share';
 
 CREATE FUNCTION etl_claim(pid integer, place integer DEFAULT NULL, places integer DEFAULT NULL, max_windows integer DEFAULT NULL)
 RETURNS TABLE (run_id bigint, batch_id bigint, job text, kind text, tenant_id bigint, window_from timestamptz, window_to timestamptz,
@@ -201,7 +207,8 @@ BEGIN
                  CASE WHEN pair.coalescing OR pair.circuit <> 'closed' THEN 1
                       -- A slice of a SQL job's backfill is one call of its function.
                       WHEN pair.kind = 'sql' THEN CASE WHEN head.backfill_id IS NOT NULL THEN whole_slice ELSE 1 END
-                      ELSE least(pair.batch, max_windows) END) b
+                      ELSE least(pair.batch, max_windows) END,
+                 CASE pair.kind WHEN 'sql' THEN 1 ELSE pair.concurrency END) b
         ORDER BY b.window_from;
         RETURN;
     END LOOP;
@@ -245,7 +252,7 @@ BEGIN
     IF FOUND THEN
         RETURN QUERY
         SELECT b.run_id, b.batch_id, b.job, j.kind, b.tenant_id, b.window_from, b.window_to, b.attempt, j.timeout
-        FROM etl_batch_take(head, pid, whole_range, "to") b
+        FROM etl_batch_take(head, pid, whole_range, 1, "to") b
         ORDER BY b.window_from;
     END IF;
 END

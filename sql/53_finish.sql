@@ -209,8 +209,9 @@ BEGIN
         skips    := 1 + CASE WHEN run.error -> 'skipped' = 'true' THEN coalesce((run.stats ->> 'skipped_locked')::integer, 0) ELSE 0 END;
         retry_at := at + etl_backoff(skips);
     ELSIF transient THEN
-        INSERT INTO etl_job_circuit AS c (job, tenant_id, failures) VALUES (run.job, run.tenant_id, 1)
-        ON CONFLICT (job, tenant_id) DO UPDATE SET failures = c.failures + 1
+        -- A batch counts as if its windows had been tried one after the other, until the circuit opens.
+        INSERT INTO etl_job_circuit AS c (job, tenant_id, failures) VALUES (run.job, run.tenant_id, least(windows, circuit_threshold))
+        ON CONFLICT (job, tenant_id) DO UPDATE SET failures = c.failures + excluded.failures
         RETURNING c.failures INTO failures;
         retry_at := at + greatest(etl_backoff(failures), least(coalesce(retry_after, '0'), longest_wait));
         UPDATE etl_job_circuit c

@@ -78,12 +78,35 @@ pub fn tick() -> Result<i64> {
     })
 }
 
-/// How many (job, tenant) pairs have a window that could be claimed now.
-pub fn claimable() -> Result<usize> {
-    let n: i64 = sql::select("SELECT count(*) FROM etl_claimable()", &[], |rows| {
-        required(rows.first().get_one()?, "count")
-    })?;
-    Ok(usize::try_from(n).unwrap_or(0))
+/// What a look at the queue shows.
+pub struct Queue {
+    /// How many (job, tenant) pairs have a window that could be claimed now.
+    pub claimable: usize,
+    /// The batches marked running.
+    pub running: Vec<i64>,
+}
+
+/// Looks at the queue; reads only.
+pub fn look() -> Result<Queue> {
+    // Hops from batch to batch: one may be of thousands of windows.
+    sql::select(
+        "WITH RECURSIVE batch AS (
+             (SELECT r.batch_id FROM etl_job_run r WHERE r.status = 'running' ORDER BY r.batch_id LIMIT 1)
+             UNION ALL
+             SELECT n.batch_id FROM batch b
+             CROSS JOIN LATERAL (SELECT r.batch_id FROM etl_job_run r WHERE r.status = 'running' AND r.batch_id > b.batch_id
+                                 ORDER BY r.batch_id LIMIT 1) n)
+         SELECT (SELECT count(*) FROM etl_claimable()), ARRAY(SELECT batch_id FROM batch)",
+        &[],
+        |rows| {
+            let row = rows.first();
+            let claimable: i64 = required(row.get(1)?, "count")?;
+            Ok(Queue {
+                claimable: usize::try_from(claimable).unwrap_or(0),
+                running: required(row.get(2)?, "running")?,
+            })
+        },
+    )
 }
 
 /// Claims the next windows, of a built-in job at most `limit`: status running, attempt one up, the batch's lock held.
@@ -263,32 +286,12 @@ pub fn finish_failure(session: Session, runs: &[Run], error: &Error) -> Result<F
     })
 }
 
-/// Queues again what is marked running though nobody works on it; returns how many batches.
-pub fn rescue_orphans(session: Session) -> Result<usize> {
-    let running = session.transaction(|| {
-        // Hops from batch to batch: one may be of thousands of windows.
-        let rows = sql::select(
-            "WITH RECURSIVE batch AS (
-                 (SELECT r.batch_id FROM etl_job_run r WHERE r.status = 'running' ORDER BY r.batch_id LIMIT 1)
-                 UNION ALL
-                 SELECT n.batch_id FROM batch b
-                 CROSS JOIN LATERAL (SELECT r.batch_id FROM etl_job_run r WHERE r.status = 'running' AND r.batch_id > b.batch_id
-                                     ORDER BY r.batch_id LIMIT 1) n)
-             SELECT batch_id FROM batch",
-            &[],
-            |rows| {
-                let mut found = Vec::new();
-                for row in rows {
-                    found.push(required(row.get::<i64>(1)?, "batch_id")?);
-                }
-                Ok(found)
-            },
-        )?;
-        Ok(End::Commit(rows))
-    })?;
+/// Queues again what is marked running though nobody works on it; returns how many batches. `running` are those that a
+/// [`look`] showed.
+pub fn rescue_orphans(session: Session, running: &[i64]) -> Result<usize> {
     let mut rescued = 0;
-    for batch_id in running.unwrap_or_default() {
-        if !locks::held_by_me(Kind::Run, batch_id) && rescue(session, batch_id)? {
+    for batch_id in running {
+        if !locks::held_by_me(Kind::Run, *batch_id) && rescue(session, *batch_id)? {
             rescued += 1;
         }
     }

@@ -43,7 +43,11 @@ pub extern "C-unwind" fn observe_bridge_runner_main(argument: pg_sys::Datum) {
                 check_for_interrupts!();
                 continue;
             }
-            Ok(Worked::Nothing) if last_work.elapsed() < LINGER => linger(),
+            Ok(Worked::Nothing) if last_work.elapsed() < LINGER => {
+                shmem::set_idle(slot, true);
+                linger();
+                shmem::set_idle(slot, false);
+            }
             Ok(Worked::Nothing | Worked::Gone) => process::leave(),
             Err(e) => {
                 shmem::set_error(&e.message());

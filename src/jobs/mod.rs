@@ -6,6 +6,7 @@ pub mod oo_agg;
 pub mod retention;
 pub mod sources;
 
+use crate::backend::fault::{self, Point};
 use crate::backend::session::Session;
 use crate::backend::{catalog, latch};
 use crate::error::{Error, Result, catch};
@@ -38,8 +39,13 @@ pub fn work_next(session: Session) -> Result<Worked> {
         latch::report_activity(Some(&format!("observe_bridge: {} run {}", run.job, run.run_id)));
     }
     // Whatever happens, the lock goes back: an error that escapes even the recording of the failure included.
-    let settled = catch(|| settle(session, &run, catch(|| dispatch(session, &run))));
+    let settled = catch(|| {
+        let worked = settle(session, &run, catch(|| dispatch(session, &run)))?;
+        fault::point(Point::Committed)?;
+        Ok(worked)
+    });
     ledger::release(run.run_id);
+    fault::point(Point::Released)?;
     if session == Session::Worker {
         latch::report_activity(None);
     }
@@ -71,6 +77,7 @@ fn settle(session: Session, run: &Run, outcome: Result<()>) -> Result<Worked> {
 }
 
 fn dispatch(session: Session, run: &Run) -> Result<()> {
+    fault::point(Point::Claimed)?;
     match run.job.as_str() {
         oo_agg::NAME => oo_agg::run(session, run),
         age_refresh::NAME => age_refresh::run(session, run),

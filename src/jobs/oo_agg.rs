@@ -3,6 +3,7 @@
 //! Three steps: a transaction that reads what to fetch; the fetch, with no transaction open; one transaction that
 //! replaces the window's rows and marks the run successful.
 
+use crate::backend::fault::{self, Point};
 use crate::backend::session::{End, Session};
 use crate::error::Result;
 use crate::guc;
@@ -41,11 +42,16 @@ pub fn run(session: Session, run: &Run) -> Result<()> {
             http_timeout: guc::http_timeout(),
         }))
     })?;
+    fault::point(Point::Planned)?;
     let (fetched, stats) = fetch::in_background(NAME, run.timeout, move |cancel| fetch_all(plan, cancel))??;
     let stats = json!({ "fetch": stats, "records": fetched.first().map(|f| &f.output.stats) });
+    fault::point(Point::Fetched)?;
     session.transact(|| {
+        fault::point(Point::Writing)?;
         store::write_window(run.tenant_id, run.run_id, run.window, &fetched)?;
+        fault::point(Point::Written)?;
         ledger::finish_success(run, stats)?;
+        fault::point(Point::FinishedBeforeCommit)?;
         Ok(End::Commit(()))
     })
 }

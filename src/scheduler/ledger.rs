@@ -5,6 +5,7 @@
 //! not the row's status, says that somebody works on the run.
 
 use crate::backend::clock;
+use crate::backend::fault::{self, Point};
 use crate::backend::locks::{self, Kind, Scope};
 use crate::backend::session::{End, Session};
 use crate::backend::sql::{self, required};
@@ -65,6 +66,7 @@ pub fn claim(session: Session) -> Result<Claim> {
             return Ok(End::Commit(None));
         }
         locked = Some(run.run_id);
+        fault::point(Point::ClaimedBeforeCommit)?;
         Ok(End::Commit(Some(run)))
     });
     match claimed {
@@ -217,6 +219,7 @@ fn rescue(session: Session, run_id: i64, attempt: i32) -> Result<bool> {
         let done = sql::update("SELECT etl_rescue($1, $2)", &[run_id.into(), attempt.into()], |rows| {
             required(rows.first().get_one()?, "etl_rescue")
         })?;
+        fault::point(Point::RescueBeforeCommit)?;
         Ok(End::Commit(done))
     })?;
     Ok(rescued.unwrap_or(false))

@@ -2,6 +2,7 @@
 //! that goes by the clock. It never touches the network.
 
 use crate::backend::catalog;
+use crate::backend::fault::{self, Point};
 use crate::backend::latch;
 use crate::backend::session::{End, Session};
 use crate::error::Result;
@@ -97,7 +98,9 @@ fn turn(housekept: &mut Option<Instant>) -> Result<Turn> {
         return Ok(Turn::Idle);
     }
     let planned = Session::Worker.transaction(|| {
-        ledger::tick()?;
+        if ledger::tick()? > 0 {
+            fault::point(Point::TickBeforeCommit)?;
+        }
         Ok(End::Commit(ledger::claimable()?))
     })?;
     let Some(claimable) = planned else { return absent() };

@@ -7,8 +7,6 @@
 //! gives it back at once. So a session that holds it exclusively, by `SELECT pg_advisory_lock(1329743440, number)`, stops
 //! every process that comes there, and sees it wait in `pg_locks`. The wait serves interrupts.
 
-use crate::error::Result;
-
 /// The places. The numbers are what tests lock; they are repeated in `pgrx-tests/src/fault.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -43,7 +41,7 @@ pub enum Point {
 /// None.
 #[cfg(not(feature = "fault-points"))]
 #[inline(always)]
-pub fn point(_: Point) -> Result<()> {
+pub fn point(_: Point) -> crate::error::Result<()> {
     Ok(())
 }
 

@@ -159,11 +159,7 @@ impl Runners {
             .collect();
         for place in free {
             let worker = process::start(Role::Runner, database, place);
-            shmem::with(|r| {
-                if let Some(s) = r.slot(database) {
-                    s.starved = if worker.is_some() { 0 } else { s.starved + 1 };
-                }
-            });
+            shmem::count_start(database, worker.is_some());
             match worker {
                 Some(worker) => {
                     self.starvation_said = false;

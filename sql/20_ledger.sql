@@ -13,7 +13,7 @@ CREATE TABLE etl_job_run (
                                  CHECK (status IN ('queued', 'running', 'success', 'failed', 'cancelled')),
     origin           text        NOT NULL DEFAULT 'schedule'
                                  CHECK (origin IN ('schedule', 'backfill', 'dependency', 'manual')),
-    priority         integer     NOT NULL DEFAULT 0 CHECK (priority IN (0, 5, 10)),
+    priority         integer     NOT NULL DEFAULT 0 CHECK (priority IN (0, 5, 10, 20)),
     attempt          integer     NOT NULL DEFAULT 0,
     max_attempts     integer     NOT NULL,
     next_attempt_at  timestamptz,
@@ -26,6 +26,9 @@ CREATE TABLE etl_job_run (
     created_at       timestamptz NOT NULL DEFAULT etl_now(),
     requeue          boolean     NOT NULL DEFAULT false,
     cancel_requested boolean     NOT NULL DEFAULT false,
+    backfill_id      bigint,
+    slice_no         integer,
+    backfill_found   text        CHECK (backfill_found IN ('missing', 'failed', 'success', 'other')),
     CHECK (window_from < window_to)
 ) WITH (
     -- Every row is updated two or three times within minutes.
@@ -36,7 +39,7 @@ CREATE TABLE etl_job_run (
 );
 COMMENT ON TABLE  etl_job_run                  IS 'The ledger and the queue: exactly one row per (job, tenant, window)';
 COMMENT ON SEQUENCE etl_job_run_run_id_seq     IS 'Numbers the runs';
-COMMENT ON COLUMN etl_job_run.priority         IS 'Lower first: 0 live, 5 by hand, 10 backfill and catching up';
+COMMENT ON COLUMN etl_job_run.priority         IS 'Lower first: 0 live, 5 by hand, 10 backfill and catching up; 20 is not claimed: its backfill is paused';
 COMMENT ON COLUMN etl_job_run.attempt IS
     'Attempts so far; also the fencing token of the runner, so it never goes back';
 COMMENT ON COLUMN etl_job_run.max_attempts IS
@@ -46,16 +49,22 @@ COMMENT ON COLUMN etl_job_run.worker_pid       IS 'Process that runs it or ran i
 COMMENT ON COLUMN etl_job_run.error            IS 'The last failure: {sqlstate, message, detail, hint}';
 COMMENT ON COLUMN etl_job_run.requeue          IS 'A running window that is to run again when it ends';
 COMMENT ON COLUMN etl_job_run.cancel_requested IS 'A running window whose runner is asked to stop';
+COMMENT ON COLUMN etl_job_run.backfill_id      IS 'The backfill that enqueued it last';
+COMMENT ON COLUMN etl_job_run.slice_no         IS 'The slice of that backfill';
+COMMENT ON COLUMN etl_job_run.backfill_found IS
+    'What that backfill found: no window or a cancelled one (missing), a failed or successful one; other: a window that is not its own, of which it only awaits the end';
 
 CREATE UNIQUE INDEX ux_job_once ON etl_job_run (job, tenant_id, window_from, window_to);
 CREATE INDEX etl_job_run_queue   ON etl_job_run (job, tenant_id, priority, window_from) WHERE status = 'queued';
 CREATE INDEX etl_job_run_running ON etl_job_run (job, tenant_id)                        WHERE status = 'running';
 CREATE INDEX etl_job_run_failed  ON etl_job_run (job, tenant_id)                        WHERE status = 'failed';
 CREATE INDEX etl_job_run_success ON etl_job_run (job, tenant_id, window_to)             WHERE status = 'success';
+CREATE INDEX etl_job_run_backfill ON etl_job_run (backfill_id, slice_no, status) WHERE status <> 'success' AND backfill_id IS NOT NULL;
 COMMENT ON INDEX ux_job_once         IS 'A window is there once, whoever enqueues it';
 COMMENT ON INDEX etl_job_run_queue   IS 'The order in which windows are claimed';
 COMMENT ON INDEX etl_job_run_running IS 'What runs: slots in use, orphans';
 COMMENT ON INDEX etl_job_run_failed  IS 'What failed, for etl_status';
+COMMENT ON INDEX etl_job_run_backfill IS 'What a backfill has still to do, and what of it failed';
 COMMENT ON INDEX etl_job_run_success IS 'The newest window that succeeded, for etl_status';
 
 CREATE TABLE etl_cursor (

@@ -32,7 +32,8 @@ BEGIN
     FROM generate_series(first, slice.slice_to - interval '1 us', align) AS w (starts)
     WHERE b.reprocess <> 'failed' AND NOT again
       AND NOT EXISTS (SELECT FROM etl_job_run r
-                      WHERE r.job = b.job AND r.tenant_id = b.tenant_id AND r.window_from = w.starts AND r.window_to = w.starts + align)
+                      WHERE r.job = b.job AND r.tenant_id = b.tenant_id AND r.window_from = w.starts AND r.window_to = w.starts + align
+                        AND r.window_from >= first AND r.window_from < slice.slice_to)
     UNION ALL
     SELECT r.run_id, r.window_from, r.window_to, r.status, f.found
     FROM etl_job_run r
@@ -61,9 +62,6 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 SET "TimeZone" = 'UTC'
 SET jit = off
--- Rows are locked in the order in which they are found, by window, so that two who do this wait for each other and no more.
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -77,30 +75,34 @@ BEGIN
         SELECT * FROM etl_backfill_windows(b, slice)
     ), fresh AS (
         INSERT INTO etl_job_run (job, tenant_id, window_from, window_to, origin, priority, max_attempts, next_attempt_at,
-                                 backfill_id, slice_no, backfill_found)
+                                 created_at, backfill_id, slice_no, backfill_found)
         SELECT b.job, b.tenant_id, w.window_from, w.window_to, 'backfill', 10, settings.max_attempts,
                CASE WHEN w.window_to + settings.delay > at THEN w.window_to + settings.delay END,
-               b.backfill_id, slice.slice_no, w.found
+               at, b.backfill_id, slice.slice_no, w.found
         FROM wanted w WHERE w.run_id IS NULL
         ORDER BY w.window_from
         ON CONFLICT (job, tenant_id, window_from, window_to) DO NOTHING
         RETURNING 1
+    ), locked AS MATERIALIZED (
+        -- In the order of windows, as whoever else locks many: they wait for each other and no more.
+        SELECT r.run_id, r.status, w.found
+        FROM wanted w JOIN etl_job_run r ON r.run_id = w.run_id AND r.status = w.status
+        ORDER BY w.window_from
+        FOR UPDATE OF r
     ), again AS (
         -- attempt is a fencing token and stays; error and stats tell of the last run until the next one.
         UPDATE etl_job_run r
         SET status = 'queued', origin = 'backfill', priority = 10, max_attempts = r.attempt + settings.max_attempts,
             next_attempt_at = NULL, finished_at = NULL,
-            backfill_id = b.backfill_id, slice_no = slice.slice_no, backfill_found = w.found
-        FROM wanted w
-        WHERE r.run_id = w.run_id AND r.status = w.status AND r.status IN ('success', 'failed', 'cancelled')
+            backfill_id = b.backfill_id, slice_no = slice.slice_no, backfill_found = l.found
+        FROM locked l WHERE r.run_id = l.run_id AND l.status IN ('success', 'failed', 'cancelled')
         RETURNING 1
     ), awaited AS (
         UPDATE etl_job_run r
-        SET backfill_id = b.backfill_id, slice_no = slice.slice_no, backfill_found = w.found,
+        SET backfill_id = b.backfill_id, slice_no = slice.slice_no, backfill_found = l.found,
             priority = CASE r.priority WHEN 20 THEN 10 ELSE r.priority END
-        FROM wanted w
-        WHERE r.run_id = w.run_id AND r.status = w.status AND r.status IN ('queued', 'running')
-        RETURNING w.found
+        FROM locked l WHERE r.run_id = l.run_id AND l.status IN ('queued', 'running')
+        RETURNING l.found
     )
     SELECT (SELECT count(*) FROM fresh) + (SELECT count(*) FROM again) + (SELECT count(*) FROM awaited WHERE found <> 'other')
     INTO enqueued;

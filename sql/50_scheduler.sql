@@ -11,6 +11,9 @@ SELECT j.name                               AS job,
        t.code                               AS tenant,
        coalesce(o.enabled, j.enabled)
            AND t.enabled
+           -- observe_bridge.tenant_shard, such as 2/8: this server runs one tenant in eight.
+           AND coalesce((hashint8extended(t.tenant_id, 0) & 9223372036854775807) % split_part(shard.setting, '/', 2)::bigint + 1
+                        = split_part(shard.setting, '/', 1)::bigint, true)
            AND (NOT j.needs_source OR EXISTS (
                    SELECT FROM etl_source s WHERE s.job = j.name AND s.tenant_id = t.tenant_id AND s.enabled)) AS enabled,
        j.kind,
@@ -22,12 +25,16 @@ SELECT j.name                               AS job,
        j.after,
        j.max_attempts,
        j.timeout,
-       j.coalesce                           AS coalescing
+       j.coalesce                           AS coalescing,
+       j.max_running                        AS job_max_running,
+       t.max_running                        AS tenant_max_running,
+       j.batch
 FROM etl_job j
 CROSS JOIN dim_tenant t
+CROSS JOIN (SELECT nullif(current_setting('observe_bridge.tenant_shard', true), '') AS setting) shard
 LEFT JOIN etl_job_tenant o ON o.job = j.name AND o.tenant_id = t.tenant_id;
 COMMENT ON VIEW etl_job_effective IS
-    'Every job of every tenant with its overrides applied; enabled: the job, the tenant, and a source where one is needed';
+    'Every job of every tenant with its overrides applied; enabled: the job, the tenant, the shard, and a source where one is needed';
 
 CREATE FUNCTION etl_floor(at timestamptz, align interval) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -113,10 +120,12 @@ BEGIN
     END IF;
 
     WITH due AS MATERIALIZED (
-        SELECT d.*, c.next_from,
+        SELECT d.*, first.next_from,
                -- Years to catch up are enqueued bit by bit: the next tick goes on.
-               least(d.upper_bound, c.next_from + max_windows * d.align) AS upto
+               least(d.upper_bound, first.next_from + max_windows * d.align) AS upto
         FROM etl_cursor c JOIN etl_due(at) d USING (job, tenant_id)
+        -- After a change of align the first window may begin before the last one ended: rather twice than not at all.
+        CROSS JOIN LATERAL (SELECT date_bin(d.align, c.next_from, 'epoch') AS next_from) first
         WHERE c.next_from < d.upper_bound
     ), advanced AS (
         UPDATE etl_cursor c SET next_from = due.upto
@@ -215,6 +224,9 @@ BEGIN
             stats            = CASE r.status WHEN 'running' THEN r.stats           END,
             origin           = excluded.origin,
             priority         = excluded.priority,
+            batch_limit      = NULL,
+            backfill_id      = NULL,
+            slice_no         = NULL,
             max_attempts     = CASE r.status WHEN 'running' THEN r.max_attempts    ELSE r.attempt + excluded.max_attempts END,
             args             = excluded.args
         WHERE r.status <> 'queued'

@@ -37,6 +37,7 @@ BEGIN
         requeue         = run.status = 'running',
         next_attempt_at = CASE run.status WHEN 'running' THEN r.next_attempt_at ELSE due END,
         finished_at     = NULL,
+        batch_limit     = NULL,
         priority        = least(r.priority, 5),
         max_attempts    = CASE WHEN run.status IN ('running', 'queued') THEN r.max_attempts
                                ELSE r.attempt + coalesce((SELECT j.max_attempts FROM etl_job j WHERE j.name = r.job), 1) END
@@ -80,7 +81,7 @@ BEGIN
         FOR UPDATE
     )
     UPDATE etl_job_run r
-    SET status = 'queued', next_attempt_at = NULL, finished_at = NULL, priority = least(r.priority, 5),
+    SET status = 'queued', next_attempt_at = NULL, finished_at = NULL, priority = least(r.priority, 5), batch_limit = NULL,
         max_attempts = r.attempt + j.max_attempts
     FROM failed f WHERE r.run_id = f.run_id;
     GET DIAGNOSTICS retried = ROW_COUNT;
@@ -106,11 +107,11 @@ BEGIN
             UPDATE etl_job_run r SET status = 'cancelled', finished_at = etl_now(), next_attempt_at = NULL WHERE r.run_id = run.run_id;
         WHEN 'running' THEN
             UPDATE etl_job_run r SET cancel_requested = true, requeue = false WHERE r.run_id = run.run_id;
-            -- Whoever holds the lock of the run works on it (the number is the kind of lock): a pid alone may be reused.
+            -- Whoever holds the lock of its batch works on it (the number is the kind of lock): a pid alone may be reused.
             PERFORM pg_cancel_backend(l.pid) FROM pg_locks l
             WHERE l.locktype = 'userlock' AND l.objsubid = 2817 AND l.granted
               AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-              AND l.classid = (run.run_id >> 32)::oid AND l.objid = (run.run_id & 4294967295)::oid;
+              AND l.classid = (run.batch_id >> 32)::oid AND l.objid = (run.batch_id & 4294967295)::oid;
         ELSE
             RETURN false;
     END CASE;

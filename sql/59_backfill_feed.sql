@@ -93,7 +93,7 @@ BEGIN
         -- attempt is a fencing token and stays; error and stats tell of the last run until the next one.
         UPDATE etl_job_run r
         SET status = 'queued', origin = 'backfill', priority = 10, max_attempts = r.attempt + settings.max_attempts,
-            next_attempt_at = NULL, finished_at = NULL,
+            next_attempt_at = NULL, finished_at = NULL, batch_limit = NULL,
             backfill_id = b.backfill_id, slice_no = slice.slice_no, backfill_found = l.found
         FROM locked l WHERE r.run_id = l.run_id AND l.status IN ('success', 'failed', 'cancelled')
         RETURNING 1
@@ -384,7 +384,12 @@ BEGIN
     FROM (SELECT p.slice_no, count(*) AS put_back FROM put_back p WHERE p.backfill_found = 'other' GROUP BY p.slice_no) n
     WHERE s.backfill_id = b.backfill_id AND s.slice_no = n.slice_no;
 
-    PERFORM etl_cancel(r.run_id) FROM etl_job_run r WHERE r.backfill_id = b.backfill_id AND r.status = 'running' AND r.backfill_found <> 'other';
+    UPDATE etl_job_run r SET cancel_requested = true, requeue = false
+    WHERE r.backfill_id = b.backfill_id AND r.status = 'running' AND r.backfill_found <> 'other';
+    -- One process works on all windows of a batch.
+    PERFORM etl_cancel(batch.run_id)
+    FROM (SELECT min(r.run_id) AS run_id FROM etl_job_run r
+          WHERE r.backfill_id = b.backfill_id AND r.status = 'running' AND r.backfill_found <> 'other' GROUP BY r.batch_id) batch;
     PERFORM etl_backfill_close(b);
     RETURN true;
 END

@@ -81,7 +81,7 @@ impl Error {
 
     /// Says nothing about the window: it uses up no attempt.
     fn is_interruption(&self) -> bool {
-        self.is_cancel() || matches!(self, Error::Busy)
+        self.is_cancel() || matches!(self, Error::Busy | Error::LostRun { .. })
     }
 
     /// The SQLSTATE under which the error is raised and stored.

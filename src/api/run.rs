@@ -1,7 +1,7 @@
 //! `CALL etl_run()`: the queue worked in the calling session, for pg_cron or a server without the preloaded library.
 
 use crate::backend::catalog;
-use crate::backend::session::{self, End};
+use crate::backend::session::{self, End, Session};
 use crate::error::{Error, Result, or_raise};
 use crate::jobs::{self, Worked};
 use crate::scheduler::{housekeeping, ledger};
@@ -23,14 +23,16 @@ fn etl_run(max_runs: Option<i32>, deadline: Option<Interval>, fcinfo: pg_sys::Fu
         .raise();
     }
     or_raise(can_run());
-    let runs = max_runs.map_or(u64::MAX, |n| u64::try_from(n).unwrap_or(0));
+    let runs = max_runs.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(0));
     let until = deadline.and_then(|d| Instant::now().checked_add(as_duration(&d)));
     let outcome = session::in_procedure(|session| {
-        let mut done = 0;
+        let mut done = 0usize;
+        rescue(session)?;
         while done < runs && until.is_none_or(|t| Instant::now() < t) {
-            ledger::rescue_orphans(session)?;
-            match jobs::work_next(session)? {
-                Worked::One => done += 1,
+            match jobs::work_next(session, None, Some(runs - done))? {
+                Worked::On(n) => done += n,
+                // Another session may have died meanwhile.
+                Worked::Nothing if rescue(session)? > 0 => {}
                 Worked::Nothing | Worked::Gone => break,
             }
         }
@@ -41,6 +43,12 @@ fn etl_run(max_runs: Option<i32>, deadline: Option<Interval>, fcinfo: pg_sys::Fu
         Ok(())
     });
     or_raise(outcome);
+}
+
+/// Queues again what dead sessions and workers left behind; returns how many batches.
+fn rescue(session: Session) -> Result<usize> {
+    let queue = session.transaction(|| Ok(End::Rollback(ledger::look()?)))?;
+    queue.map_or(Ok(0), |q| ledger::rescue_orphans(session, &q.running))
 }
 
 /// Says why nothing would happen.

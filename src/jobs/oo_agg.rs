@@ -1,18 +1,17 @@
 //! The job `oo-agg`: windows of telemetry become rows of every fact table.
 //!
-//! Three steps: a transaction that reads what to fetch; the fetch, with no transaction open; then, for the windows of
-//! each 5-minute bucket, one transaction that replaces their rows and marks them successful.
+//! Three steps: a transaction that reads what to fetch; one fetch for all windows, with no transaction open; then, for
+//! the windows of each 5-minute bucket, one transaction that replaces their rows and marks them successful.
 
 use crate::backend::session::{End, Session};
 use crate::error::Result;
 use crate::guc;
 use crate::jobs::{fetch, sources};
 use crate::scheduler::ledger::{self, Batch, Run};
-use crate::source::{self, Context, FetchStats};
+use crate::source::{self, Context, FetchStats, Source};
 use crate::store::{self, WindowData, partials};
-use engine::aggregate::Aggregator;
-use engine::window::{BUCKET5_US, Window, floor};
-use serde_json::json;
+use engine::window::{BUCKET5_US, MINUTE_US, Window, Windows, floor};
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -22,39 +21,59 @@ pub const NAME: &str = "oo-agg";
 
 /// What a batch has to do, as plain data for the helper thread.
 struct Plan {
-    sources: Vec<sources::Source>,
-    windows: Vec<Window>,
+    sources: Vec<Source>,
+    windows: Windows,
     /// Minutes of the same 5-minute buckets whose partials are gone.
-    missing: Vec<Window>,
+    missing: Vec<Windows>,
     concurrency: usize,
     http_timeout: Duration,
 }
 
-/// What came of it: the windows in their order, then the missing ranges.
+/// What came of it.
 struct Fetched {
-    windows: Vec<(WindowData, FetchStats)>,
+    /// In the order of the batch's runs.
+    windows: Vec<WindowData>,
     missing: Vec<WindowData>,
+    stats: FetchStats,
 }
 
 /// Works on a batch; `done` counts the windows that are committed.
 pub fn run(session: Session, batch: &Batch, done: &mut usize) -> Result<()> {
     let tenant = batch.tenant_id;
     let plan = session.transact(|| {
+        let missing = partials::missing_ranges(tenant, batch.range())?;
         Ok(End::Rollback(Plan {
             sources: sources::load(tenant, NAME)?,
-            windows: batch.runs.iter().map(|r| r.window).collect(),
-            missing: partials::missing_ranges(tenant, batch.range())?,
+            windows: Windows::new(batch.range(), batch.runs.first().map_or(0, |r| r.window.len())),
+            missing: missing
+                .into_iter()
+                .map(|range| Windows::new(range, MINUTE_US))
+                .collect(),
             concurrency: guc::fetch_concurrency(),
             http_timeout: guc::http_timeout(),
         }))
     })?;
     let fetched = fetch::in_background(NAME, batch.timeout, move |cancel| fetch_all(plan, cancel))??;
-    while let Some(runs) = batch.runs.get(*done..).map(of_one_bucket).filter(|r| !r.is_empty()) {
+    loop {
+        let rest = batch.runs.get(*done..).unwrap_or_default();
+        let runs = of_one_bucket(rest);
+        if runs.is_empty() {
+            return Ok(());
+        }
         let windows = fetched.windows.get(*done..*done + runs.len()).unwrap_or_default();
-        write(session, tenant, runs, windows, &fetched.missing)?;
+        let mut stats: Vec<Value> = windows
+            .iter()
+            .map(|data| json!({ "records": data.output.stats }))
+            .collect();
+        if runs.len() == rest.len()
+            && let Some(last) = stats.last_mut()
+        {
+            // What the fetch as a whole cost.
+            last["fetch"] = json!(fetched.stats);
+        }
+        write(session, tenant, runs, windows, &fetched.missing, stats)?;
         *done += runs.len();
     }
-    Ok(())
 }
 
 /// The first windows that lie in one 5-minute bucket: they are committed together, so that the bucket is computed once
@@ -71,62 +90,49 @@ fn write(
     session: Session,
     tenant: i64,
     runs: &[Run],
-    windows: &[(WindowData, FetchStats)],
+    windows: &[WindowData],
     missing: &[WindowData],
+    stats: Vec<Value>,
 ) -> Result<()> {
-    let of_runs: Vec<(i64, &WindowData)> = runs
-        .iter()
-        .map(|r| r.run_id)
-        .zip(windows.iter().map(|w| &w.0))
-        .collect();
+    let of_runs: Vec<(i64, &WindowData)> = runs.iter().map(|r| r.run_id).zip(windows).collect();
     let buckets: Vec<i64> = runs.iter().flat_map(|r| r.window.buckets(BUCKET5_US)).collect();
     let restored: Vec<&WindowData> = missing
         .iter()
         .filter(|data| buckets.contains(&floor(data.range.from, BUCKET5_US)))
         .collect();
-    let stats = windows
-        .iter()
-        .map(|(data, fetch)| json!({ "fetch": fetch, "records": data.output.stats }))
-        .collect();
     session.transact(|| {
         store::write_windows(tenant, &of_runs, &restored)?;
-        ledger::finish_success(runs, stats)?;
+        ledger::finish_success(runs, Value::Array(stats))?;
         Ok(End::Commit(()))
     })
 }
 
-/// Fetches every range from every source; runs on the helper thread.
+/// Fetches every range from all sources; runs on the helper thread.
 fn fetch_all(plan: Plan, cancel: Arc<AtomicBool>) -> Result<Fetched> {
     let context = Context {
         cancel,
         concurrency: plan.concurrency,
         http_timeout: plan.http_timeout,
     };
-    let fetch = |range: &Window| fetch_range(&plan.sources, *range, &context);
-    Ok(Fetched {
-        windows: plan.windows.iter().map(fetch).collect::<Result<_>>()?,
-        missing: plan
-            .missing
-            .iter()
-            .map(|range| fetch(range).map(|f| f.0))
-            .collect::<Result<_>>()?,
-    })
-}
-
-fn fetch_range(sources: &[sources::Source], range: Window, context: &Context) -> Result<(WindowData, FetchStats)> {
     let mut stats = FetchStats::default();
-    let mut all = Aggregator::new(range);
-    let mut locators = Vec::new();
-    for s in sources {
-        let part = source::fetch(&s.config, &s.selection, &s.server, range, context)?;
-        all.merge(part.aggregator);
-        locators.extend(part.locators);
-        stats.add(&part.stats);
-    }
-    let data = WindowData {
-        range,
-        output: all.finish(),
-        locators,
+    let mut fetch = |range: Windows| -> Result<Vec<WindowData>> {
+        let got = source::fetch(&plan.sources, range, &context)?;
+        stats.add(&got.stats);
+        let data = got.windows.into_iter().map(|w| WindowData {
+            range: w.window,
+            output: w.output,
+            locators: w.locators,
+        });
+        Ok(data.collect())
     };
-    Ok((data, stats))
+    let windows = fetch(plan.windows)?;
+    let mut missing = Vec::new();
+    for range in plan.missing {
+        missing.extend(fetch(range)?);
+    }
+    Ok(Fetched {
+        windows,
+        missing,
+        stats,
+    })
 }

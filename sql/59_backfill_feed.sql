@@ -356,7 +356,8 @@ SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    b etl_backfill := etl_backfill_require(backfill_id);
+    b     etl_backfill := etl_backfill_require(backfill_id);
+    edges bigint[];
 BEGIN
     IF b.state NOT IN ('running', 'paused') THEN
         RETURN false;
@@ -368,6 +369,16 @@ BEGIN
     UPDATE etl_backfill_slice s
     SET state = CASE WHEN s.windows IS NULL THEN 'cancelled' ELSE 'running' END, finished_at = etl_now()
     WHERE s.backfill_id = b.backfill_id AND s.state = 'waiting';
+
+    -- Dependents of what ran already wait for the windows beside it, which do not run now: those at the edges decide.
+    SELECT array_agg(e.run_id) INTO edges
+    FROM (SELECT r.run_id, r.window_from, r.window_to, r.backfill_found,
+                 lag(r.window_to)    OVER run AS last_to,
+                 lead(r.window_from) OVER run AS next_from
+          FROM etl_job_run r
+          WHERE r.backfill_id = b.backfill_id AND r.status = 'queued' AND r.backfill_found <> 'other'
+          WINDOW run AS (ORDER BY r.window_from)) e
+    WHERE e.backfill_found = 'success' AND (e.last_to IS DISTINCT FROM e.window_from OR e.next_from IS DISTINCT FROM e.window_to);
 
     -- What had run before is as it was: its result is still there, and no longer this backfill's affair.
     WITH put_back AS (
@@ -384,12 +395,15 @@ BEGIN
     FROM (SELECT p.slice_no, count(*) AS put_back FROM put_back p WHERE p.backfill_found = 'other' GROUP BY p.slice_no) n
     WHERE s.backfill_id = b.backfill_id AND s.slice_no = n.slice_no;
 
-    UPDATE etl_job_run r SET cancel_requested = true, requeue = false
-    WHERE r.backfill_id = b.backfill_id AND r.status = 'running' AND r.backfill_found <> 'other';
-    -- One process works on all windows of a batch.
+    PERFORM etl_dependents(r.job, r.tenant_id, r.window_from, r.window_to, r.priority)
+    FROM etl_job_run r WHERE r.run_id = ANY (edges);
+
+    -- What somebody else asked for meanwhile goes on. One process works on all windows of a batch.
+    UPDATE etl_job_run r SET cancel_requested = true
+    WHERE r.backfill_id = b.backfill_id AND r.status = 'running' AND r.backfill_found <> 'other' AND NOT r.requeue;
     PERFORM etl_cancel(batch.run_id)
     FROM (SELECT min(r.run_id) AS run_id FROM etl_job_run r
-          WHERE r.backfill_id = b.backfill_id AND r.status = 'running' AND r.backfill_found <> 'other' GROUP BY r.batch_id) batch;
+          WHERE r.backfill_id = b.backfill_id AND r.status = 'running' AND r.cancel_requested GROUP BY r.batch_id) batch;
     PERFORM etl_backfill_close(b);
     RETURN true;
 END

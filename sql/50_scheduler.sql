@@ -131,7 +131,7 @@ BEGIN
         UPDATE etl_cursor c SET next_from = due.upto
         FROM due WHERE c.job = due.job AND c.tenant_id = due.tenant_id
     ), inserted AS (
-        INSERT INTO etl_job_run (job, tenant_id, window_from, window_to, origin, priority, max_attempts, next_attempt_at)
+        INSERT INTO etl_job_run AS r (job, tenant_id, window_from, window_to, origin, priority, max_attempts, next_attempt_at)
         SELECT due.job, due.tenant_id, w.window_from, w.window_from + due.align, 'schedule',
                -- A long catch-up must not hold up the present.
                CASE WHEN w.window_from < due.upper_bound - greatest(3 * due.align, '15 min') THEN 10 ELSE 0 END,
@@ -141,7 +141,17 @@ BEGIN
         FROM due
         CROSS JOIN LATERAL generate_series(due.next_from, due.upto - due.align, due.align) AS w (window_from)
         ORDER BY due.job, due.tenant_id, w.window_from
-        ON CONFLICT (job, tenant_id, window_from, window_to) DO NOTHING
+        ON CONFLICT (job, tenant_id, window_from, window_to) DO UPDATE
+        -- A backfill was here first: from now on the window is the schedule's, whatever becomes of the backfill.
+        SET status          = CASE r.status WHEN 'running' THEN 'running'         ELSE 'queued' END,
+            next_attempt_at = CASE r.status WHEN 'running' THEN r.next_attempt_at ELSE excluded.next_attempt_at END,
+            max_attempts    = CASE r.status WHEN 'running' THEN r.max_attempts    ELSE r.attempt + excluded.max_attempts END,
+            finished_at     = NULL,
+            origin          = excluded.origin,
+            priority        = excluded.priority,
+            backfill_id     = NULL,
+            slice_no        = NULL
+        WHERE r.backfill_id IS NOT NULL AND r.status IN ('queued', 'running', 'cancelled')
         RETURNING 1
     )
     SELECT count(*) INTO enqueued FROM inserted;
@@ -229,7 +239,8 @@ BEGIN
             slice_no         = NULL,
             max_attempts     = CASE r.status WHEN 'running' THEN r.max_attempts    ELSE r.attempt + excluded.max_attempts END,
             args             = excluded.args
-        WHERE r.status <> 'queued'
+        -- A queued one that belongs to a backfill does so no more: whatever becomes of that, it will run.
+        WHERE r.status <> 'queued' OR r.backfill_id IS NOT NULL
         RETURNING 1
     )
     SELECT count(*) INTO enqueued FROM enqueued_windows;

@@ -18,11 +18,15 @@ DECLARE
         etl_floor, etl_due, etl_tick, etl_enqueue, etl_run_lock, etl_retry, etl_cancel, etl_pause, etl_resume,
         etl_backoff, etl_turn_take, etl_claimable, etl_batch_take, etl_claim, etl_claim_range, etl_ledger_forget, etl_dependents, etl_finish_success,
         etl_finish_failure, etl_rescue, etl_chunks_drop, etl_retention_run, etl_tenant_drop, etl_source_add, etl_source_drop,
+        etl_ceil, etl_backfill_range, etl_backfill_cut, etl_backfill, etl_stats_rows, etl_backfill_windows, etl_backfill_enqueue,
+        etl_backfill_ended, etl_backfill_close, etl_backfill_may_feed, etl_backfill_step, etl_backfill_feed, etl_backfill_require,
+        etl_backfill_hold, etl_backfill_pause, etl_backfill_resume, etl_backfill_cancel,
         etl_metric_label, etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay, observe_bridge_fdw_validator}';
     -- What claims and finishes runs is not among them: etl_run() does that in the name of the extension's owner.
     for_operator CONSTANT text[] := '{
         etl_job_require, etl_tenant_require, observe_bridge_setup, etl_tick, etl_enqueue, etl_retry, etl_cancel, etl_pause,
         etl_resume, etl_source_add, etl_source_drop,
+        etl_backfill, etl_backfill_pause, etl_backfill_resume, etl_backfill_cancel,
         etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay}';
     -- Reads only.
     for_reader CONSTANT text[] := '{etl_metrics, etl_worker_status}';
@@ -47,11 +51,13 @@ $$;
 GRANT SELECT ON
     dim_tenant, etl_job, etl_job_tenant, etl_source, etl_retention,
     etl_job_run, etl_cursor, etl_turn, etl_job_circuit, etl_partial_1m, etl_reject,
-    etl_job_effective, etl_status
+    etl_job_effective, etl_status,
+    etl_backfill, etl_backfill_slice, etl_backfill_progress
 TO observe_bridge_reader, observe_bridge_operator, pg_monitor;
 
 -- pg_dump reads the sequences of dumped tables.
-GRANT SELECT ON SEQUENCE dim_tenant_tenant_id_seq, etl_source_source_id_seq, etl_job_run_run_id_seq, etl_reject_reject_id_seq, etl_claim_seq
+GRANT SELECT ON SEQUENCE dim_tenant_tenant_id_seq, etl_source_source_id_seq, etl_job_run_run_id_seq, etl_reject_reject_id_seq, etl_claim_seq,
+    etl_backfill_backfill_id_seq
 TO observe_bridge_reader, observe_bridge_operator, pg_monitor;
 
 GRANT INSERT, UPDATE         ON dim_tenant                              TO observe_bridge_operator;
@@ -74,6 +80,10 @@ SELECT pg_catalog.pg_extension_config_dump('etl_retention',            '');
 SELECT pg_catalog.pg_extension_config_dump('etl_cursor',               '');
 SELECT pg_catalog.pg_extension_config_dump('etl_job_run',              $$WHERE status IN ('queued', 'running', 'failed')$$);
 SELECT pg_catalog.pg_extension_config_dump('etl_job_run_run_id_seq',   '');
+SELECT pg_catalog.pg_extension_config_dump('etl_backfill',              $$WHERE state IN ('running', 'paused', 'failed')$$);
+SELECT pg_catalog.pg_extension_config_dump('etl_backfill_slice',
+    $$WHERE backfill_id IN (SELECT b.backfill_id FROM @extschema@.etl_backfill b WHERE b.state IN ('running', 'paused', 'failed'))$$);
+SELECT pg_catalog.pg_extension_config_dump('etl_backfill_backfill_id_seq', '');
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Comments of the functions that are written in Rust.

@@ -36,7 +36,9 @@ extension_sql_file!("../sql/52_claim.sql", name = "claim", requires = ["control"
 extension_sql_file!("../sql/53_finish.sql", name = "finish", requires = ["claim"]);
 extension_sql_file!("../sql/55_retention.sql", name = "retention", requires = ["finish"]);
 extension_sql_file!("../sql/56_metrics.sql", name = "metrics", requires = ["retention"]);
-extension_sql_file!("../sql/60_source.sql", name = "source", requires = ["metrics"]);
+extension_sql_file!("../sql/58_backfill.sql", name = "backfill", requires = ["metrics"]);
+extension_sql_file!("../sql/59_backfill_feed.sql", name = "backfill_feed", requires = ["backfill"]);
+extension_sql_file!("../sql/60_source.sql", name = "source", requires = ["backfill_feed"]);
 extension_sql_file!("../sql/90_finalize.sql", name = "finalize", finalize);
 
 /// Runs when the library is loaded: by the postmaster if it is preloaded, else by the first session that needs it.

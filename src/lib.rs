@@ -34,9 +34,11 @@ extension_sql_file!("../sql/50_scheduler.sql", name = "scheduler", requires = ["
 extension_sql_file!("../sql/51_control.sql", name = "control", requires = ["scheduler"]);
 extension_sql_file!("../sql/52_claim.sql", name = "claim", requires = ["control"]);
 extension_sql_file!("../sql/53_finish.sql", name = "finish", requires = ["claim"]);
-extension_sql_file!("../sql/55_retention.sql", name = "retention", requires = ["finish"]);
+extension_sql_file!("../sql/54_coverage.sql", name = "coverage", requires = ["finish"]);
+extension_sql_file!("../sql/55_retention.sql", name = "retention", requires = ["coverage"]);
 extension_sql_file!("../sql/56_metrics.sql", name = "metrics", requires = ["retention"]);
-extension_sql_file!("../sql/60_source.sql", name = "source", requires = ["metrics"]);
+extension_sql_file!("../sql/57_sql_jobs.sql", name = "sql_jobs", requires = ["metrics"]);
+extension_sql_file!("../sql/60_source.sql", name = "source", requires = ["sql_jobs"]);
 extension_sql_file!("../sql/90_finalize.sql", name = "finalize", finalize);
 
 /// Runs when the library is loaded: by the postmaster if it is preloaded, else by the first session that needs it.

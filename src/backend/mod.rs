@@ -4,5 +4,7 @@ pub mod catalog;
 pub mod clock;
 pub mod latch;
 pub mod locks;
+pub mod role;
 pub mod session;
 pub mod sql;
+pub mod timeout;

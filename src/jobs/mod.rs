@@ -1,10 +1,13 @@
 //! The jobs, one file each, and the way of one run through them.
 
 pub mod age_refresh;
+pub mod catch_up;
+pub mod definition;
 pub mod fetch;
 pub mod oo_agg;
 pub mod retention;
 pub mod sources;
+pub mod sql;
 
 use crate::backend::session::Session;
 use crate::backend::{catalog, latch};
@@ -44,6 +47,7 @@ pub fn work_next(session: Session, place: Option<Place>, limit: Option<usize>) -
         settle(session, batch.runs.get(done..).unwrap_or_default(), outcome)
     });
     ledger::release(batch.batch_id);
+    sql::clean(session)?;
     if session == Session::Worker {
         latch::report_activity(None);
     }
@@ -81,6 +85,9 @@ fn settle(session: Session, rest: &[Run], outcome: Result<()>) -> Result<bool> {
 
 /// Runs the windows of a batch; `done` counts those that are committed, from the first on.
 fn dispatch(session: Session, batch: &Batch, done: &mut usize) -> Result<()> {
+    if batch.kind == JobKind::Sql {
+        return sql::run(session, batch);
+    }
     match batch.job.as_str() {
         oo_agg::NAME => oo_agg::run(session, batch, done),
         age_refresh::NAME => age_refresh::run(session, batch),

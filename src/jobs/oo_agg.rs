@@ -10,7 +10,7 @@ use crate::jobs::{fetch, sources};
 use crate::scheduler::ledger::{self, Batch, Run};
 use crate::source::{self, Context, FetchStats, Source};
 use crate::store::{self, WindowData, partials};
-use engine::window::{BUCKET5_US, MINUTE_US, Window, Windows, floor};
+use engine::window::{BUCKET5_US, MINUTE_US, Windows, floor};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -14,15 +14,7 @@ CREATE PROCEDURE etl_run(max_runs integer DEFAULT NULL, deadline interval DEFAUL
     LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 ")]
 fn etl_run(max_runs: Option<i32>, deadline: Option<Interval>, fcinfo: pg_sys::FunctionCallInfo) {
-    if is_atomic(fcinfo) {
-        Error::invalid(
-            PgSqlErrorCode::ERRCODE_INVALID_TRANSACTION_TERMINATION,
-            "etl_run() cannot run inside a transaction block",
-            "It commits after every run. Call it on its own, without BEGIN, and not from a function.",
-        )
-        .raise();
-    }
-    or_raise(can_run());
+    or_raise(can_run("etl_run", fcinfo));
     let runs = max_runs.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(0));
     let until = deadline.and_then(|d| Instant::now().checked_add(as_duration(&d)));
     let outcome = session::in_procedure(|session| {
@@ -51,8 +43,15 @@ fn rescue(session: Session) -> Result<usize> {
     queue.map_or(Ok(0), |q| ledger::rescue_orphans(session, &q.running))
 }
 
-/// Says why nothing would happen.
-fn can_run() -> Result<()> {
+/// Says why a procedure that commits would do nothing.
+pub fn can_run(procedure: &str, fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
+    if is_atomic(fcinfo) {
+        return Err(Error::invalid(
+            PgSqlErrorCode::ERRCODE_INVALID_TRANSACTION_TERMINATION,
+            format!("{procedure}() cannot run inside a transaction block"),
+            "It commits after every run. Call it on its own, without BEGIN, and not from a function.",
+        ));
+    }
     if catalog::restoring() {
         return Err(Error::invalid(
             PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -94,6 +93,6 @@ fn is_atomic(fcinfo: pg_sys::FunctionCallInfo) -> bool {
 }
 
 /// A negative interval is none; one beyond all bounds, infinity included, is very long.
-fn as_duration(interval: &Interval) -> Duration {
+pub fn as_duration(interval: &Interval) -> Duration {
     Duration::from_micros(u64::try_from(interval.as_micros().max(0)).unwrap_or(u64::MAX))
 }

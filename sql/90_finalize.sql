@@ -15,7 +15,7 @@ DECLARE
         etl_partitions_ensure, etl_partitions_drop,
         etl_restoring, etl_absent, etl_members, etl_members_detach, etl_in_extension_script, etl_setup_facts, etl_setup_timescaledb,
         etl_setup_age, etl_setup_vector, etl_setup_pg_trgm, etl_setup_pg_cron, etl_setup_pg_stat_statements, observe_bridge_setup,
-        etl_floor, etl_due, etl_tick, etl_enqueue, etl_run_lock, etl_retry, etl_cancel, etl_pause, etl_resume,
+        etl_floor, etl_due, etl_schedule, etl_tick, etl_enqueue, etl_run_lock, etl_retry, etl_cancel, etl_pause, etl_resume,
         etl_backoff, etl_turn_take, etl_claimable, etl_batch_take, etl_claim, etl_claim_range, etl_ledger_forget, etl_dependents, etl_finish_success,
         etl_finish_failure, etl_rescue, etl_chunks_drop, etl_retention_run, etl_tenant_drop, etl_source_add, etl_source_drop,
         etl_ceil, etl_backfill_range, etl_backfill_cut, etl_backfill, etl_stats_rows, etl_backfill_windows, etl_backfill_enqueue,

@@ -23,8 +23,8 @@ fn etl_run(max_runs: Option<i32>, deadline: Option<Interval>, fcinfo: pg_sys::Fu
         while done < runs && until.is_none_or(|t| Instant::now() < t) {
             match jobs::work_next(session, None, Some(runs - done))? {
                 Worked::On(n) => done += n,
-                // Another session may have died meanwhile.
-                Worked::Nothing if rescue(session)? > 0 => {}
+                // Another session may have died meanwhile; a backfill may have come to its next slice.
+                Worked::Nothing if rescue(session)? > 0 || feed(session)? > 0 => {}
                 Worked::Nothing | Worked::Gone => break,
             }
         }

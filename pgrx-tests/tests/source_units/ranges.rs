@@ -14,22 +14,22 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-const MINUTES: i64 = 7;
+const MINUTES: i64 = 6;
 
 /// Small, but with traces that cross the minutes.
 fn mock_config(seed: u64) -> MockConfig {
     MockConfig {
         seed,
-        logs_per_minute: 120,
-        metrics_per_minute: 40,
-        spans_per_minute: 600,
+        logs_per_minute: 40,
+        metrics_per_minute: 20,
+        spans_per_minute: 150,
         services: 6,
     }
 }
 
-/// The records of the mock source from ten minutes before the windows to one behind them, as (time, JSON).
+/// The records of the mock source from six minutes before the windows to one behind them, as (time, JSON).
 fn rows(dataset: Dataset) -> Vec<(i64, Value)> {
-    let range = Window::new(T0 - 10 * MINUTE, T0 + (MINUTES + 1) * MINUTE);
+    let range = Window::new(T0 - 6 * MINUTE, T0 + (MINUTES + 1) * MINUTE);
     let rows = mock::json_rows(&mock_config(1), dataset, range, usize::MAX, &Wanted::ALL);
     let row = |text: String| -> (i64, Value) {
         let row: Value = serde_json::from_str(&text).unwrap();
@@ -110,7 +110,7 @@ fn same(sources: &[Source]) -> Vec<FetchedWindow> {
         let bytes: Vec<Vec<u8>> = output.minutes.iter().map(|m| m.encode()).collect();
         (w.window, output, bytes, w.locators.clone())
     };
-    for ranges in [&[0, MINUTES][..], &[0, 1, 4, MINUTES], &[0, 5, MINUTES]] {
+    for ranges in [&[0, MINUTES][..], &[0, 1, 4, MINUTES]] {
         for range in ranges.windows(2) {
             let got = minutes(range[0], range[1], sources).windows;
             assert_eq!(got.len() as i64, range[1] - range[0]);
@@ -120,7 +120,7 @@ fn same(sources: &[Source]) -> Vec<FetchedWindow> {
         }
     }
     let calls: u64 = alone.iter().map(|w| w.output.stats.calls).sum();
-    assert!(calls > 500, "{calls} calls");
+    assert!(calls > 100, "{calls} calls");
     alone.retain(|w| !w.output.rejects.is_empty());
     alone
 }
@@ -133,7 +133,7 @@ fn of_the_mock_source() {
 #[test]
 fn of_openobserve_also_where_pages_are_cut() {
     let server = OpenObserve::serve(store());
-    for page_rows in [50_000, 333] {
+    for page_rows in [50_000, 99] {
         let rejected = same(&[api(&server, json!({"page_rows": page_rows, "metric_labels": "*"}))]);
         let of = |w: &FetchedWindow| (w.window.from, w.output.rejects[0].reason);
         assert_eq!(
@@ -188,7 +188,7 @@ fn a_record_without_a_time_is_the_first_windows() {
     let server = OpenObserve::serve(store);
     let got = minutes(3, MINUTES, &[api(&server, json!({"logs": "*"}))]);
     let rejected: Vec<u64> = got.windows.iter().map(|w| w.output.stats.rejected).collect();
-    assert_eq!(rejected, [1, 0, 0, 0]);
+    assert_eq!(rejected, [1, 0, 0]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ CREATE TABLE etl_job_run (
                                  CHECK (status IN ('queued', 'running', 'success', 'failed', 'cancelled')),
     origin           text        NOT NULL DEFAULT 'schedule'
                                  CHECK (origin IN ('schedule', 'backfill', 'dependency', 'manual', 'invalidation')),
-    priority         integer     NOT NULL DEFAULT 0 CHECK (priority IN (0, 5, 10)),
+    priority         integer     NOT NULL DEFAULT 0 CHECK (priority IN (0, 5, 10, 20)),
     attempt          integer     NOT NULL DEFAULT 0,
     max_attempts     integer     NOT NULL,
     next_attempt_at  timestamptz,
@@ -30,6 +30,7 @@ CREATE TABLE etl_job_run (
     batch_limit      integer     CHECK (batch_limit > 0),
     backfill_id      bigint,
     slice_no         integer,
+    backfill_found   text        CHECK (backfill_found IN ('missing', 'failed', 'success', 'other')),
     CHECK (window_from < window_to)
 ) WITH (
     -- Every row is updated two or three times within minutes.
@@ -40,7 +41,7 @@ CREATE TABLE etl_job_run (
 );
 COMMENT ON TABLE  etl_job_run                  IS 'The ledger and the queue: exactly one row per (job, tenant, window)';
 COMMENT ON SEQUENCE etl_job_run_run_id_seq     IS 'Numbers the runs';
-COMMENT ON COLUMN etl_job_run.priority         IS 'Lower first: 0 live, 5 by hand, 10 backfill and catching up';
+COMMENT ON COLUMN etl_job_run.priority         IS 'Lower first: 0 live, 5 by hand, 10 backfill and catching up; 20 is not claimed: its backfill is paused';
 COMMENT ON COLUMN etl_job_run.attempt IS
     'Attempts so far; also the fencing token of the runner, so it never goes back';
 COMMENT ON COLUMN etl_job_run.max_attempts IS
@@ -56,6 +57,8 @@ COMMENT ON COLUMN etl_job_run.batch_limit IS
     'Most windows that are claimed together with this one; halved when a batch fails, so that a window that cannot be done ends up alone';
 COMMENT ON COLUMN etl_job_run.backfill_id      IS 'The backfill that enqueued it last';
 COMMENT ON COLUMN etl_job_run.slice_no         IS 'The slice of that backfill';
+COMMENT ON COLUMN etl_job_run.backfill_found IS
+    'What that backfill found: no window or a cancelled one (missing), a failed or successful one; other: a window that is not its own, of which it only awaits the end';
 
 CREATE UNIQUE INDEX ux_job_once ON etl_job_run (job, tenant_id, window_from, window_to);
 CREATE INDEX etl_job_run_queue   ON etl_job_run (job, tenant_id, priority, window_from) WHERE status = 'queued';
@@ -63,11 +66,13 @@ CREATE INDEX etl_job_run_running ON etl_job_run (batch_id)                      
 CREATE INDEX etl_job_run_slots   ON etl_job_run (job, tenant_id)                        WHERE status = 'running' AND run_id = batch_id;
 CREATE INDEX etl_job_run_failed  ON etl_job_run (job, tenant_id)                        WHERE status = 'failed';
 CREATE INDEX etl_job_run_success ON etl_job_run (job, tenant_id, window_to)             WHERE status = 'success';
+CREATE INDEX etl_job_run_backfill ON etl_job_run (backfill_id, slice_no, status) WHERE status <> 'success' AND backfill_id IS NOT NULL;
 COMMENT ON INDEX ux_job_once         IS 'A window is there once, whoever enqueues it';
 COMMENT ON INDEX etl_job_run_queue   IS 'The order in which windows are claimed';
 COMMENT ON INDEX etl_job_run_running IS 'What runs, by batch: orphans';
 COMMENT ON INDEX etl_job_run_slots   IS 'Batches that run: slots in use';
 COMMENT ON INDEX etl_job_run_failed  IS 'What failed, for etl_status';
+COMMENT ON INDEX etl_job_run_backfill IS 'What a backfill has still to do, and what of it failed';
 COMMENT ON INDEX etl_job_run_success IS 'The newest window that succeeded, for etl_status';
 
 CREATE TABLE etl_cursor (

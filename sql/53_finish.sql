@@ -72,7 +72,7 @@ BEGIN
                 backfill_id     = NULL,
                 slice_no        = NULL,
                 max_attempts    = CASE r.status WHEN 'running' THEN r.max_attempts ELSE r.attempt + excluded.max_attempts END
-            WHERE r.status <> 'queued';
+            WHERE r.status <> 'queued' OR r.backfill_id IS NOT NULL;
             GET DIAGNOSTICS touched = ROW_COUNT;
             changed := changed + touched;
         END LOOP;

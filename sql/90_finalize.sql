@@ -15,9 +15,12 @@ DECLARE
         etl_partitions_ensure, etl_partitions_drop,
         etl_restoring, etl_absent, etl_members, etl_members_detach, etl_in_extension_script, etl_setup_facts, etl_setup_timescaledb,
         etl_setup_age, etl_setup_vector, etl_setup_pg_trgm, etl_setup_pg_cron, etl_setup_pg_stat_statements, observe_bridge_setup,
-        etl_floor, etl_due, etl_tick, etl_enqueue, etl_run_lock, etl_retry, etl_cancel, etl_pause, etl_resume,
+        etl_floor, etl_due, etl_schedule, etl_tick, etl_enqueue, etl_run_lock, etl_retry, etl_cancel, etl_pause, etl_resume,
         etl_backoff, etl_turn_take, etl_claimable, etl_batch_take, etl_claim, etl_claim_range, etl_ledger_forget, etl_dependents, etl_finish_success,
         etl_finish_failure, etl_rescue, etl_chunks_drop, etl_retention_run, etl_tenant_drop, etl_source_add, etl_source_drop,
+        etl_ceil, etl_backfill_range, etl_backfill_cut, etl_backfill, etl_stats_rows, etl_backfill_windows, etl_backfill_enqueue,
+        etl_backfill_ended, etl_backfill_close, etl_backfill_may_feed, etl_backfill_step, etl_backfill_feed, etl_backfill_require,
+        etl_backfill_hold, etl_backfill_pause, etl_backfill_resume, etl_backfill_cancel,
         etl_coverage_change, etl_coverage_advance, etl_upper, etl_prefix, etl_watermark, etl_invalidate, etl_invalidations_apply,
         etl_command_statement, etl_command_resolve, etl_statement_types, etl_job_check, etl_source_range_check, etl_source_range, etl_path,
         etl_job_create, etl_job_alter, etl_job_drop, etl_job_dropped, etl_standing, etl_guard, etl_stamp, etl_months, etl_ensure_current,
@@ -28,6 +31,7 @@ DECLARE
         etl_resume, etl_watermark, etl_invalidate, etl_guard, etl_ensure_current,
         etl_command_resolve, etl_statement_types, etl_job_check, etl_source_range_check, etl_source_range, etl_path,
         etl_job_create, etl_job_alter, etl_job_drop, etl_source_add, etl_source_drop,
+        etl_backfill, etl_backfill_pause, etl_backfill_resume, etl_backfill_cancel,
         etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay}';
     -- Reads only.
     for_reader CONSTANT text[] := '{etl_metrics, etl_worker_status, etl_watermark}';
@@ -52,11 +56,13 @@ $$;
 GRANT SELECT ON
     dim_tenant, etl_job, etl_job_tenant, etl_source, etl_retention,
     etl_job_run, etl_cursor, etl_turn, etl_job_circuit, etl_partial_1m, etl_reject, etl_coverage, etl_invalidation,
-    etl_job_effective, etl_status
+    etl_job_effective, etl_status,
+    etl_backfill, etl_backfill_slice, etl_backfill_progress
 TO observe_bridge_reader, observe_bridge_operator, pg_monitor;
 
 -- pg_dump reads the sequences of dumped tables.
-GRANT SELECT ON SEQUENCE dim_tenant_tenant_id_seq, etl_source_source_id_seq, etl_job_run_run_id_seq, etl_reject_reject_id_seq, etl_claim_seq
+GRANT SELECT ON SEQUENCE dim_tenant_tenant_id_seq, etl_source_source_id_seq, etl_job_run_run_id_seq, etl_reject_reject_id_seq, etl_claim_seq,
+    etl_backfill_backfill_id_seq
 TO observe_bridge_reader, observe_bridge_operator, pg_monitor;
 
 GRANT INSERT, UPDATE         ON dim_tenant                              TO observe_bridge_operator;
@@ -84,6 +90,10 @@ SELECT pg_catalog.pg_extension_config_dump('etl_job_run', $$WHERE status IN ('qu
 SELECT pg_catalog.pg_extension_config_dump('etl_coverage',             '');
 SELECT pg_catalog.pg_extension_config_dump('etl_invalidation',         '');
 SELECT pg_catalog.pg_extension_config_dump('etl_job_run_run_id_seq',   '');
+SELECT pg_catalog.pg_extension_config_dump('etl_backfill',              $$WHERE state IN ('running', 'paused', 'failed')$$);
+SELECT pg_catalog.pg_extension_config_dump('etl_backfill_slice',
+    $$WHERE backfill_id IN (SELECT b.backfill_id FROM @extschema@.etl_backfill b WHERE b.state IN ('running', 'paused', 'failed'))$$);
+SELECT pg_catalog.pg_extension_config_dump('etl_backfill_backfill_id_seq', '');
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Comments of the functions that are written in Rust.

@@ -23,8 +23,8 @@ fn etl_run(max_runs: Option<i32>, deadline: Option<Interval>, fcinfo: pg_sys::Fu
         while done < runs && until.is_none_or(|t| Instant::now() < t) {
             match jobs::work_next(session, None, Some(runs - done))? {
                 Worked::On(n) => done += n,
-                // Another session may have died meanwhile.
-                Worked::Nothing if rescue(session)? > 0 => {}
+                // Another session may have died meanwhile; a backfill may have come to its next slice.
+                Worked::Nothing if rescue(session)? > 0 || feed(session)? > 0 => {}
                 Worked::Nothing | Worked::Gone => break,
             }
         }
@@ -57,6 +57,14 @@ pub fn can_run(procedure: &str, fcinfo: pg_sys::FunctionCallInfo) -> Result<()> 
             PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             "a dump is being restored",
             "Wait until observe_bridge.restoring and timescaledb.restoring are off.",
+        ));
+    }
+    // SAFETY: reads the state of the server.
+    if unsafe { pg_sys::RecoveryInProgress() } {
+        return Err(Error::invalid(
+            PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION,
+            "etl_run() cannot run on a standby",
+            "Call it on the primary. Here it works after the promotion; workers, where preloaded, then start by themselves.",
         ));
     }
     session::set_local(c"search_path", "pg_catalog, pg_temp")?;

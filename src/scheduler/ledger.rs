@@ -5,6 +5,7 @@
 //! not the row's status, says that somebody works on the windows.
 
 use crate::backend::clock;
+use crate::backend::fault::{self, Point};
 use crate::backend::locks::{self, Kind, Scope};
 use crate::backend::session::{End, Session};
 use crate::backend::sql::{self, required};
@@ -75,6 +76,14 @@ pub struct Place {
 pub fn tick() -> Result<i64> {
     sql::select("SELECT etl_tick()", &[], |rows| {
         required(rows.first().get_one()?, "etl_tick")
+    })
+}
+
+/// Lets backfills go on, and queues what was invalidated; returns how many windows were enqueued. Burns no transaction
+/// id when there is nothing to do.
+pub fn feed() -> Result<i64> {
+    sql::select("SELECT etl_invalidations_apply() + etl_backfill_feed()", &[], |rows| {
+        required(rows.first().get_one()?, "etl_backfill_feed")
     })
 }
 
@@ -156,6 +165,7 @@ fn claim_by(session: Session, next: impl FnOnce() -> Result<Option<Batch>>) -> R
             return Ok(End::Commit(None));
         }
         locked = Some(batch.batch_id);
+        fault::point(Point::ClaimedBeforeCommit)?;
         Ok(End::Commit(Some(batch)))
     });
     match claimed {
@@ -308,6 +318,7 @@ fn rescue(session: Session, batch_id: i64) -> Result<bool> {
         let done = sql::update("SELECT etl_rescue($1)", &[batch_id.into()], |rows| {
             required(rows.first().get_one()?, "etl_rescue")
         })?;
+        fault::point(Point::RescueBeforeCommit)?;
         Ok(End::Commit(done))
     })?;
     Ok(rescued.unwrap_or(false))

@@ -26,10 +26,10 @@ DECLARE
     for_operator CONSTANT text[] := '{
         etl_job_require, etl_tenant_require, observe_bridge_setup, etl_tick, etl_enqueue, etl_retry, etl_cancel, etl_pause,
         etl_resume, etl_source_add, etl_source_drop,
-        etl_backfill, etl_backfill_pause, etl_backfill_resume, etl_backfill_cancel,
+        etl_backfill, etl_backfill_pause, etl_backfill_resume, etl_backfill_cancel, etl_stats_rows,
         etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay}';
     -- Reads only.
-    for_reader CONSTANT text[] := '{etl_metrics, etl_worker_status}';
+    for_reader CONSTANT text[] := '{etl_metrics, etl_stats_rows, etl_worker_status}';
     fn record;
 BEGIN
     FOR fn IN

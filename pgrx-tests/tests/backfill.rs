@@ -160,6 +160,7 @@ fn a_month_that_begins_within_a_window_leaves_it_to_the_month_before() {
 fn a_backfill_ends_where_windows_are_due() {
     let cluster = Cluster::without_workers();
     let mut db = bridge(&cluster, "due");
+    add_mock(&mut db);
     // 11:00 less two minutes of delay.
     let id = begin(&mut db, "oo-agg", "'2026-01-05 10:50Z', '2026-01-07'");
     assert_eq!(slices(&mut db, id), [["26-01-05 10:50", "26-01-05 10:58"]]);

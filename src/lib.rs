@@ -55,6 +55,8 @@ pub extern "C-unwind" fn _PG_init() {
         return;
     }
     error::hide_backtraces();
+    #[cfg(feature = "fault-points")]
+    backend::fault::announce();
     guc::register();
     if preloading {
         worker::shmem::request();

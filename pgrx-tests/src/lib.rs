@@ -5,7 +5,9 @@
 //! sees to that.
 
 pub mod bridge;
+pub mod chaos;
 pub mod cluster;
+pub mod fault;
 pub mod openobserve;
 pub mod session;
 pub mod shared;

@@ -60,6 +60,14 @@ fn can_run() -> Result<()> {
             "Wait until observe_bridge.restoring and timescaledb.restoring are off.",
         ));
     }
+    // SAFETY: reads the state of the server.
+    if unsafe { pg_sys::RecoveryInProgress() } {
+        return Err(Error::invalid(
+            PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION,
+            "etl_run() cannot run on a standby",
+            "Call it on the primary. Here it works after the promotion; workers, where preloaded, then start by themselves.",
+        ));
+    }
     session::set_local(c"search_path", "pg_catalog, pg_temp")?;
     if catalog::current()?.is_none() {
         return Err(Error::invalid(

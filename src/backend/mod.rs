@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod clock;
+pub mod fault;
 pub mod latch;
 pub mod locks;
 pub mod session;

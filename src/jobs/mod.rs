@@ -6,6 +6,7 @@ pub mod oo_agg;
 pub mod retention;
 pub mod sources;
 
+use crate::backend::fault::{self, Point};
 use crate::backend::session::Session;
 use crate::backend::{catalog, latch};
 use crate::error::{Error, Result, catch};
@@ -41,9 +42,12 @@ pub fn work_next(session: Session, place: Option<Place>, limit: Option<usize>) -
     let settled = catch(|| {
         let mut done = 0;
         let outcome = catch(|| dispatch(session, &batch, &mut done));
-        settle(session, batch.runs.get(done..).unwrap_or_default(), outcome)
+        let worked = settle(session, batch.runs.get(done..).unwrap_or_default(), outcome)?;
+        fault::point(Point::Committed)?;
+        Ok(worked)
     });
     ledger::release(batch.batch_id);
+    fault::point(Point::Released)?;
     if session == Session::Worker {
         latch::report_activity(None);
     }
@@ -81,6 +85,7 @@ fn settle(session: Session, rest: &[Run], outcome: Result<()>) -> Result<bool> {
 
 /// Runs the windows of a batch; `done` counts those that are committed, from the first on.
 fn dispatch(session: Session, batch: &Batch, done: &mut usize) -> Result<()> {
+    fault::point(Point::Claimed)?;
     match batch.job.as_str() {
         oo_agg::NAME => oo_agg::run(session, batch, done),
         age_refresh::NAME => age_refresh::run(session, batch),

@@ -3,6 +3,7 @@
 //! Three steps: a transaction that reads what to fetch; one fetch for all windows, with no transaction open; then, for
 //! the windows of each 5-minute bucket, one transaction that replaces their rows and marks them successful.
 
+use crate::backend::fault::{self, Point};
 use crate::backend::session::{End, Session};
 use crate::error::Result;
 use crate::guc;
@@ -10,7 +11,7 @@ use crate::jobs::{fetch, sources};
 use crate::scheduler::ledger::{self, Batch, Run};
 use crate::source::{self, Context, FetchStats, Source};
 use crate::store::{self, WindowData, partials};
-use engine::window::{BUCKET5_US, MINUTE_US, Window, Windows, floor};
+use engine::window::{BUCKET5_US, MINUTE_US, Windows, floor};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -53,7 +54,9 @@ pub fn run(session: Session, batch: &Batch, done: &mut usize) -> Result<()> {
             http_timeout: guc::http_timeout(),
         }))
     })?;
+    fault::point(Point::Planned)?;
     let fetched = fetch::in_background(NAME, batch.timeout, move |cancel| fetch_all(plan, cancel))??;
+    fault::point(Point::Fetched)?;
     loop {
         let rest = batch.runs.get(*done..).unwrap_or_default();
         let runs = of_one_bucket(rest);
@@ -101,8 +104,11 @@ fn write(
         .filter(|data| buckets.contains(&floor(data.range.from, BUCKET5_US)))
         .collect();
     session.transact(|| {
+        fault::point(Point::Writing)?;
         store::write_windows(tenant, &of_runs, &restored)?;
+        fault::point(Point::Written)?;
         ledger::finish_success(runs, Value::Array(stats))?;
+        fault::point(Point::FinishedBeforeCommit)?;
         Ok(End::Commit(()))
     })
 }

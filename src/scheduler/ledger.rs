@@ -5,6 +5,7 @@
 //! not the row's status, says that somebody works on the windows.
 
 use crate::backend::clock;
+use crate::backend::fault::{self, Point};
 use crate::backend::locks::{self, Kind, Scope};
 use crate::backend::session::{End, Session};
 use crate::backend::sql::{self, required};
@@ -156,6 +157,7 @@ fn claim_by(session: Session, next: impl FnOnce() -> Result<Option<Batch>>) -> R
             return Ok(End::Commit(None));
         }
         locked = Some(batch.batch_id);
+        fault::point(Point::ClaimedBeforeCommit)?;
         Ok(End::Commit(Some(batch)))
     });
     match claimed {
@@ -308,6 +310,7 @@ fn rescue(session: Session, batch_id: i64) -> Result<bool> {
         let done = sql::update("SELECT etl_rescue($1)", &[batch_id.into()], |rows| {
             required(rows.first().get_one()?, "etl_rescue")
         })?;
+        fault::point(Point::RescueBeforeCommit)?;
         Ok(End::Commit(done))
     })?;
     Ok(rescued.unwrap_or(false))

@@ -2,6 +2,7 @@
 //! that goes by the clock. It never touches the network.
 
 use crate::backend::catalog;
+use crate::backend::fault::{self, Point};
 use crate::backend::latch;
 use crate::backend::session::{End, Session};
 use crate::error::Result;
@@ -97,7 +98,9 @@ fn turn(housekept: &mut Option<Instant>) -> Result<Turn> {
         return Ok(Turn::Idle);
     }
     let planned = Session::Worker.transaction(|| {
-        ledger::tick()?;
+        if ledger::tick()? > 0 {
+            fault::point(Point::TickBeforeCommit)?;
+        }
         Ok(End::Commit(ledger::look()?))
     })?;
     let Some(queue) = planned else { return absent() };
@@ -160,11 +163,7 @@ impl Runners {
             .collect();
         for place in free {
             let worker = process::start(Role::Runner, database, place);
-            shmem::with(|r| {
-                if let Some(s) = r.slot(database) {
-                    s.starved = if worker.is_some() { 0 } else { s.starved + 1 };
-                }
-            });
+            shmem::count_start(database, worker.is_some());
             match worker {
                 Some(worker) => {
                     self.starvation_said = false;

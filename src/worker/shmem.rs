@@ -147,6 +147,15 @@ pub fn set_error(text: &str) {
     });
 }
 
+/// Records whether a worker of a database could be started, for `etl_worker_status()`.
+pub fn count_start(database: pg_sys::Oid, started: bool) {
+    with(|r| {
+        if let Some(slot) = r.slot(database) {
+            slot.starved = if started { 0 } else { slot.starved.saturating_add(1) };
+        }
+    });
+}
+
 /// The database this process is connected to.
 pub fn my_database() -> pg_sys::Oid {
     // SAFETY: set once at connect.
@@ -199,6 +208,12 @@ pub fn want(database: pg_sys::Oid) {
     with(|r| {
         r.slot_or_new(database);
     });
+}
+
+/// As [`want`], at once.
+pub fn probe(database: pg_sys::Oid) {
+    want(database);
+    wake(with(|r| r.launcher).unwrap_or(0));
 }
 
 /// Wakes this database's scheduler, or has the launcher start one.

@@ -116,7 +116,7 @@ BEGIN
     ORDER BY c.job, c.tenant_id
     FOR UPDATE OF c;
     IF NOT FOUND THEN
-        RETURN 0;
+        RETURN etl_backfill_feed();
     END IF;
 
     WITH due AS MATERIALIZED (
@@ -159,11 +159,11 @@ BEGIN
     IF enqueued > 0 THEN
         PERFORM etl_wake();
     END IF;
-    RETURN enqueued;
+    RETURN enqueued + etl_backfill_feed();
 END
 $$;
 COMMENT ON FUNCTION etl_tick(timestamptz) IS
-    'Enqueues every window that is due and not yet enqueued; returns how many. It only enqueues, and a clock that went back does nothing';
+    'Enqueues every window that is due and not yet enqueued, and the next slices of backfills; returns how many. It only enqueues, and a clock that went back does nothing';
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- etl_enqueue

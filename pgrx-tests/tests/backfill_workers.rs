@@ -60,7 +60,9 @@ fn a_backfill_is_seen_paused_resumed_and_cancelled_while_it_runs() {
     oo.heal();
     // What runs goes on; nothing else does.
     cluster.set_clock("2026-01-05 12:00:00+00");
-    wait_until("nothing runs any more", PATIENCE, || count(&mut db, "oo-agg", "running") == 0);
+    wait_until("nothing runs any more", PATIENCE, || {
+        count(&mut db, "oo-agg", "running") == 0
+    });
     assert_eq!(progress(&mut other, "state"), "paused");
     assert!(db.int("SELECT count(*) FROM etl_job_run WHERE job = 'oo-agg' AND slice_no > 1") == 0);
 
@@ -117,7 +119,8 @@ fn goes_on(cluster: &Cluster, name: &str, windows: i64) {
     wait_for_state(&mut db, "done");
     assert_minutes(&mut db, windows);
     assert_eq!(db.int("SELECT count(*) FROM etl_job_run WHERE job = 'oo-agg'"), windows);
-    let sums = "SELECT sum(windows), sum(windows_failed), count(*) FILTER (WHERE state = 'done') FROM etl_backfill_slice";
+    let sums =
+        "SELECT sum(windows), sum(windows_failed), count(*) FILTER (WHERE state = 'done') FROM etl_backfill_slice";
     assert_eq!(
         db.rows(sums),
         [[windows.to_string(), "0".into(), (windows / 2).to_string()]]

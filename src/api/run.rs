@@ -33,6 +33,8 @@ fn etl_run(max_runs: Option<i32>, deadline: Option<Interval>, fcinfo: pg_sys::Fu
                 Worked::On(n) => done += n,
                 // Another session may have died meanwhile.
                 Worked::Nothing if rescue(session)? > 0 => {}
+                // A slice of a backfill is through: the next one may follow at once.
+                Worked::Nothing if feed(session)? > 0 => {}
                 Worked::Nothing | Worked::Gone => break,
             }
         }
@@ -49,6 +51,12 @@ fn etl_run(max_runs: Option<i32>, deadline: Option<Interval>, fcinfo: pg_sys::Fu
 fn rescue(session: Session) -> Result<usize> {
     let queue = session.transaction(|| Ok(End::Rollback(ledger::look()?)))?;
     queue.map_or(Ok(0), |q| ledger::rescue_orphans(session, &q.running))
+}
+
+/// Lets backfills go on; returns how many windows they enqueued.
+fn feed(session: Session) -> Result<i64> {
+    let fed = session.transaction(|| Ok(End::Commit(ledger::feed()?)))?;
+    Ok(fed.unwrap_or(0))
 }
 
 /// Says why nothing would happen.

@@ -79,6 +79,13 @@ pub fn tick() -> Result<i64> {
     })
 }
 
+/// Lets backfills go on to their next slices, as a tick does; returns how many windows were enqueued.
+pub fn feed() -> Result<i64> {
+    sql::select("SELECT etl_backfill_feed()", &[], |rows| {
+        required(rows.first().get_one()?, "etl_backfill_feed")
+    })
+}
+
 /// What a look at the queue shows.
 pub struct Queue {
     /// How many (job, tenant) pairs have a window that could be claimed now.

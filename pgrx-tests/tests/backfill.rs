@@ -598,6 +598,7 @@ fn a_backfill_with_failed_windows_runs_only_those_when_resumed() {
     let mut db = bridge(&cluster, "failed");
     let oo = OpenObserve::serve(minutes(6));
     add_openobserve(&mut db, &oo);
+    db.exec("SELECT etl_pause('age-refresh')");
     let id = begin(&mut db, "oo-agg", "'2026-01-05 10:00Z', '2026-01-05 10:06Z', '2 min'");
     db.exec("CALL etl_run(2)");
     db.exec("SELECT etl_backfill_feed()");

@@ -34,6 +34,9 @@ CREATE TABLE etl_job (
     timeout      interval  NOT NULL DEFAULT '10 min' CHECK (timeout > '0' AND isfinite(timeout)),
     enabled      boolean   NOT NULL DEFAULT true,
     command      text,
+    search_path  text CHECK (search_path !~* '\mpg_temp'),
+    source_range text,
+    lock_key     bigint CHECK (lock_key <> 0),
     owner        regrole   DEFAULT quote_ident(current_user)::regrole,
     needs_source boolean   NOT NULL DEFAULT false,
     coalesce     boolean   NOT NULL DEFAULT false,
@@ -65,7 +68,11 @@ COMMENT ON COLUMN etl_job.after IS
     'Jobs whose windows must have succeeded before the overlapping window of this one runs';
 COMMENT ON COLUMN etl_job.max_attempts IS 'Attempts before a window is failed; transient failures do not count';
 COMMENT ON COLUMN etl_job.timeout      IS 'Longest duration of one run';
-COMMENT ON COLUMN etl_job.command      IS 'SQL jobs: what is executed';
+COMMENT ON COLUMN etl_job.command      IS 'SQL jobs: the function that is called, with its schema, or a statement with $1, $2, $3';
+COMMENT ON COLUMN etl_job.search_path  IS 'SQL jobs: the search_path of command and source_range';
+COMMENT ON COLUMN etl_job.source_range IS 'SQL jobs: a SELECT that gives the times of the first and the last event of tenant $1';
+COMMENT ON COLUMN etl_job.lock_key     IS
+    'SQL jobs: an advisory lock that others who write the same take too; while somebody holds it no window runs';
 COMMENT ON COLUMN etl_job.owner        IS 'SQL jobs: the role that executes command; NULL for built-in jobs';
 COMMENT ON COLUMN etl_job.needs_source IS 'The job runs only for tenants that have an enabled etl_source for it';
 COMMENT ON COLUMN etl_job.coalesce IS
@@ -217,7 +224,7 @@ $$;
 COMMENT ON FUNCTION etl_owner_guard() IS
     'Trigger: a SQL job or source may only be written by a member of the role it acts for';
 
-CREATE TRIGGER etl_owner_guard BEFORE INSERT OR DELETE OR UPDATE OF name, kind, command, owner ON etl_job
+CREATE TRIGGER etl_owner_guard BEFORE INSERT OR DELETE OR UPDATE OF name, kind, command, owner, search_path, source_range, lock_key ON etl_job
     FOR EACH ROW EXECUTE FUNCTION etl_owner_guard();
 CREATE TRIGGER etl_owner_guard BEFORE INSERT OR DELETE OR UPDATE OF tenant_id, job, server, options, owner, enabled ON etl_source
     FOR EACH ROW EXECUTE FUNCTION etl_owner_guard();

@@ -1,5 +1,5 @@
 -- =====================================================================================================================
--- Enqueuing: which windows there are. etl_tick goes on from etl_cursor, etl_enqueue takes any range.
+-- Enqueuing: which windows there are. etl_schedule goes on from etl_cursor, etl_enqueue takes any range.
 --
 -- A window is [from, to), both multiples of etl_job.align since the epoch, in UTC. All interval arithmetic runs with
 -- TimeZone = UTC, so that '1 day' is 24 hours whatever the session's zone does. "Now" is etl_now(), which tests may set.
@@ -76,8 +76,8 @@ $$;
 COMMENT ON FUNCTION etl_due(timestamptz) IS
     'For every scheduled (job, tenant) that is enabled: the end of the last window due at a time, and where a new cursor starts';
 
-CREATE FUNCTION etl_tick(at timestamptz DEFAULT now()) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION etl_schedule(at timestamptz) RETURNS bigint
+LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 SET "TimeZone" = 'UTC'
 SET jit = off
@@ -87,18 +87,6 @@ DECLARE
     clock       CONSTANT timestamptz := etl_now();
     enqueued bigint;
 BEGIN
-    IF at IS NULL OR NOT isfinite(at) THEN
-        RAISE EXCEPTION 'etl_tick needs a finite time, not %', coalesce(at::text, 'NULL')
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'Call etl_tick() for now.';
-    END IF;
-    IF etl_restoring() THEN
-        RETURN 0;
-    END IF;
-    IF at = now() THEN
-        at := clock;
-    END IF;
-
-    -- Each statement below writes nothing, and takes no transaction id, when there is nothing to do.
     UPDATE etl_source s
     SET enabled = false, disabled_reason = format('foreign server "%s" does not exist any more', s.server)
     WHERE s.enabled AND NOT EXISTS (SELECT FROM pg_foreign_server f WHERE f.srvname = s.server);
@@ -116,7 +104,7 @@ BEGIN
     ORDER BY c.job, c.tenant_id
     FOR UPDATE OF c;
     IF NOT FOUND THEN
-        RETURN etl_backfill_feed();
+        RETURN 0;
     END IF;
 
     WITH due AS MATERIALIZED (
@@ -156,14 +144,36 @@ BEGIN
     )
     SELECT count(*) INTO enqueued FROM inserted;
 
+    RETURN enqueued;
+END
+$$;
+COMMENT ON FUNCTION etl_schedule(timestamptz) IS
+    'Enqueues every window that the schedules of jobs make due at a time and that is not yet enqueued; returns how many';
+
+CREATE FUNCTION etl_tick(at timestamptz DEFAULT now()) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    enqueued bigint;
+BEGIN
+    IF at IS NULL OR NOT isfinite(at) THEN
+        RAISE EXCEPTION 'etl_tick needs a finite time, not %', coalesce(at::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Call etl_tick() for now.';
+    END IF;
+    IF etl_restoring() THEN
+        RETURN 0;
+    END IF;
+    -- None of them writes, or takes a transaction id, when there is nothing to do.
+    enqueued := etl_invalidations_apply() + etl_schedule(CASE at WHEN now() THEN etl_now() ELSE at END) + etl_backfill_feed();
     IF enqueued > 0 THEN
         PERFORM etl_wake();
     END IF;
-    RETURN enqueued + etl_backfill_feed();
+    RETURN enqueued;
 END
 $$;
 COMMENT ON FUNCTION etl_tick(timestamptz) IS
-    'Enqueues every window that is due and not yet enqueued, and the next slices of backfills; returns how many. It only enqueues, and a clock that went back does nothing';
+    'Enqueues every window that is due and not yet enqueued, that was invalidated, or that is next in a backfill; returns how many. It only enqueues, and a clock that went back does nothing';
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- etl_enqueue

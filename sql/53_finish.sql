@@ -208,6 +208,10 @@ BEGIN
     ELSIF skipped THEN
         skips    := 1 + CASE WHEN run.error -> 'skipped' = 'true' THEN coalesce((run.stats ->> 'skipped_locked')::integer, 0) ELSE 0 END;
         retry_at := at + etl_backoff(skips);
+        IF skips % 10 = 0 THEN
+            RAISE WARNING 'window % of job "%" was skipped % times in a row', run.window_from, run.job, skips
+                USING DETAIL = error ->> 'message', HINT = error ->> 'hint';
+        END IF;
     ELSIF transient THEN
         -- A batch counts as if its windows had been tried one after the other, until the circuit opens.
         INSERT INTO etl_job_circuit AS c (job, tenant_id, failures) VALUES (run.job, run.tenant_id, least(windows, circuit_threshold))

@@ -31,6 +31,8 @@ pub enum Error {
     LostRun { run_id: i64 },
     /// Somebody is dropping or changing the extension: nothing could be written.
     Busy,
+    /// Somebody else holds the advisory lock of a SQL job: nothing was run.
+    SkippedLocked { key: i64 },
     /// The run took longer than its job's `timeout`.
     TimedOut { job: String, seconds: i64 },
     /// The process went over `observe_bridge.worker_memory_limit` while fetching.
@@ -91,6 +93,7 @@ impl Error {
             Error::Postgres { sqlstate, .. } | Error::Invalid { sqlstate, .. } => *sqlstate,
             Error::LostRun { .. } => PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE,
             Error::Busy => PgSqlErrorCode::ERRCODE_OBJECT_IN_USE,
+            Error::SkippedLocked { .. } => PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
             Error::TimedOut { .. } => PgSqlErrorCode::ERRCODE_QUERY_CANCELED,
             Error::OutOfBudget { .. } => PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
             Error::Corrupt { .. } => PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
@@ -105,6 +108,9 @@ impl Error {
             Error::Postgres { message, .. } | Error::Invalid { message, .. } => message.clone(),
             Error::LostRun { run_id } => format!("run {run_id} is no longer ours"),
             Error::Busy => "the extension was being changed".to_string(),
+            Error::SkippedLocked { key } => {
+                format!("skipped_locked: advisory lock {key} is held by another session")
+            }
             Error::TimedOut { job, seconds } => format!("job \"{job}\" ran into its timeout of {seconds} s"),
             Error::OutOfBudget { .. } => "the window needs more memory than a worker may use".to_string(),
             Error::Corrupt { what, .. } => format!("cannot read {what}"),
@@ -127,6 +133,9 @@ impl Error {
             )),
             Error::Corrupt { detail, .. } => Some(detail.clone()),
             Error::Busy => Some("Another session is dropping the extension, or it is of another version.".to_string()),
+            Error::SkippedLocked { .. } => {
+                Some("The window was not run. It waits and is tried again, which uses up no attempt.".to_string())
+            }
             Error::TimedOut { .. } | Error::Internal(_) => None,
         }
     }
@@ -136,7 +145,9 @@ impl Error {
         match self {
             Error::Source(e) => e.hint.clone(),
             Error::Postgres { hint, .. } | Error::Invalid { hint, .. } => hint.clone(),
-            Error::TimedOut { .. } => Some("Raise etl_job.timeout, or look at what the source is slow at.".to_string()),
+            Error::TimedOut { .. } => {
+                Some("Raise etl_job.timeout, or look at what the source or function is slow at.".to_string())
+            }
             Error::OutOfBudget { .. } => Some(
                 "Raise observe_bridge.worker_memory_limit, or lower page_rows in the options of the source."
                     .to_string(),
@@ -144,12 +155,18 @@ impl Error {
             Error::Corrupt { .. } => {
                 Some("Delete the row and replay its window with etl_enqueue(): it is written again.".to_string())
             }
+            Error::SkippedLocked { key } => Some(format!(
+                "See who holds it: SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = {} AND objid = {}.",
+                (*key as u64) >> 32,
+                (*key as u64) & 0xFFFF_FFFF
+            )),
             Error::LostRun { .. } | Error::Busy => None,
             Error::Internal(_) => Some("This is a bug: please report it with the server log.".to_string()),
         }
     }
 
-    /// The value of `etl_job_run.error`: sqlstate, message, detail, hint, permanent, interrupted.
+    /// The value of `etl_job_run.error`: sqlstate, message, detail, hint, permanent, interrupted,
+    /// skipped.
     pub fn to_json(&self) -> Value {
         json!({
             "sqlstate": sqlstate_text(self.sqlstate()),
@@ -158,6 +175,7 @@ impl Error {
             "hint": self.hint(),
             "permanent": self.is_permanent(),
             "interrupted": self.is_interruption(),
+            "skipped": matches!(self, Error::SkippedLocked { .. }),
         })
     }
 

@@ -9,6 +9,7 @@ pub mod chaos;
 pub mod cluster;
 pub mod fault;
 pub mod openobserve;
+pub mod rollup;
 pub mod session;
 pub mod shared;
 pub mod telemetry;

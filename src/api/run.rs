@@ -14,15 +14,7 @@ CREATE PROCEDURE etl_run(max_runs integer DEFAULT NULL, deadline interval DEFAUL
     LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 ")]
 fn etl_run(max_runs: Option<i32>, deadline: Option<Interval>, fcinfo: pg_sys::FunctionCallInfo) {
-    if is_atomic(fcinfo) {
-        Error::invalid(
-            PgSqlErrorCode::ERRCODE_INVALID_TRANSACTION_TERMINATION,
-            "etl_run() cannot run inside a transaction block",
-            "It commits after every run. Call it on its own, without BEGIN, and not from a function.",
-        )
-        .raise();
-    }
-    or_raise(can_run());
+    or_raise(can_run("etl_run", fcinfo));
     let runs = max_runs.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(0));
     let until = deadline.and_then(|d| Instant::now().checked_add(as_duration(&d)));
     let outcome = session::in_procedure(|session| {
@@ -31,10 +23,8 @@ fn etl_run(max_runs: Option<i32>, deadline: Option<Interval>, fcinfo: pg_sys::Fu
         while done < runs && until.is_none_or(|t| Instant::now() < t) {
             match jobs::work_next(session, None, Some(runs - done))? {
                 Worked::On(n) => done += n,
-                // Another session may have died meanwhile.
-                Worked::Nothing if rescue(session)? > 0 => {}
-                // A slice of a backfill is through: the next one may follow at once.
-                Worked::Nothing if feed(session)? > 0 => {}
+                // Another session may have died meanwhile; a backfill may have come to its next slice.
+                Worked::Nothing if rescue(session)? > 0 || feed(session)? > 0 => {}
                 Worked::Nothing | Worked::Gone => break,
             }
         }
@@ -53,14 +43,15 @@ fn rescue(session: Session) -> Result<usize> {
     queue.map_or(Ok(0), |q| ledger::rescue_orphans(session, &q.running))
 }
 
-/// Lets backfills go on; returns how many windows they enqueued.
-fn feed(session: Session) -> Result<i64> {
-    let fed = session.transaction(|| Ok(End::Commit(ledger::feed()?)))?;
-    Ok(fed.unwrap_or(0))
-}
-
-/// Says why nothing would happen.
-fn can_run() -> Result<()> {
+/// Says why a procedure that commits would do nothing.
+pub fn can_run(procedure: &str, fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
+    if is_atomic(fcinfo) {
+        return Err(Error::invalid(
+            PgSqlErrorCode::ERRCODE_INVALID_TRANSACTION_TERMINATION,
+            format!("{procedure}() cannot run inside a transaction block"),
+            "It commits after every run. Call it on its own, without BEGIN, and not from a function.",
+        ));
+    }
     if catalog::restoring() {
         return Err(Error::invalid(
             PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -102,6 +93,6 @@ fn is_atomic(fcinfo: pg_sys::FunctionCallInfo) -> bool {
 }
 
 /// A negative interval is none; one beyond all bounds, infinity included, is very long.
-fn as_duration(interval: &Interval) -> Duration {
+pub fn as_duration(interval: &Interval) -> Duration {
     Duration::from_micros(u64::try_from(interval.as_micros().max(0)).unwrap_or(u64::MAX))
 }

@@ -5,5 +5,7 @@ pub mod clock;
 pub mod fault;
 pub mod latch;
 pub mod locks;
+pub mod role;
 pub mod session;
 pub mod sql;
+pub mod timeout;

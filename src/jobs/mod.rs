@@ -1,10 +1,13 @@
 //! The jobs, one file each, and the way of one run through them.
 
 pub mod age_refresh;
+pub mod catch_up;
+pub mod definition;
 pub mod fetch;
 pub mod oo_agg;
 pub mod retention;
 pub mod sources;
+pub mod sql;
 
 use crate::backend::fault::{self, Point};
 use crate::backend::session::Session;
@@ -48,6 +51,7 @@ pub fn work_next(session: Session, place: Option<Place>, limit: Option<usize>) -
     });
     ledger::release(batch.batch_id);
     fault::point(Point::Released)?;
+    sql::clean(session)?;
     if session == Session::Worker {
         latch::report_activity(None);
     }
@@ -86,6 +90,9 @@ fn settle(session: Session, rest: &[Run], outcome: Result<()>) -> Result<bool> {
 /// Runs the windows of a batch; `done` counts those that are committed, from the first on.
 fn dispatch(session: Session, batch: &Batch, done: &mut usize) -> Result<()> {
     fault::point(Point::Claimed)?;
+    if batch.kind == JobKind::Sql {
+        return sql::run(session, batch);
+    }
     match batch.job.as_str() {
         oo_agg::NAME => oo_agg::run(session, batch, done),
         age_refresh::NAME => age_refresh::run(session, batch),

@@ -79,9 +79,10 @@ pub fn tick() -> Result<i64> {
     })
 }
 
-/// Lets backfills go on to their next slices, as a tick does; returns how many windows were enqueued.
+/// Lets backfills go on, and queues what was invalidated; returns how many windows were enqueued. Burns no transaction
+/// id when there is nothing to do.
 pub fn feed() -> Result<i64> {
-    sql::select("SELECT etl_backfill_feed()", &[], |rows| {
+    sql::select("SELECT etl_invalidations_apply() + etl_backfill_feed()", &[], |rows| {
         required(rows.first().get_one()?, "etl_backfill_feed")
     })
 }

@@ -43,6 +43,12 @@ fn rescue(session: Session) -> Result<usize> {
     queue.map_or(Ok(0), |q| ledger::rescue_orphans(session, &q.running))
 }
 
+/// Enqueues what backfills and invalidations have next; returns how many windows.
+fn feed(session: Session) -> Result<i64> {
+    let enqueued = session.transaction(|| Ok(End::Commit(ledger::feed()?)))?;
+    Ok(enqueued.unwrap_or(0))
+}
+
 /// Says why a procedure that commits would do nothing.
 pub fn can_run(procedure: &str, fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
     if is_atomic(fcinfo) {
@@ -63,7 +69,7 @@ pub fn can_run(procedure: &str, fcinfo: pg_sys::FunctionCallInfo) -> Result<()> 
     if unsafe { pg_sys::RecoveryInProgress() } {
         return Err(Error::invalid(
             PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION,
-            "etl_run() cannot run on a standby",
+            format!("{procedure}() cannot run on a standby"),
             "Call it on the primary. Here it works after the promotion; workers, where preloaded, then start by themselves.",
         ));
     }

@@ -339,6 +339,7 @@ BEGIN
     DELETE FROM etl_job_circuit c  WHERE c.job = OLD.name;
     DELETE FROM etl_coverage c     WHERE c.job = OLD.name;
     DELETE FROM etl_invalidation i WHERE i.job = OLD.name;
+    DELETE FROM etl_backfill b     WHERE b.job = OLD.name;
     RETURN NULL;
 END
 $$;

@@ -327,6 +327,23 @@ fn feeding_burns_no_transaction_id_when_there_is_nothing_to_do() {
 }
 
 #[test]
+fn two_who_feed_at_once_do_not_wait_for_each_other() {
+    let cluster = Cluster::without_workers();
+    let mut db = bridge(&cluster, "twice");
+    idle_job(&mut db);
+    begin(&mut db, "roll", "'2026-01-05 00:00Z', '2026-01-05 06:00Z', '2 h'");
+    finish(&mut db, "true", "success");
+    let mut other = cluster.session("twice");
+    other.exec("SET statement_timeout = '20 s'");
+    db.exec("BEGIN");
+    assert_eq!(db.int("SELECT etl_backfill_feed()"), 2);
+    assert_eq!(other.int("SELECT etl_backfill_feed()"), 0);
+    db.exec("COMMIT");
+    assert_eq!(other.int("SELECT etl_backfill_feed()"), 0);
+    assert_eq!(db.int("SELECT count(*) FROM etl_job_run"), 4);
+}
+
+#[test]
 fn a_dry_run_counts_and_enqueues_nothing() {
     let cluster = Cluster::without_workers();
     let mut db = bridge(&cluster, "dry");
@@ -702,7 +719,12 @@ fn a_backfill_waits_for_its_job_and_ends_with_it() {
     assert_eq!(db.int("SELECT count(*) FROM etl_job_run"), 0);
     db.exec("SELECT etl_resume('roll', 'default')");
     assert_eq!(db.int("SELECT etl_backfill_feed()"), 2);
-    db.exec("DELETE FROM etl_job WHERE name = 'roll'; SELECT etl_backfill_feed()");
+    db.exec("SELECT etl_job_drop('roll')");
+    assert_eq!(db.int("SELECT count(*) FROM etl_backfill_progress"), 0);
+    // Those that are part of the extension leave their history behind.
+    add_mock(&mut db);
+    let id = begin(&mut db, "oo-agg", "'2026-01-05 00:00Z', '2026-01-05 04:00Z', '2 h'");
+    db.exec("DELETE FROM etl_job WHERE name = 'oo-agg'; SELECT etl_backfill_feed()");
     assert_eq!(progress(&mut db, id)[0], "cancelled");
     assert_eq!(db.column("SELECT DISTINCT status FROM etl_job_run"), ["cancelled"]);
 }

@@ -43,7 +43,7 @@ BEGIN
                                ELSE r.attempt + coalesce((SELECT j.max_attempts FROM etl_job j WHERE j.name = r.job), 1) END
     WHERE r.run_id = run.run_id
       AND (run.status <> 'running' OR NOT r.requeue)
-      AND (run.status <> 'queued'  OR r.next_attempt_at IS DISTINCT FROM due);
+      AND (run.status <> 'queued'  OR r.next_attempt_at IS DISTINCT FROM due OR r.priority = 20);
     done := FOUND;
 
     IF done THEN

@@ -280,7 +280,8 @@ BEGIN
                    ELSE c.starts < k.next_from END
         ORDER BY c.job, c.tenant_id, c.starts
         ON CONFLICT (job, tenant_id, window_from, window_to) DO UPDATE
-        -- One that is still queued will see the change. attempt is a fencing token and stays.
+        -- One that is still queued will see the change; but what a backfill queued, it may cancel. attempt is a fencing
+        -- token and stays.
         SET status          = CASE r.status WHEN 'running' THEN 'running' ELSE 'queued' END,
             requeue         = r.status = 'running',
             next_attempt_at = CASE r.status WHEN 'running' THEN r.next_attempt_at ELSE excluded.next_attempt_at END,
@@ -290,10 +291,10 @@ BEGIN
             origin          = excluded.origin,
             priority        = excluded.priority,
             batch_limit     = CASE r.status WHEN 'running' THEN r.batch_limit END,
-            backfill_id     = CASE r.status WHEN 'running' THEN r.backfill_id END,
-            slice_no        = CASE r.status WHEN 'running' THEN r.slice_no END,
+            backfill_id     = NULL,
+            slice_no        = NULL,
             max_attempts    = CASE r.status WHEN 'running' THEN r.max_attempts ELSE r.attempt + excluded.max_attempts END
-        WHERE r.status <> 'queued'
+        WHERE r.status <> 'queued' OR r.backfill_id IS NOT NULL
         RETURNING 1
     )
     SELECT count(*) INTO queued FROM enqueued;

@@ -31,7 +31,7 @@ COMMENT ON COLUMN etl_backfill.range_from   IS 'Start of the first window';
 COMMENT ON COLUMN etl_backfill.range_to     IS 'End of the last window';
 COMMENT ON COLUMN etl_backfill.slice        IS 'Length of a slice; whole months are calendar months in UTC';
 COMMENT ON COLUMN etl_backfill.reprocess IS
-    'Which windows run: those without a run or cancelled (missing), those that failed (failed), every one (all)';
+    'Which windows run: those that never ran or were cancelled (missing), those that failed (failed), every one (all)';
 COMMENT ON COLUMN etl_backfill.newest_first IS 'The newest slice first; else the oldest';
 COMMENT ON COLUMN etl_backfill.state IS
     'failed: all slices are through, some windows failed, etl_backfill_resume runs those again; dry_run: only counted';
@@ -88,7 +88,7 @@ DECLARE
     upper_bound timestamptz;
 BEGIN
     IF "from" IS NULL OR "to" IS NULL THEN
-        IF to_jsonb(j) ->> 'source_range' IS NULL THEN
+        IF j.source_range IS NULL THEN
             RAISE EXCEPTION 'the range of the backfill is not known'
                 USING ERRCODE = 'invalid_parameter_value',
                       DETAIL  = format('Job "%s" has no source_range to take "from" and "to" from.', j.name),

@@ -23,6 +23,10 @@ DECLARE
     -- A slice that is open a second time runs again what failed in it the first time.
     again CONSTANT boolean  := slice.windows IS NOT NULL;
     align CONSTANT interval := (SELECT j.align FROM etl_job j WHERE j.name = b.job);
+    -- What succeeded before retention took its row is not missing: its source may have forgotten the data, too.
+    covered CONSTANT tstzmultirange := CASE WHEN b.reprocess = 'missing' THEN (
+        SELECT range_agg(tstzrange(c.covered_from, c.covered_to)) FROM etl_coverage c
+        WHERE c.job = b.job AND c.tenant_id = b.tenant_id AND c.covered_to > slice.slice_from AND c.covered_from < slice.slice_to) END;
     -- The windows that begin in the slice. Its ends are those of windows, unless align was changed since.
     first CONSTANT timestamptz := CASE WHEN slice.slice_from = b.range_from THEN etl_floor(slice.slice_from, align)
                                        ELSE etl_ceil(slice.slice_from, align) END;
@@ -30,7 +34,7 @@ BEGIN
     RETURN QUERY
     SELECT NULL::bigint, w.starts, w.starts + align, NULL::text, 'missing'
     FROM generate_series(first, slice.slice_to - interval '1 us', align) AS w (starts)
-    WHERE b.reprocess <> 'failed' AND NOT again
+    WHERE b.reprocess <> 'failed' AND NOT again AND coalesce(NOT covered @> tstzrange(w.starts, w.starts + align), true)
       AND NOT EXISTS (SELECT FROM etl_job_run r
                       WHERE r.job = b.job AND r.tenant_id = b.tenant_id AND r.window_from = w.starts AND r.window_to = w.starts + align
                         AND r.window_from >= first AND r.window_from < slice.slice_to)
@@ -376,11 +380,12 @@ BEGIN
                  lag(r.window_to)    OVER run AS last_to,
                  lead(r.window_from) OVER run AS next_from
           FROM etl_job_run r
-          WHERE r.backfill_id = b.backfill_id AND r.status = 'queued' AND r.backfill_found <> 'other'
+          WHERE r.backfill_id = b.backfill_id AND r.status = 'queued' AND r.backfill_found <> 'other' AND r.priority >= 10
           WINDOW run AS (ORDER BY r.window_from)) e
     WHERE e.backfill_found = 'success' AND (e.last_to IS DISTINCT FROM e.window_from OR e.next_from IS DISTINCT FROM e.window_to);
 
-    -- What had run before is as it was: its result is still there, and no longer this backfill's affair.
+    -- What had run before is as it was: its result is still there, and no longer this backfill's affair. What an operator
+    -- retried (priority 5) runs.
     WITH put_back AS (
         UPDATE etl_job_run r
         SET status          = CASE r.backfill_found WHEN 'missing' THEN 'cancelled' ELSE r.backfill_found END,
@@ -388,7 +393,7 @@ BEGIN
             finished_at     = etl_now(),
             next_attempt_at = NULL,
             priority        = 10
-        WHERE r.backfill_id = b.backfill_id AND r.status = 'queued' AND r.backfill_found <> 'other'
+        WHERE r.backfill_id = b.backfill_id AND r.status = 'queued' AND r.backfill_found <> 'other' AND r.priority >= 10
         RETURNING r.slice_no, r.backfill_found
     )
     UPDATE etl_backfill_slice s SET windows = s.windows - n.put_back

@@ -31,10 +31,10 @@ DECLARE
         etl_resume, etl_watermark, etl_invalidate, etl_guard, etl_ensure_current,
         etl_command_resolve, etl_statement_types, etl_job_check, etl_source_range_check, etl_source_range, etl_path,
         etl_job_create, etl_job_alter, etl_job_drop, etl_source_add, etl_source_drop,
-        etl_backfill, etl_backfill_pause, etl_backfill_resume, etl_backfill_cancel,
+        etl_backfill, etl_backfill_pause, etl_backfill_resume, etl_backfill_cancel, etl_stats_rows,
         etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay}';
     -- Reads only.
-    for_reader CONSTANT text[] := '{etl_metrics, etl_worker_status, etl_watermark}';
+    for_reader CONSTANT text[] := '{etl_metrics, etl_stats_rows, etl_worker_status, etl_watermark}';
     fn record;
 BEGIN
     FOR fn IN

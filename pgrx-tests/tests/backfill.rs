@@ -1,7 +1,7 @@
 //! Backfills, step by step: ranges, slices, policies, pause, cancel, resume. Nothing runs by itself here.
 
-use blackbox::bridge::{add_mock, add_openobserve, assert_minutes, bridge, clock, count, run};
-use blackbox::cluster::Cluster;
+use blackbox::bridge::{CLOCK, add_mock, add_openobserve, assert_minutes, bridge, clock, count, run};
+use blackbox::cluster::{Cluster, output};
 use blackbox::openobserve::{Fault, OpenObserve, Scope};
 use blackbox::session::{NULL, Session};
 use blackbox::telemetry::{CALLS, LOGS, POINTS, minutes};
@@ -41,16 +41,6 @@ fn starts(db: &mut Session, field: &str, condition: &str) -> Vec<String> {
     db.column(&format!(
         "SELECT extract({field} FROM window_from AT TIME ZONE 'UTC')::int FROM etl_job_run WHERE {condition} ORDER BY window_from"
     ))
-}
-
-/// Lets the backfills go on to their ends in this session.
-fn work(db: &mut Session) {
-    loop {
-        run(db);
-        if db.int("SELECT etl_backfill_feed()") == 0 {
-            return;
-        }
-    }
 }
 
 /// Marks windows of the idle job as a runner would that has nothing to do.
@@ -160,6 +150,7 @@ fn a_month_that_begins_within_a_window_leaves_it_to_the_month_before() {
 fn a_backfill_ends_where_windows_are_due() {
     let cluster = Cluster::without_workers();
     let mut db = bridge(&cluster, "due");
+    add_mock(&mut db);
     // 11:00 less two minutes of delay.
     let id = begin(&mut db, "oo-agg", "'2026-01-05 10:50Z', '2026-01-07'");
     assert_eq!(slices(&mut db, id), [["26-01-05 10:50", "26-01-05 10:58"]]);
@@ -262,7 +253,7 @@ fn slices_follow_each_other_to_the_end() {
         "one slice at a time"
     );
     assert_eq!(progress(&mut db, id), ["running", "3", "0", "0", "7", "0", "0", "0"]);
-    work(&mut db);
+    run(&mut db);
     let records = (7 * (LOGS + POINTS + 2 * CALLS)).to_string();
     assert_eq!(progress(&mut db, id), ["done", "3", "3", "0", "7", "7", "0", &records]);
     assert_minutes(&mut db, 7);
@@ -336,6 +327,23 @@ fn feeding_burns_no_transaction_id_when_there_is_nothing_to_do() {
 }
 
 #[test]
+fn two_who_feed_at_once_do_not_wait_for_each_other() {
+    let cluster = Cluster::without_workers();
+    let mut db = bridge(&cluster, "twice");
+    idle_job(&mut db);
+    begin(&mut db, "roll", "'2026-01-05 00:00Z', '2026-01-05 06:00Z', '2 h'");
+    finish(&mut db, "true", "success");
+    let mut other = cluster.session("twice");
+    other.exec("SET statement_timeout = '20 s'");
+    db.exec("BEGIN");
+    assert_eq!(db.int("SELECT etl_backfill_feed()"), 2);
+    assert_eq!(other.int("SELECT etl_backfill_feed()"), 0);
+    db.exec("COMMIT");
+    assert_eq!(other.int("SELECT etl_backfill_feed()"), 0);
+    assert_eq!(db.int("SELECT count(*) FROM etl_job_run"), 4);
+}
+
+#[test]
 fn a_dry_run_counts_and_enqueues_nothing() {
     let cluster = Cluster::without_workers();
     let mut db = bridge(&cluster, "dry");
@@ -367,7 +375,7 @@ fn a_dry_run_counts_and_enqueues_nothing() {
     assert_eq!(db.int("SELECT count(*) FROM etl_job_run"), 3);
 }
 
-/// The number of the status of a window in a random ledger; the last one is no row at all.
+/// What a window of a random ledger may be; a number beyond them is no row at all.
 const STATUSES: [&str; 5] = ["success", "failed", "cancelled", "queued", "running"];
 
 #[test]
@@ -450,7 +458,7 @@ fn a_pause_keeps_queued_windows_and_a_resume_goes_on() {
         !db.is(&format!("SELECT etl_backfill_pause({id})")),
         "it is paused already"
     );
-    work(&mut db);
+    run(&mut db);
     assert_eq!(progress(&mut db, id), ["paused", "2", "0", "0", "6", "0", "0", "0"]);
     // A window whose attempt failed meanwhile is kept as well.
     db.exec("UPDATE etl_job_run SET priority = 10 WHERE job = 'oo-agg' AND extract(minute FROM window_from) = 1");
@@ -468,7 +476,7 @@ fn a_pause_keeps_queued_windows_and_a_resume_goes_on() {
 
     assert!(db.is(&format!("SELECT etl_backfill_resume({id})")));
     assert!(!db.is(&format!("SELECT etl_backfill_resume({id})")), "it runs already");
-    work(&mut db);
+    run(&mut db);
     assert_eq!(progress(&mut db, id)[0], "done");
     assert_eq!(
         db.rows("SELECT count(*), max(attempt) FROM etl_job_run WHERE job = 'oo-agg'"),
@@ -516,6 +524,66 @@ fn a_cancelled_backfill_leaves_windows_as_they_were() {
 }
 
 #[test]
+fn dependents_of_what_ran_before_a_cancel_run() {
+    let cluster = Cluster::without_workers();
+    let mut db = bridge(&cluster, "dependents");
+    idle_job(&mut db);
+    db.exec("SELECT etl_enqueue('roll', 'default', '2026-01-05 00:00Z', '2026-01-05 08:00Z')");
+    finish(&mut db, "true", "success");
+    db.exec(
+        "INSERT INTO etl_job (name, run_interval, align, command, after) VALUES ('down', '0', '2 h', 'SELECT 1', '{roll}')",
+    );
+    let id = begin(
+        &mut db,
+        "roll",
+        "'2026-01-05 00:00Z', '2026-01-05 08:00Z', reprocess => 'all'",
+    );
+    // 02:00 ran anew, and its dependent waits for 03:00.
+    db.exec("UPDATE etl_job_run SET status = 'success' WHERE extract(hour FROM window_from AT TIME ZONE 'UTC') = 2");
+    db.exec(&format!("SELECT etl_backfill_cancel({id})"));
+    assert!(starts(&mut db, "hour", "job = 'down' AND status = 'queued'").contains(&"2".to_string()));
+}
+
+#[test]
+fn a_restored_backfill_goes_on() {
+    let cluster = Cluster::without_workers();
+    let mut db = bridge(&cluster, "dumped");
+    add_mock(&mut db);
+    let id = begin(&mut db, "oo-agg", "'2026-01-05 10:00Z', '2026-01-05 10:06Z', '2 min'");
+    begin(
+        &mut db,
+        "oo-agg",
+        "'2026-01-05 10:00Z', '2026-01-05 10:06Z', dry_run => true",
+    );
+    db.exec("CALL etl_run(2)");
+    let file = cluster.make_folder("dump").join("backfill.dump");
+    output(
+        cluster
+            .program("pg_dump")
+            .args(["-Fc", "-d", "dumped", "-f"])
+            .arg(&file),
+    );
+    let mut db = cluster.database("restored");
+    let mut restore = cluster.program("pg_restore");
+    output(
+        restore
+            .env("PGOPTIONS", "-c observe_bridge.restoring=on")
+            .args(["--exit-on-error", "-d", "restored"])
+            .arg(&file),
+    );
+    clock(&mut db, CLOCK);
+    run(&mut db);
+    assert_eq!(progress(&mut db, id)[0], "done");
+    assert_eq!(
+        db.int("SELECT count(*) FROM etl_backfill"),
+        1,
+        "what is over is not dumped"
+    );
+    let next = begin(&mut db, "oo-agg", "'2026-01-05 10:00Z', '2026-01-05 10:01Z'");
+    assert!(next > id + 1, "numbers are not given twice");
+}
+
+#[test]
 fn what_others_asked_for_outlives_a_cancelled_backfill() {
     let cluster = Cluster::without_workers();
     let mut db = bridge(&cluster, "asked");
@@ -547,14 +615,15 @@ fn a_backfill_with_failed_windows_runs_only_those_when_resumed() {
     let mut db = bridge(&cluster, "failed");
     let oo = OpenObserve::serve(minutes(6));
     add_openobserve(&mut db, &oo);
+    db.exec("SELECT etl_pause('age-refresh')");
     let id = begin(&mut db, "oo-agg", "'2026-01-05 10:00Z', '2026-01-05 10:06Z', '2 min'");
-    run(&mut db);
+    db.exec("CALL etl_run(2)");
     db.exec("SELECT etl_backfill_feed()");
     // Credentials are refused: that is permanent.
     oo.fail(Scope::All, Fault::Status(401, None));
-    run(&mut db);
+    db.exec("CALL etl_run(2)");
     oo.heal();
-    work(&mut db);
+    run(&mut db);
     assert_eq!(&progress(&mut db, id)[..7], ["failed", "3", "2", "1", "6", "4", "2"]);
     assert!(db.is("SELECT last_error ->> 'message' IS NOT NULL FROM etl_backfill_progress"));
     assert!(db.is(&format!("SELECT etl_backfill_resume({id})")));
@@ -563,7 +632,7 @@ fn a_backfill_with_failed_windows_runs_only_those_when_resumed() {
         ["2", "3"]
     );
     assert_eq!(&progress(&mut db, id)[..7], ["running", "3", "2", "0", "6", "4", "0"]);
-    work(&mut db);
+    run(&mut db);
     assert_eq!(&progress(&mut db, id)[..7], ["done", "3", "3", "0", "6", "6", "0"]);
     assert_eq!(
         db.column("SELECT attempt FROM etl_job_run WHERE job = 'oo-agg' ORDER BY window_from"),
@@ -589,7 +658,7 @@ fn overlapping_backfills_share_the_windows() {
     db.exec("UPDATE etl_job_run SET status = 'success' WHERE backfill_id = 2; SELECT etl_backfill_feed()");
     assert_eq!(progress(&mut db, second)[0], "running");
     db.exec("UPDATE etl_job_run SET status = 'queued' WHERE backfill_id = 2");
-    work(&mut db);
+    run(&mut db);
     assert_eq!(progress(&mut db, first)[0], "done");
     assert_eq!(progress(&mut db, second)[0], "done");
     assert_eq!(
@@ -607,14 +676,14 @@ fn a_backfill_takes_over_what_a_paused_one_holds() {
     let first = begin(&mut db, "oo-agg", "'2026-01-05 10:00Z', '2026-01-05 10:04Z'");
     db.exec(&format!("SELECT etl_backfill_pause({first})"));
     let second = begin(&mut db, "oo-agg", "'2026-01-05 10:02Z', '2026-01-05 10:05Z'");
-    work(&mut db);
+    run(&mut db);
     assert_eq!(&progress(&mut db, second)[..7], ["done", "1", "1", "0", "3", "3", "0"]);
     assert_eq!(
         starts(&mut db, "minute", "status = 'queued' AND job = 'oo-agg'"),
         ["0", "1"]
     );
     db.exec(&format!("SELECT etl_backfill_resume({first})"));
-    work(&mut db);
+    run(&mut db);
     assert_eq!(progress(&mut db, first)[0], "done");
     assert_eq!(
         db.rows("SELECT count(*), max(attempt) FROM etl_job_run WHERE job = 'oo-agg'"),
@@ -635,7 +704,7 @@ fn live_windows_go_before_a_backfill() {
         db.column("SELECT DISTINCT origin FROM etl_job_run WHERE status = 'success' AND job = 'oo-agg'"),
         ["schedule"]
     );
-    work(&mut db);
+    run(&mut db);
     assert_eq!(count(&mut db, "oo-agg", "queued"), 0);
 }
 
@@ -650,7 +719,12 @@ fn a_backfill_waits_for_its_job_and_ends_with_it() {
     assert_eq!(db.int("SELECT count(*) FROM etl_job_run"), 0);
     db.exec("SELECT etl_resume('roll', 'default')");
     assert_eq!(db.int("SELECT etl_backfill_feed()"), 2);
-    db.exec("DELETE FROM etl_job WHERE name = 'roll'; SELECT etl_backfill_feed()");
+    db.exec("SELECT etl_job_drop('roll')");
+    assert_eq!(db.int("SELECT count(*) FROM etl_backfill_progress"), 0);
+    // Those that are part of the extension leave their history behind.
+    add_mock(&mut db);
+    let id = begin(&mut db, "oo-agg", "'2026-01-05 00:00Z', '2026-01-05 04:00Z', '2 h'");
+    db.exec("DELETE FROM etl_job WHERE name = 'oo-agg'; SELECT etl_backfill_feed()");
     assert_eq!(progress(&mut db, id)[0], "cancelled");
     assert_eq!(db.column("SELECT DISTINCT status FROM etl_job_run"), ["cancelled"]);
 }

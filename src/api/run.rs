@@ -43,10 +43,10 @@ fn rescue(session: Session) -> Result<usize> {
     queue.map_or(Ok(0), |q| ledger::rescue_orphans(session, &q.running))
 }
 
-/// Lets backfills go on; returns how many windows that queued.
+/// Enqueues what backfills and invalidations have next; returns how many windows.
 fn feed(session: Session) -> Result<i64> {
-    let fed = session.transaction(|| ledger::feed().map(End::Commit))?;
-    Ok(fed.unwrap_or(0))
+    let enqueued = session.transaction(|| Ok(End::Commit(ledger::feed()?)))?;
+    Ok(enqueued.unwrap_or(0))
 }
 
 /// Says why a procedure that commits would do nothing.

@@ -93,9 +93,14 @@ AS $$
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         DELETE FROM etl_cursor;
+        DELETE FROM etl_coverage;
         RETURN NULL;
     END IF;
     DELETE FROM etl_cursor c
+    USING (SELECT DISTINCT g.job, g.tenant_id FROM gone g) pair
+    WHERE c.job = pair.job AND c.tenant_id = pair.tenant_id
+      AND NOT EXISTS (SELECT FROM etl_job_run r WHERE r.job = pair.job AND r.tenant_id = pair.tenant_id);
+    DELETE FROM etl_coverage c
     USING (SELECT DISTINCT g.job, g.tenant_id FROM gone g) pair
     WHERE c.job = pair.job AND c.tenant_id = pair.tenant_id
       AND NOT EXISTS (SELECT FROM etl_job_run r WHERE r.job = pair.job AND r.tenant_id = pair.tenant_id);

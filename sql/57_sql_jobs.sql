@@ -423,11 +423,15 @@ AS $$
 DECLARE
     j etl_job := etl_job_require(job);
 BEGIN
-    PERFORM etl_coverage_change(j.name, tenant_id, tstzmultirange(tstzrange(coalesce("from", "to" - j.align), "to")));
-    -- An empty source: the schedule begins here, not in a history that has nothing in it.
-    IF "from" IS NULL AND j.run_interval > '0' THEN
+    -- An empty source: from where all was done before, so that no hole stays behind.
+    PERFORM etl_coverage_change(j.name, tenant_id, tstzmultirange(tstzrange(
+        coalesce("from", least(etl_prefix(j.name, tenant_id, NULL), "to" - j.align)), "to")));
+    -- The schedule goes on where this ends. Where it has begun already it stays as it is, except that it need not go
+    -- through a history that has nothing in it.
+    IF j.run_interval > '0' THEN
         INSERT INTO etl_cursor AS c (job, tenant_id, next_from) VALUES (j.name, etl_stamp.tenant_id, "to")
-        ON CONFLICT (job, tenant_id) DO UPDATE SET next_from = greatest(c.next_from, excluded.next_from);
+        ON CONFLICT (job, tenant_id) DO UPDATE SET next_from = greatest(c.next_from, excluded.next_from)
+        WHERE etl_stamp."from" IS NULL;
     END IF;
 END
 $$;

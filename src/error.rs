@@ -1,5 +1,6 @@
 //! One error type for everything that can go wrong, and its way into `ereport` and `etl_job_run.error`.
 
+use crate::backend::sqlstate;
 use crate::source::SourceError;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportWithLevel};
 use pgrx::prelude::*;
@@ -16,6 +17,8 @@ pub enum Error {
     /// PostgreSQL raised an error below us (SPI, locks, constraints, a cancel).
     Postgres {
         sqlstate: PgSqlErrorCode,
+        /// The SQLSTATE as PostgreSQL packs it, where pgrx has no name for it (see [`crate::backend::sqlstate`]).
+        code: Option<i32>,
         message: String,
         detail: Option<String>,
         hint: Option<String>,
@@ -169,7 +172,10 @@ impl Error {
     /// skipped.
     pub fn to_json(&self) -> Value {
         json!({
-            "sqlstate": sqlstate_text(self.sqlstate()),
+            "sqlstate": match self {
+                Error::Postgres { code: Some(code), .. } => code_text(*code as u32),
+                _ => sqlstate_text(self.sqlstate()),
+            },
             "message": self.message(),
             "detail": self.detail(),
             "hint": self.hint(),
@@ -181,6 +187,9 @@ impl Error {
 
     /// Raises the error in the current backend.
     pub fn raise(self) -> ! {
+        if let Error::Postgres { code: Some(code), .. } = self {
+            sqlstate::raise_as(code);
+        }
         self.report().report(PgLogLevel::ERROR);
         // report(ERROR) unwinds; the compiler cannot know.
         std::process::abort()
@@ -230,6 +239,7 @@ impl From<CaughtError> for Error {
     fn from(e: CaughtError) -> Self {
         let from = |r: &ErrorReportWithLevel| Error::Postgres {
             sqlstate: r.sql_error_code(),
+            code: None,
             message: r.message().to_string(),
             // detail(), not detail_with_backtrace(): build paths are nobody's business.
             detail: r.detail().map(str::to_string),
@@ -257,7 +267,10 @@ pub fn catch<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
 
 /// The five characters of an SQLSTATE (`MAKE_SQLSTATE` of elog.h, undone).
 pub fn sqlstate_text(code: PgSqlErrorCode) -> String {
-    let code = code as isize as u32;
+    code_text(code as isize as u32)
+}
+
+fn code_text(code: u32) -> String {
     (0..5)
         .map(|i| char::from(((code >> (6 * i)) & 0x3F) as u8 + b'0'))
         .collect()

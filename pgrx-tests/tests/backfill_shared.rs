@@ -52,7 +52,8 @@ fn a_restored_backfill_goes_on() {
     );
     clock(&mut db, CLOCK);
     run(&mut db);
-    assert_eq!(progress(&mut db, id)[0], "done");
+    assert_eq!(progress(&mut db, id)[..4], ["done", "3", "3", "0"]);
+    assert_eq!(count(&mut db, "oo-agg", "success"), 4, "two windows ran before");
     assert_eq!(
         db.int("SELECT count(*) FROM etl_backfill"),
         1,

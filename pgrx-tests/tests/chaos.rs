@@ -3,14 +3,19 @@
 //! `make chaos` runs the random rounds: `OBSERVE_BRIDGE_CHAOS_ROUNDS` of them, from `OBSERVE_BRIDGE_CHAOS_SEED` where one
 //! is to be repeated.
 
+use blackbox::bridge::{add_openobserve, assert_minutes, bridge, clock, enqueue, run};
 use blackbox::chaos::{Chaos, Kill, standing};
 use blackbox::cluster::Cluster;
 use blackbox::fault::{self, Closed, Point};
 use blackbox::openobserve::OpenObserve;
+use blackbox::session::{Session, SqlError};
 use blackbox::telemetry::{T0, minutes};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
+use std::thread::JoinHandle;
+
+const DATABASE: &str = "steps";
 
 #[test]
 fn kill_9_at_each_fault_point_loses_nothing_and_doubles_nothing() {
@@ -24,28 +29,50 @@ fn kill_9_at_each_fault_point_loses_nothing_and_doubles_nothing() {
     }
 }
 
-#[test]
-fn a_call_that_is_cancelled_at_a_fault_point_gives_its_window_back() {
-    let cluster = Cluster::start(&[
+/// A database without workers whose only window `CALL etl_run()` works on; `None` without fault points.
+fn one_window(cluster: &Cluster, oo: &OpenObserve) -> Option<Session> {
+    let mut db = bridge(cluster, DATABASE);
+    if !fault::built_in(&mut db) {
+        return None;
+    }
+    add_openobserve(&mut db, oo);
+    Some(db)
+}
+
+/// The library is loaded, but no worker runs anything.
+fn idle_cluster() -> Cluster {
+    Cluster::start(&[
         "shared_preload_libraries = 'observe_bridge'",
         "observe_bridge.enabled = off",
-    ]);
-    let oo = OpenObserve::serve(minutes(1));
-    let mut db = blackbox::bridge::bridge(&cluster, "call");
-    if !fault::built_in(&mut db) {
+    ])
+}
+
+/// The points a run passes, each with a day of its own.
+fn points_of_a_run() -> impl Iterator<Item = (i32, Point)> {
+    let of_a_run = |point: &Point| !matches!(point, Point::TickBeforeCommit | Point::RescueBeforeCommit);
+    (6..).zip(Point::ALL.into_iter().filter(of_a_run))
+}
+
+/// Calls `etl_run()` on this day, in a session of its own.
+fn call(cluster: &Cluster, day: i32) -> JoinHandle<Result<Vec<Vec<String>>, SqlError>> {
+    let mut caller = cluster.session(DATABASE);
+    clock(&mut caller, &format!("2026-01-{day:02} 00:00:00+00"));
+    std::thread::spawn(move || caller.try_rows("CALL etl_run()"))
+}
+
+#[test]
+fn a_call_that_is_cancelled_at_a_fault_point_gives_its_window_back() {
+    let (cluster, oo) = (idle_cluster(), OpenObserve::serve(minutes(1)));
+    let Some(mut db) = one_window(&cluster, &oo) else {
         return;
-    }
-    blackbox::bridge::add_openobserve(&mut db, &oo);
-    let of_a_run = |point: &Point| *point != Point::TickBeforeCommit && *point != Point::RescueBeforeCommit;
-    for (day, point) in (6..).zip(Point::ALL.into_iter().filter(of_a_run)) {
-        blackbox::bridge::enqueue(&mut db, T0, 1);
-        let mut caller = cluster.session("call");
-        blackbox::bridge::clock(&mut caller, &format!("2026-01-{day:02} 00:00:00+00"));
-        let mut closed = Closed::close(&cluster, "call", point);
-        let calling = std::thread::spawn(move || caller.refused("CALL etl_run()"));
+    };
+    for (day, point) in points_of_a_run() {
+        enqueue(&mut db, T0, 1);
+        let mut closed = Closed::close(&cluster, DATABASE, point);
+        let calling = call(&cluster, day);
         let stopped = standing(&mut closed);
         db.exec(&format!("SELECT pg_cancel_backend({stopped})"));
-        let refusal = calling.join().expect("an answer");
+        let refusal = calling.join().expect("an answer").expect_err("a cancelled call");
         assert_eq!(refusal.sqlstate, "57014", "{point:?}: {refusal}");
         drop(closed);
         let ended = matches!(point, Point::Committed | Point::Released);
@@ -53,9 +80,40 @@ fn a_call_that_is_cancelled_at_a_fault_point_gives_its_window_back() {
         assert_eq!(status, if ended { "success" } else { "queued" }, "{point:?}");
         let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'userlock'";
         assert_eq!(db.int(locks), 0, "{point:?}");
-        blackbox::bridge::clock(&mut db, &format!("2026-01-{day:02} 01:00:00+00"));
-        blackbox::bridge::run(&mut db);
-        blackbox::bridge::assert_minutes(&mut db, 1);
+        clock(&mut db, &format!("2026-01-{day:02} 01:00:00+00"));
+        run(&mut db);
+        assert_minutes(&mut db, 1);
+    }
+}
+
+#[test]
+fn nobody_takes_a_window_from_a_process_that_lives_wherever_it_stands() {
+    let (cluster, oo) = (idle_cluster(), OpenObserve::serve(minutes(1)));
+    let Some(mut db) = one_window(&cluster, &oo) else {
+        return;
+    };
+    for (day, point) in points_of_a_run() {
+        // Before its claim is committed, others wait for it; after its end there is nothing to take.
+        if matches!(point, Point::ClaimedBeforeCommit | Point::Committed | Point::Released) {
+            continue;
+        }
+        enqueue(&mut db, T0, 1);
+        let run_row = "SELECT attempt, status = 'running' FROM etl_job_run WHERE job = 'oo-agg'";
+        let before = db.rows(run_row).swap_remove(0);
+        let mut closed = Closed::close(&cluster, DATABASE, point);
+        let calling = call(&cluster, day);
+        standing(&mut closed);
+        let standing_there = db.rows(run_row);
+        clock(&mut db, &format!("2026-01-{day:02} 12:00:00+00"));
+        // This looks for orphans, too.
+        run(&mut db);
+        assert_eq!(db.rows(run_row), standing_there, "{point:?}");
+        drop(closed);
+        calling.join().expect("an answer").expect("a call that goes on");
+        let attempt: i64 = before[0].parse().expect("a number");
+        let once = [(attempt + 1).to_string(), "f".to_string()];
+        assert_eq!(db.rows(run_row), [once], "{point:?}: one attempt, ended");
+        assert_minutes(&mut db, 1);
     }
 }
 

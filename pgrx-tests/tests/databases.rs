@@ -107,6 +107,22 @@ fn a_database_made_from_a_template_with_the_extension_is_worked() {
 }
 
 #[test]
+fn switched_off_schedulers_stay_only_where_the_extension_is() {
+    let cluster = cluster();
+    let mut db = bridge(&cluster, "here");
+    wait_until("a scheduler runs", PATIENCE, || {
+        !workers(&mut db, "scheduler").is_empty()
+    });
+    cluster.set("observe_bridge.enabled", "off");
+    db.exec("CREATE DATABASE elsewhere");
+    // Its look ends with a rollback; no session was ever there.
+    let looks = "SELECT xact_rollback FROM pg_stat_database WHERE datname = 'elsewhere'";
+    wait_until("a scheduler has looked into it", PATIENCE, || db.int(looks) > 0);
+    let found = "SELECT string_agg(datname, ',') FROM pg_stat_activity WHERE backend_type = 'observe_bridge scheduler'";
+    wait_until("only the one is left", PATIENCE, || db.text(found) == "here");
+}
+
+#[test]
 fn a_standby_is_read_only_and_goes_on_after_its_promotion() {
     let mut primary = cluster();
     let oo = OpenObserve::serve(minutes(60));

@@ -4,6 +4,8 @@
 use blackbox::bridge::bridge;
 use blackbox::cluster::Cluster;
 use blackbox::session::Session;
+use blackbox::wait::wait_until;
+use blackbox::workers::PATIENCE;
 
 /// Midnight, when the first tick is.
 const START: &str = "2026-01-05 00:00:00+00";
@@ -166,4 +168,30 @@ fn a_job_whose_ledger_is_deleted_starts_anew() {
     // The first tick after is that of minute 180: 180 - 2 - 60, down to a whole bucket.
     assert_contiguous(&mut db, "oo-agg", &["1 min"], 115, 4 * HOUR - 3);
     assert_contiguous(&mut db, "retention", &["5 min"], -35, 4 * HOUR - 5);
+}
+
+#[test]
+fn two_ticks_at_once_plan_each_window_once() {
+    let cluster = Cluster::without_workers();
+    let mut db = scene(&cluster, "twice");
+    // The first tick of all, which makes the cursors, and a later one, which moves them.
+    for minute in [0, 30] {
+        let now = format!("SET observe_bridge.clock = '2026-01-05 00:{minute:02}:00+00'");
+        db.exec(&now);
+        db.exec("BEGIN");
+        assert!(db.int("SELECT etl_tick()") > 0);
+        let mut other = cluster.session("twice");
+        other.exec(&now);
+        let pid = other.pid();
+        let waiting = std::thread::spawn(move || other.int("SELECT etl_tick()"));
+        wait_until("the other tick waits", PATIENCE, || {
+            db.is(&format!(
+                "SELECT count(*) > 0 FROM pg_locks WHERE pid = {pid} AND NOT granted"
+            ))
+        });
+        db.exec("COMMIT");
+        assert_eq!(waiting.join().expect("an answer"), 0, "in minute {minute}");
+    }
+    assert_contiguous(&mut db, "oo-agg", &["1 min"], -65, 28);
+    assert_contiguous(&mut db, "retention", &["5 min"], -35, 25);
 }

@@ -8,4 +8,5 @@ pub mod locks;
 pub mod role;
 pub mod session;
 pub mod sql;
+pub mod sqlstate;
 pub mod timeout;

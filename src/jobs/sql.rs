@@ -7,6 +7,7 @@ use crate::backend::clock;
 use crate::backend::role::{self, Rights};
 use crate::backend::session::{End, Session};
 use crate::backend::sql::{self, required};
+use crate::backend::sqlstate;
 use crate::backend::timeout;
 use crate::error::{Error, Result};
 use crate::jobs::definition::{self, Definition};
@@ -52,11 +53,13 @@ pub fn call(session: Session, job: &Definition, batch: &Batch) -> Result<i64> {
         DIRTY.set(true);
     }
     let called = timeout::within(&batch.job, batch.timeout, || {
-        role::act_as(job.owner, Rights::Write, &job.path, || {
-            let rows = statement(job, batch.tenant_id, batch.range())?;
-            // What is deferred runs now, else it would run at commit, as somebody else.
-            Spi::connect_mut(|client| client.update("SET CONSTRAINTS ALL IMMEDIATE", None, &[]).map(|_| ()))?;
-            Ok(rows)
+        sqlstate::keeping(|| {
+            role::act_as(job.owner, Rights::Write, &job.path, || {
+                let rows = statement(job, batch.tenant_id, batch.range())?;
+                // What is deferred runs now, else it would run at commit, as somebody else.
+                Spi::connect_mut(|client| client.update("SET CONSTRAINTS ALL IMMEDIATE", None, &[]).map(|_| ()))?;
+                Ok(rows)
+            })
         })
     });
     let rows = called.map_err(permanent)?;
@@ -73,6 +76,7 @@ fn permanent(e: Error) -> Error {
             message,
             detail,
             hint,
+            ..
         } => Error::Invalid {
             sqlstate,
             message,

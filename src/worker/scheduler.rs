@@ -80,7 +80,7 @@ pub extern "C-unwind" fn observe_bridge_scheduler_main(argument: pg_sys::Datum) 
 enum Turn {
     /// Windows are planned; so many jobs of tenants have one that can be claimed now.
     Planned { claimable: usize },
-    /// Switched off, or somebody is changing the extension.
+    /// Switched off, or somebody is changing the extension: nothing to do.
     Idle,
     /// A dump is being restored.
     Restoring,
@@ -95,7 +95,8 @@ fn turn(housekept: &mut Option<Instant>) -> Result<Turn> {
         return Ok(Turn::Restoring);
     }
     if !guc::enabled() {
-        return Ok(Turn::Idle);
+        // Switched off or not, nobody stays where the extension is not.
+        return absent();
     }
     let planned = Session::Worker.transaction(|| {
         if ledger::tick()? > 0 {

@@ -4,7 +4,6 @@ use blackbox::backfill::{begin, finish, idle_job, progress, starts};
 use blackbox::bridge::{add_mock, add_openobserve, assert_minutes, bridge, count, run};
 use blackbox::cluster::Cluster;
 use blackbox::openobserve::{Fault, OpenObserve, Scope};
-use blackbox::session::NULL;
 use blackbox::telemetry::minutes;
 
 #[test]

@@ -151,9 +151,7 @@ fn a_source_range_only_reads_and_as_the_owner() {
     let cluster = Cluster::without_workers();
     let (mut db, mut op) = spy(&cluster, "range");
     db.exec("GRANT USAGE ON SCHEMA app TO op");
-    op.exec(&format!(
-        "SELECT etl_job_create('usage', 'SELECT 1', '1 hour', source_range => 'SELECT now(), now()')"
-    ));
+    op.exec("SELECT etl_job_create('usage', 'SELECT 1', '1 hour', source_range => 'SELECT now(), now()')");
     // As a superuser sees it there would be events.
     event(&mut db, "09:10");
     db.exec(&format!(

@@ -26,8 +26,10 @@
 //! | `words`, `known`, `hosts`, `units`, `keys` | word lists and kinds of keys |
 //! | `bytes`, `list` | byte classes, fast sets of words |
 //! | `severity` | levels of fields and line headers |
+//! | `alias` | the second stage: which fingerprints are one statement all the same |
 //! | `secrets` | masking of secrets in text that is stored |
 
+pub mod alias;
 mod bytes;
 mod frames;
 mod hosts;
@@ -55,7 +57,7 @@ pub use severity::{Severity, severity};
 use scan::Scanner;
 use skeleton::Skeleton;
 use std::borrow::Cow;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
 /// Version of the masking rules, part of every fingerprint. Any change of a rule or word list that changes the
 /// template of any line raises it.
@@ -85,6 +87,14 @@ pub struct Pattern<'a> {
     pub fingerprint: u64,
     /// The line with `<*>` for its variables: at most about 4 KiB, no control characters but `\n`.
     pub template: &'a str,
+}
+
+/// The fingerprint of lines whose template is `template`.
+pub fn template_fingerprint(template: &str) -> u64 {
+    let mut hasher = Xxh3::with_seed(SEED);
+    hasher.update(&MASK_VERSION.to_le_bytes());
+    hasher.update(template.as_bytes());
+    hasher.digest()
 }
 
 impl Masker {

@@ -18,6 +18,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `scan` | the pass over the bytes: chunks, quotes, keys, punctuation |
+//! | `asides` | groups and comparisons that are one value: `(1.2 KB)`, `<1 sec`, `( on off )` |
 //! | `quotes` | quoted texts and JSON keys |
 //! | `token` | whether a chunk is text or a variable: what its key says, then |
 //! | `numbers`, `paths`, `prose` | chunks with digits, with slashes, with neither |
@@ -30,6 +31,7 @@
 //! | `secrets` | masking of secrets in text that is stored |
 
 pub mod alias;
+mod asides;
 mod bytes;
 mod frames;
 mod hosts;
@@ -61,7 +63,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
 /// Version of the masking rules, part of every fingerprint. Any change of a rule or word list that changes the
 /// template of any line raises it.
-pub const MASK_VERSION: u16 = 1;
+pub const MASK_VERSION: u16 = 2;
 
 /// Seed of the hash: part of the format.
 const SEED: u64 = 0x6f62_7365_7276_6531;

@@ -76,8 +76,10 @@ impl Scanner<'_> {
                 self.variable();
                 return true;
             }
-            (KeyKind::Identity | KeyKind::Level, Separator::Equals | Separator::Json) => true,
+            (KeyKind::Identity, Separator::Equals | Separator::Json) => !words::is_account(core),
+            (KeyKind::Level, Separator::Equals | Separator::Json) => true,
             (KeyKind::Other, Separator::Equals) => classes(core) & (COLON | SLASH) == 0,
+            (_, Separator::Loose) => units::is_bool(core) || (units::is_value_word(core) && !self.prose_follows()),
             _ => units::is_value_word(core),
         };
         if masked && !core.is_empty() {
@@ -119,6 +121,10 @@ impl Scanner<'_> {
             _ => (text, &[][..]),
         };
         if core.is_empty() || seen & ALPHA == 0 {
+            if text == b"-" && self.ends_list() {
+                self.out.mask();
+                return;
+            }
             self.out.literal(text);
             return;
         }

@@ -32,6 +32,14 @@ pub(super) fn cue(word: &[u8]) -> Cue {
     }
 }
 
+/// The methods of HTTP (RFC 9110 section 9.3, RFC 5789).
+pub(super) fn is_method(word: &[u8]) -> bool {
+    matches!(
+        word,
+        b"GET" | b"HEAD" | b"POST" | b"PUT" | b"DELETE" | b"CONNECT" | b"OPTIONS" | b"TRACE" | b"PATCH"
+    )
+}
+
 /// Schemes of HTTP authentication, after which the credentials come.
 pub(super) fn is_auth_scheme(word: &[u8]) -> bool {
     ["basic", "bearer", "digest", "negotiate", "token", "apikey"]
@@ -84,6 +92,9 @@ static NO_NAMES: WordList = WordList::new(&[
     "with",
 ]);
 
+/// Accounts that every system has: who uses them is part of what happened, and they are few.
+static ACCOUNTS: WordList = WordList::new(&["admin", "administrator", "guest", "nobody", "root", "test"]);
+
 /// Words that may follow a name.
 static AFTER_NAMES: WordList = WordList::new(&[
     "after", "and", "at", "by", "does", "for", "from", "has", "in", "is", "logged", "not", "on", "port", "to", "using",
@@ -93,6 +104,11 @@ static AFTER_NAMES: WordList = WordList::new(&[
 /// Whether a word after `user` cannot be a name.
 pub(super) fn is_no_name(word: &[u8]) -> bool {
     NO_NAMES.has(word)
+}
+
+/// Whether a word is an account that every system has.
+pub(super) fn is_account(word: &[u8]) -> bool {
+    ACCOUNTS.has(word)
 }
 
 /// Whether a word may follow a name.

@@ -11,7 +11,7 @@
 //!
 //! - [`Rule::Word`]: templates that are equal but for the word in one place, if that place has at least
 //!   [`WORDS`] different words ([`FIRST_WORDS`] where it is the first word, which says most; methods of HTTP count
-//!   as any other word there), or one word and a variable. At least [`CONSTANT_WORDS`] other words must be left;
+//!   as any other word there), or one word and a variable, or nothing but levels in a header of capitals. At least [`CONSTANT_WORDS`] other words must be left;
 //! - [`Rule::Names`]: templates that are equal but for qualified names (`org.acme.shop.Order`) in two places or more, if
 //!   there are [`WORDS`] of them;
 //! - [`Rule::Equal`]: fingerprints with the same template, which another version of the masks made.
@@ -24,6 +24,9 @@
 mod join;
 mod places;
 mod tokens;
+
+#[cfg(test)]
+mod tests;
 
 use super::template_fingerprint;
 use hashbrown::HashMap;

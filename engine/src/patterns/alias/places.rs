@@ -6,6 +6,8 @@
 use super::join::Joined;
 use super::tokens::{Kind, Token, is_qualified_name, tokens};
 use super::{CONSTANT_WORDS, FIRST_WORDS, Rule, WORDS};
+use crate::patterns::severity::level_word;
+use crate::patterns::words::is_method;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Places of a template that are looked at; what comes later in a line is seldom what tells statements apart.
@@ -22,16 +24,19 @@ struct Place {
     /// Hash of the word; [`VARIABLE`] for a variable.
     word: u64,
     template: usize,
-    position: Position,
+    /// No word comes before it.
+    first: bool,
+    named: Named,
 }
 
-/// What a word is where it stands.
+/// Words of which few are enough, in capitals and where no word before them has a small letter.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Position {
-    First,
-    /// The first word, and a method of HTTP.
+enum Named {
+    /// A method of HTTP.
     Method,
-    Later,
+    /// A severity.
+    Level,
+    Other,
 }
 
 /// Joins templates that differ in one word.
@@ -45,26 +50,31 @@ pub(super) fn join_words(templates: &[&str], joined: &mut Joined) {
     }
     places.sort_unstable();
     for group in places.chunk_by(|a, b| a.rest == b.rest) {
-        if is_variable(group) {
-            joined.join(group.iter().map(|p| p.template), Rule::Word);
-        }
-    }
-}
-
-/// Whether the words of one place are values of a variable. `group` is sorted by word.
-fn is_variable(group: &[Place]) -> bool {
-    let words = group.chunk_by(|a, b| a.word == b.word).count();
-    let variable = group.first().is_some_and(|p| p.word == VARIABLE);
-    // Methods are few and well known: no other first word need be seen to know that they vary.
-    let first = group
-        .iter()
-        .any(|p| p.position == Position::First && p.word != VARIABLE);
-    words
-        >= match (variable, first) {
+        // Each rule looks at the words that are of its kind, so that others cannot undo what it joins.
+        let mut rule = |of_kind: &dyn Fn(&Place) -> bool, enough: usize| {
+            let of_kind = || group.iter().filter(|p| of_kind(p));
+            if distinct_words(of_kind()) >= enough {
+                joined.join(of_kind().map(|p| p.template), Rule::Word);
+            }
+        };
+        let variable = group.iter().any(|p| p.word == VARIABLE);
+        let first = group.iter().any(|p| p.first && p.word != VARIABLE);
+        let enough = match (variable, first) {
             (true, _) => 2,
             (false, true) => FIRST_WORDS,
             (false, false) => WORDS,
-        }
+        };
+        rule(&|_| true, enough);
+        // Methods are few and well known: no other first word need be seen to know that they vary.
+        rule(&|p| p.named == Named::Method, WORDS);
+        rule(&|p| p.named == Named::Level, 2);
+    }
+}
+
+/// How many different words there are. `places` are sorted by word.
+fn distinct_words<'a>(places: impl Iterator<Item = &'a Place>) -> usize {
+    let mut last = None;
+    places.filter(|p| last.replace(p.word) != Some(p.word)).count()
 }
 
 fn add_places(template: usize, tokens: &[Token<'_>], behind: &mut Vec<u64>, places: &mut Vec<Place>) {
@@ -80,7 +90,7 @@ fn add_places(template: usize, tokens: &[Token<'_>], behind: &mut Vec<u64>, plac
         hash = xxh3_64_with_seed(token.text.as_bytes(), hash);
         behind.push(hash);
     }
-    let (mut before, mut seen, mut first) = (0u64, 0, true);
+    let (mut before, mut seen, mut first, mut header) = (0u64, 0, true, true);
     for (i, token) in tokens.iter().enumerate() {
         let place = matches!(token.kind, Kind::Word | Kind::Variable);
         let others = constants - usize::from(token.kind == Kind::Word);
@@ -94,24 +104,27 @@ fn add_places(template: usize, tokens: &[Token<'_>], behind: &mut Vec<u64>, plac
                     _ => xxh3_64_with_seed(token.text.as_bytes(), 0).max(VARIABLE + 1),
                 },
                 template,
-                position: match (first, is_method(token.text)) {
-                    (true, true) => Position::Method,
-                    (true, false) => Position::First,
-                    (false, _) => Position::Later,
-                },
+                first,
+                named: named(token.text, header),
             });
         }
-        first &= !matches!(token.kind, Kind::Word | Kind::Fixed);
+        if matches!(token.kind, Kind::Word | Kind::Fixed) {
+            first = false;
+            header &= !token.text.bytes().any(|b| b.is_ascii_lowercase());
+        }
         before = xxh3_64_with_seed(token.text.as_bytes(), before);
     }
 }
 
-/// The methods of HTTP (RFC 9110 section 9.3, RFC 5789).
-fn is_method(word: &str) -> bool {
-    matches!(
-        word,
-        "GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "CONNECT" | "OPTIONS" | "TRACE" | "PATCH"
-    )
+fn named(word: &str, header: bool) -> Named {
+    let word = word.as_bytes();
+    if header && level_word(word).is_some() && word.iter().all(u8::is_ascii_uppercase) {
+        Named::Level
+    } else if header && is_method(word) {
+        Named::Method
+    } else {
+        Named::Other
+    }
 }
 
 /// Joins templates that differ in two qualified names or more.

@@ -99,17 +99,18 @@ fn is_between(b: u8) -> bool {
         )
 }
 
-/// `org.acme.shop.Order`: three identifiers or more, joined by dots.
+/// `org.acme.shop.Order`: three identifiers or more, joined by dots, the last with a capital as classes have.
 pub(super) fn is_qualified_name(word: &str) -> bool {
-    let mut parts = 0;
+    let (mut parts, mut class) = (0, false);
     let plain = word.split('.').all(|part| {
         parts += 1;
+        class = part.starts_with(|c: char| c.is_ascii_uppercase());
         part.bytes().next().is_some_and(|b| b.is_ascii_alphabetic())
             && part
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$'))
     });
-    plain && parts >= 3
+    plain && class && parts >= 3
 }
 
 /// What templates of equally many tokens have in common, with a variable where they differ. Neighbouring variables

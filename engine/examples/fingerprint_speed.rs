@@ -1,0 +1,116 @@
+//! How fast fingerprints are, on one core: the median of five passes over given lines, and the worst inputs known.
+//!
+//!     cargo run --release -p observe-bridge-engine --example fingerprint_speed -- [FILE...]
+//!
+//! A file holds one line of text a line, or one JSON object with the text in `body`. Without files the lines of the
+//! tests of the format are taken.
+
+use engine::patterns::{Masker, Scratch};
+use std::error::Error;
+use std::fs;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+const PASSES: usize = 5;
+/// Lines of a pass; the given lines are repeated.
+const LINES: usize = 1_000_000;
+/// Lines of the tests: template, fingerprint, line.
+const VECTORS: &str = include_str!("../tests/data/fingerprints.tsv");
+/// Repeated to a megabyte, each of these makes another part of the scan work.
+const WORST: [&str; 24] = [
+    "1",
+    "[",
+    "a:",
+    "=",
+    "\"",
+    "' ",
+    "`",
+    "a=\"",
+    "\"a\":",
+    "://",
+    "http://",
+    "/a",
+    "()",
+    "<*>",
+    "1, ",
+    "\n\tat a",
+    "\n File \"x\"",
+    "user a ",
+    "for a from 1 ",
+    "password=",
+    "1:1:",
+    "aaaa.com ",
+    "Jan 1 ",
+    "word ",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let files: Vec<String> = std::env::args().skip(1).collect();
+    let mut sets = Vec::new();
+    for file in &files {
+        sets.push((file.as_str(), lines_of(&fs::read_to_string(file)?)));
+    }
+    if sets.is_empty() {
+        let lines = VECTORS.lines().filter(|l| !l.starts_with("# "));
+        let lines = lines.filter_map(|l| Some(l.split('\t').nth(2)?.replace("\\n", "\n")));
+        sets.push(("test lines", lines.collect()));
+    }
+    let mut scratch = Scratch::default();
+    let masker = Masker::new();
+    for (name, lines) in &sets {
+        let bytes: usize = lines.iter().cycle().take(LINES).map(String::len).sum();
+        let time = median(|| {
+            for line in lines.iter().cycle().take(LINES) {
+                black_box(masker.fingerprint(black_box(line), &mut scratch));
+            }
+        });
+        let seconds = time.as_secs_f64();
+        println!(
+            "{:.2} M lines/s, {:.0} MB/s, {} bytes a line: {name}",
+            LINES as f64 / seconds / 1e6,
+            bytes as f64 / seconds / 1e6,
+            bytes / LINES
+        );
+    }
+    // The scan reads at most 64 KiB of a line, so up to there its time must be in proportion.
+    println!("worst inputs, ns a byte at 4, 16 and 64 KiB, and ms for a line of 1 MB");
+    for unit in WORST {
+        let time = |len: usize| {
+            let line = unit.repeat(len / unit.len());
+            median(|| {
+                black_box(masker.fingerprint(black_box(&line), &mut Scratch::default()));
+            })
+        };
+        let at = |len: usize| time(len).as_nanos() as f64 / len as f64;
+        println!(
+            "{:>8.2} {:>8.2} {:>8.2} {:>8.3}   {unit:?}",
+            at(4 << 10),
+            at(16 << 10),
+            at(64 << 10),
+            time(1_000_000).as_secs_f64() * 1e3
+        );
+    }
+    Ok(())
+}
+
+fn lines_of(text: &str) -> Vec<String> {
+    let body = |line: &str| {
+        let row: serde_json::Value = serde_json::from_str(line).ok()?;
+        Some(row.get("body")?.as_str()?.to_owned())
+    };
+    text.lines()
+        .map(|line| body(line).unwrap_or_else(|| line.to_owned()))
+        .collect()
+}
+
+fn median(mut pass: impl FnMut()) -> Duration {
+    let mut times: Vec<Duration> = (0..PASSES)
+        .map(|_| {
+            let start = Instant::now();
+            pass();
+            start.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    times.get(PASSES / 2).copied().unwrap_or_default()
+}

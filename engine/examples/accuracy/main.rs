@@ -99,7 +99,7 @@ fn find(set: &Set, raw: bool) -> Vec<Found> {
             pattern.fingerprint
         })
         .collect();
-    let outcome = classes.outcome();
+    let outcome = classes.outcome(&masker);
     let class_of: HashMap<u64, u64> = outcome.aliases.iter().map(|a| (a.fingerprint, a.class)).collect();
     let text_of: HashMap<u64, &str> = outcome.classes.iter().map(|c| (c.id, c.template.as_str())).collect();
     let template = |f: &u64| templates.get(f).cloned().unwrap_or_default();

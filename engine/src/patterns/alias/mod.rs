@@ -28,7 +28,7 @@ mod tokens;
 #[cfg(test)]
 mod tests;
 
-use super::template_fingerprint;
+use super::Masker;
 use hashbrown::HashMap;
 use join::Joined;
 
@@ -133,8 +133,8 @@ impl Classes {
         self.templates.is_empty()
     }
 
-    /// The classes of all that is known.
-    pub fn outcome(&self) -> Outcome {
+    /// The classes of all that is known. The masker is that of the tenant: its rules are part of the ids of classes.
+    pub fn outcome(&self, masker: &Masker) -> Outcome {
         // Equal templates are looked at once.
         let mut order: Vec<(&str, u64)> = self.templates.iter().map(|(f, t)| (t.as_str(), *f)).collect();
         order.sort_unstable();
@@ -149,7 +149,7 @@ impl Classes {
             let in_class: Vec<&str> = members.iter().filter_map(|m| templates.get(*m)).copied().collect();
             let fingerprints = members.iter().filter_map(|m| groups.get(*m)).copied();
             let template = tokens::common(&in_class);
-            let id = template_fingerprint(&template);
+            let id = masker.template_fingerprint(&template);
             let mut several = members.len() > 1;
             for (group, rule) in fingerprints.zip(rule_of) {
                 several |= group.len() > 1;

@@ -96,3 +96,42 @@ fn normal(template: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scores(lines: &[(&str, u64, &str)]) -> Scores {
+        let lines: Vec<_> = lines
+            .iter()
+            .map(|(gold, group, template)| Line {
+                gold,
+                group: *group,
+                template,
+            })
+            .collect();
+        score(&lines)
+    }
+
+    #[test]
+    fn all_is_right() {
+        let right = scores(&[("a <*>", 1, "a <*>"), ("a <*>", 1, "a <*>"), ("b <*> <*>", 2, "b <*>")]);
+        assert_eq!([right.ga, right.pa, right.fga, right.fta], [1.0; 4]);
+    }
+
+    #[test]
+    fn a_group_counts_only_if_it_is_the_whole_gold_group() {
+        // Gold a is split in two, b and c are in one group, d has another text.
+        let s = scores(&[
+            ("a", 1, "a"),
+            ("a", 2, "a"),
+            ("b", 3, "b"),
+            ("c", 3, "b"),
+            ("d", 4, "x"),
+            ("e", 5, "e"),
+        ]);
+        assert_eq!([s.ga, s.pa], [2.0 / 6.0, 4.0 / 6.0]);
+        // Five groups for five gold ones; d and e are right, e alone with its text.
+        assert_eq!([s.fga, s.fta], [0.4, 0.2]);
+    }
+}

@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use super::intern::{ResourceId, ResourceMap};
 use super::output::PatternRow;
 use crate::partial::LogCount;
-use crate::patterns::{Masker, Scratch, Severity, mask_secrets, sample, severity};
+use crate::patterns::{Masker, Scratch, Severity, sample, severity};
 use crate::text::{cut, without_nul};
 
 /// Longest `log_pattern.sample_message`.
@@ -38,6 +38,8 @@ pub(super) struct LogKey {
 /// A pattern while its lines come in. The sample is the line with the smallest (time, text), the severity the highest,
 /// so the order of arrival does not matter.
 struct Pattern {
+    /// Of a whole line, which `line` may not be: so it says the same whichever line came first.
+    template: String,
     /// Unmasked, at most [`RAW_BYTES`].
     line: String,
     first_seen: i64,
@@ -58,9 +60,9 @@ impl Pattern {
 }
 
 impl Logs {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(masker: Masker) -> Self {
         Logs {
-            masker: Masker::new(),
+            masker,
             scratch: Scratch::default(),
             counts: HashMap::new(),
             patterns: HashMap::new(),
@@ -82,7 +84,20 @@ impl Logs {
             .or_default();
         count.total += 1;
         count.errors += u64::from(severity.is_some_and(Severity::is_error));
-        self.offer(fingerprint, cut(body, RAW_BYTES), ts, ts, severity);
+        let line = cut(body, RAW_BYTES);
+        match self.patterns.get_mut(&fingerprint) {
+            Some(pattern) => pattern.offer(line, ts, ts, severity),
+            None => {
+                let pattern = Pattern {
+                    template: self.masker.analyse(body, &mut self.scratch).template.to_owned(),
+                    line: line.to_owned(),
+                    first_seen: ts,
+                    last_seen: ts,
+                    severity,
+                };
+                self.patterns.insert(fingerprint, pattern);
+            }
+        }
     }
 
     fn fingerprint(&mut self, body: &str) -> u64 {
@@ -95,21 +110,6 @@ impl Logs {
             }
         }
         self.repeat_fingerprint
-    }
-
-    fn offer(&mut self, fingerprint: u64, line: &str, first_seen: i64, last_seen: i64, severity: Option<Severity>) {
-        match self.patterns.get_mut(&fingerprint) {
-            Some(pattern) => pattern.offer(line, first_seen, last_seen, severity),
-            None => {
-                let pattern = Pattern {
-                    line: line.to_owned(),
-                    first_seen,
-                    last_seen,
-                    severity,
-                };
-                self.patterns.insert(fingerprint, pattern);
-            }
-        }
     }
 
     pub(super) fn absorb(&mut self, other: Logs, resources: &ResourceMap) {
@@ -125,7 +125,12 @@ impl Logs {
             count.errors += more.errors;
         }
         for (fingerprint, p) in other.patterns {
-            self.offer(fingerprint, &p.line, p.first_seen, p.last_seen, p.severity);
+            match self.patterns.get_mut(&fingerprint) {
+                Some(known) => known.offer(&p.line, p.first_seen, p.last_seen, p.severity),
+                None => {
+                    self.patterns.insert(fingerprint, p);
+                }
+            }
         }
     }
 
@@ -138,23 +143,18 @@ impl Logs {
         let mut patterns: Vec<PatternRow> = self
             .patterns
             .iter()
-            .map(|(fingerprint, p)| pattern_row(&self.masker, *fingerprint, p))
+            .map(|(fingerprint, p)| pattern_row(*fingerprint, p))
             .collect();
         patterns.sort_unstable_by_key(|row| row.fingerprint);
         (self.counts.into_iter().collect(), patterns)
     }
 }
 
-/// The template is made of the sample, once a pattern and not once a line: lines of one fingerprint may still differ in
-/// what people are shown.
-fn pattern_row(masker: &Masker, fingerprint: u64, pattern: &Pattern) -> PatternRow {
-    let line = without_nul(&pattern.line);
-    let template = masker.template(&line);
+fn pattern_row(fingerprint: u64, pattern: &Pattern) -> PatternRow {
     PatternRow {
         fingerprint: fingerprint as i64,
-        // A template keeps constant words, and one of them may be a secret.
-        pattern: cut(&mask_secrets(&template), PATTERN_BYTES).to_owned(),
-        sample: sample(&line, SAMPLE_BYTES),
+        pattern: cut(&pattern.template, PATTERN_BYTES).to_owned(),
+        sample: sample(&without_nul(&pattern.line), SAMPLE_BYTES),
         severity: pattern.severity,
         first_seen: pattern.first_seen,
         last_seen: pattern.last_seen,
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn lines_of_a_pattern_are_counted_together() {
-        let mut logs = Logs::new();
+        let mut logs = Logs::new(Masker::new());
         for (ts, body, level) in [
             (30, "took 5 ms", "INFO"),
             (10, "took 7 ms", "ERROR"),
@@ -193,8 +193,25 @@ mod tests {
     }
 
     #[test]
+    fn the_pattern_is_that_of_the_whole_line() {
+        // What follows the variable is beyond what is kept of the longer line, which is the sample: it came first.
+        let lines = [format!("got {} done", "1".repeat(RAW_BYTES)), "got 1 done".to_owned()];
+        for order in [[0, 1], [1, 0]] {
+            let mut logs = Logs::new(Masker::new());
+            for i in order {
+                logs.add(0, 0, i as i64, &lines[i], None);
+            }
+            let (_, patterns) = logs.finish();
+            assert_eq!(
+                patterns.iter().map(|p| p.pattern.as_str()).collect::<Vec<_>>(),
+                ["got <*> done"]
+            );
+        }
+    }
+
+    #[test]
     fn huge_odd_and_secret_lines_are_kept_short_and_clean() {
-        let mut logs = Logs::new();
+        let mut logs = Logs::new(Masker::new());
         logs.add(0, 0, 1, "", None);
         logs.add(0, 0, 1, "", None);
         logs.add(

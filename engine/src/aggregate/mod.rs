@@ -19,6 +19,7 @@ use hashbrown::HashSet;
 pub use output::{MetricRow, Output, PatternRow, RejectRow, Stats};
 
 use crate::decode::ParentSink;
+use crate::patterns::Masker;
 use crate::record::{Dataset, LogRecord, MetricPoint, RecordSink, RejectReason, SpanRecord};
 use crate::window::{MINUTE_US, Window, floor};
 
@@ -45,11 +46,17 @@ impl Aggregator {
     /// An empty aggregator for the records of `range`, which should consist of whole minutes: a partial of every minute
     /// that it touches comes out. Records outside the range are counted and ignored.
     pub fn new(range: Window) -> Self {
+        Aggregator::with_masker(range, Masker::new())
+    }
+
+    /// As [`Aggregator::new`], for a tenant that has masks of its own. Aggregators that are merged must have equal
+    /// masks, else one line counts under two fingerprints.
+    pub fn with_masker(range: Window, masker: Masker) -> Self {
         Aggregator {
             range,
             resources: Resources::default(),
             metrics: Metrics::default(),
-            logs: Logs::new(),
+            logs: Logs::new(masker),
             spans: Spans::default(),
             span_services: HashSet::new(),
             rejects: Rejects::default(),

@@ -30,11 +30,14 @@
 //! | `rules` | masks of a tenant's own |
 //! | `severity` | levels of fields and line headers |
 //! | `alias` | the second stage: which fingerprints are one statement all the same |
+//! | `coarse` | what takes the place of patterns when there are too many |
+//! | `tokens` | templates as words and variables, for `alias` and `coarse` |
 //! | `secrets` | masking of secrets in text that is stored |
 
 pub mod alias;
 mod asides;
 mod bytes;
+mod coarse;
 mod frames;
 mod hosts;
 mod keys;
@@ -50,12 +53,14 @@ mod secrets;
 mod severity;
 mod skeleton;
 mod token;
+mod tokens;
 mod units;
 mod words;
 
 #[cfg(test)]
 mod tests;
 
+pub use coarse::{REST, coarse, within};
 pub use rules::{MAX_RULE, MAX_RULES, RuleError, Rules};
 pub use secrets::{mask_secrets, sample};
 pub use severity::{Severity, severity};

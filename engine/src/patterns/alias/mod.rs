@@ -23,12 +23,11 @@
 
 mod join;
 mod places;
-mod tokens;
 
 #[cfg(test)]
 mod tests;
 
-use super::Masker;
+use super::{Masker, tokens};
 use hashbrown::HashMap;
 use join::Joined;
 

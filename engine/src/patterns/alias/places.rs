@@ -4,9 +4,9 @@
 //! all places of a template together cost one pass in each direction. Equal hashes of 64 bits count as equal rests.
 
 use super::join::Joined;
-use super::tokens::{Kind, Token, is_qualified_name, tokens};
 use super::{CONSTANT_WORDS, FIRST_WORDS, Rule, WORDS};
 use crate::patterns::severity::level_word;
+use crate::patterns::tokens::{Kind, Token, is_qualified_name, tokens};
 use crate::patterns::words::is_method;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 

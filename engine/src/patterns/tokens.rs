@@ -1,6 +1,6 @@
-//! Templates as words, variables and what stands between them.
+//! Templates as words, variables and what stands between them: what is done with a template once it is there.
 
-use crate::patterns::skeleton::MASK;
+use super::skeleton::MASK;
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,21 +130,34 @@ pub(super) fn common(templates: &[&str]) -> String {
             }
         }
     }
-    let mut out = String::with_capacity(first.len());
-    let mut end = None;
+    let mut out = Folded::default();
     for token in &pattern {
-        if token.kind == Kind::Variable {
-            if let Some(e) = end
-                && matches!(out.get(e..), Some("" | " " | "," | ", "))
-            {
-                out.truncate(e);
-                continue;
-            }
-            out.push_str(token.text);
-            end = Some(out.len());
-        } else {
-            out.push_str(token.text);
-        }
+        out.push(token);
     }
-    out
+    out.text
+}
+
+/// A template that grows by tokens; neighbouring variables become one.
+#[derive(Default)]
+pub(super) struct Folded {
+    pub(super) text: String,
+    /// Where the last variable ended.
+    variable_end: Option<usize>,
+}
+
+impl Folded {
+    pub(super) fn push(&mut self, token: &Token<'_>) {
+        if token.kind != Kind::Variable {
+            self.text.push_str(token.text);
+            return;
+        }
+        if let Some(end) = self.variable_end
+            && matches!(self.text.get(end..), Some("" | " " | "," | ", "))
+        {
+            self.text.truncate(end);
+            return;
+        }
+        self.text.push_str(token.text);
+        self.variable_end = Some(self.text.len());
+    }
 }

@@ -19,7 +19,7 @@ accuracy=${CARGO_TARGET_DIR:-target}/debug/examples/accuracy
 if [ -d "$loghub" ]; then
   step "LogHub: messages"
   "$accuracy" "$@" "$loghub"
-  step "LogHub: raw lines (no gold text is known for these)"
+  step "LogHub: raw lines"
   "$accuracy" --raw "$@" "$loghub"
 else
   ok "LogHub skipped: no folder $loghub (set LOGHUB)"
@@ -39,5 +39,5 @@ trap 'rm -rf "$work"' EXIT
 for preset in S M L; do
   "$python" "$generator" --out "$work/$preset" --preset "$preset" --no-parquet >/dev/null
 done
-step "workloads (no gold text is known for these)"
+step "workloads"
 "$accuracy" "$@" "$work/S" "$work/M" "$work/L"

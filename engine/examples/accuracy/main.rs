@@ -39,14 +39,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     for folder in &folders {
         let folder = Path::new(folder);
         if workload::is_one(folder) {
-            report(&workload::read(folder)?, raw, explain);
+            report(&workload::read(folder)?, What::Groups, explain);
             continue;
         }
         let sets = loghub::read(folder)?;
-        let scores: Vec<[Scores; 2]> = sets.iter().map(|set| report(set, raw, explain)).collect();
+        let what = if raw { What::RawGroups } else { What::All };
+        let scores: Vec<[Scores; 2]> = sets.iter().map(|set| report(set, what, explain)).collect();
         if !scores.is_empty() {
             print(
                 "average",
+                what,
                 [0, 1].map(|i| score::average(scores.iter().filter_map(|s| s.get(i)))),
             );
         }
@@ -56,13 +58,28 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 const TITLES: &str = "    GA     PA    FGA    FTA ";
 
-fn print(name: &str, scores: [Scores; 2]) {
-    let [a, b] = scores.map(|s| format!(" {:.3}  {:.3}  {:.3}  {:.3} ", s.ga, s.pa, s.fga, s.fta));
+/// What is taken of a set, and what can be scored of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// Messages, and their templates too.
+    All,
+    /// Messages without gold templates.
+    Groups,
+    /// Lines with headers, which gold templates do not have.
+    RawGroups,
+}
+
+fn print(name: &str, what: What, scores: [Scores; 2]) {
+    let text = |share: f64| match what {
+        What::All => format!("{share:.3}"),
+        _ => "  -  ".to_owned(),
+    };
+    let [a, b] = scores.map(|s| format!(" {:.3}  {}  {:.3}  {} ", s.ga, text(s.pa), s.fga, text(s.fta)));
     println!("{name:<12}{a}   {b}");
 }
 
-fn report(set: &Set, raw: bool, explain: bool) -> [Scores; 2] {
-    let found = find(set, raw);
+fn report(set: &Set, what: What, explain: bool) -> [Scores; 2] {
+    let found = find(set, what == What::RawGroups);
     let by = |group: fn(&Found) -> &(u64, String)| -> Vec<Line<'_, u64>> {
         let lines = set.records.iter().zip(&found);
         lines
@@ -75,7 +92,7 @@ fn report(set: &Set, raw: bool, explain: bool) -> [Scores; 2] {
     };
     let (stage_one, classes) = (by(|f| &f.fingerprint), by(|f| &f.class));
     let scores = [score(&stage_one), score(&classes)];
-    print(&set.name, scores);
+    print(&set.name, what, scores);
     if explain {
         explain::print(&classes);
     }

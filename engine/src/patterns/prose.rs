@@ -96,15 +96,18 @@ impl Scanner<'_> {
         next.first().is_some_and(u8::is_ascii_alphabetic) && !next.ends_with(b":")
     }
 
-    /// `[<*> - -]`: dashes for what is absent, at the end of a list in brackets.
-    pub(super) fn ends_list(&self) -> bool {
+    /// What stands in a list of variables where one is absent: dashes at its end (`[<*> - -]`), asterisks before a
+    /// number (`<*> **** 5`).
+    pub(super) fn is_absent(&self, chunk: &[u8]) -> bool {
+        if !matches!(chunk, b"-" | [b'*', b'*', b'*', ..]) || !self.out.after_mask_and_blank() {
+            return false;
+        }
         let rest = self.s.get(self.i..).unwrap_or_default();
-        let absent = rest
-            .iter()
-            .take(MAX_DASHES)
-            .take_while(|b| matches!(b, b' ' | b'-'))
-            .count();
-        self.out.after_mask_and_blank() && rest.get(absent) == Some(&b']')
+        if chunk == b"-" {
+            let absent = rest.iter().take(MAX_DASHES).take_while(|b| matches!(b, b' ' | b'-'));
+            return rest.get(absent.count()) == Some(&b']');
+        }
+        chunk.iter().all(|b| *b == b'*') && matches!(rest, [b' ', b'0'..=b'9', ..])
     }
 
     /// Month and day names beside the rest of a date.

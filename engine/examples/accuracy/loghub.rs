@@ -1,5 +1,5 @@
-//! LogHub: folders `Name/Name_2k.log_structured_corrected.csv` with the columns `Content` and `EventTemplate`, and
-//! `Name/Name_2k.log` with the same lines as they were logged.
+//! LogHub: folders of a set each, with `X.log_structured_corrected.csv` (or `X.log_structured.csv`), which has the
+//! columns `Content` and `EventTemplate`, and `X.log` with the same lines as they were logged.
 
 use std::error::Error;
 use std::fs;
@@ -32,12 +32,20 @@ pub fn read(root: &Path) -> Result<Vec<Set>, Box<dyn Error>> {
         let Some(name) = folder.file_name().and_then(|n| n.to_str()) else {
             continue;
         };
-        let labelled = folder.join(format!("{name}_2k.log_structured_corrected.csv"));
-        if labelled.is_file() {
-            sets.push(Set {
-                name: name.to_owned(),
-                records: records(&labelled, &folder.join(format!("{name}_2k.log")))?,
-            });
+        let files: Vec<PathBuf> = match fs::read_dir(&folder) {
+            Ok(files) => files.filter_map(|e| Some(e.ok()?.path())).collect(),
+            Err(_) => continue,
+        };
+        for suffix in ["_structured_corrected.csv", "_structured.csv"] {
+            let labelled = files.iter().filter_map(|f| f.to_str());
+            let mut labelled = labelled.filter_map(|f| Some((f, f.strip_suffix(suffix)?)));
+            if let Some((labelled, raw)) = labelled.next() {
+                sets.push(Set {
+                    name: name.to_owned(),
+                    records: records(Path::new(labelled), Path::new(raw))?,
+                });
+                break;
+            }
         }
     }
     Ok(sets)
@@ -48,16 +56,16 @@ fn records(labelled: &Path, raw: &Path) -> Result<Vec<Record>, Box<dyn Error>> {
     let raw = String::from_utf8_lossy(&raw);
     let mut raw = raw.lines();
     let mut reader = csv::Reader::from_path(labelled)?;
-    let headers = reader.headers()?.clone();
+    let headers = reader.byte_headers()?.clone();
     let column = |name: &str| {
-        let found = headers.iter().position(|h| h == name);
+        let found = headers.iter().position(|h| h == name.as_bytes());
         found.ok_or_else(|| format!("{}: no column {name}", labelled.display()))
     };
     let (message, template) = (column("Content")?, column("EventTemplate")?);
     let mut out = Vec::new();
-    for row in reader.records() {
+    for row in reader.byte_records() {
         let row = row?;
-        let field = |i: usize| row.get(i).unwrap_or_default().to_owned();
+        let field = |i: usize| String::from_utf8_lossy(row.get(i).unwrap_or_default()).into_owned();
         out.push(Record {
             message: field(message),
             raw: raw.next().unwrap_or_default().to_owned(),

@@ -11,7 +11,7 @@ pub(super) enum Cue {
     Identity,
     /// `for X from <address>`: the next word may be a name.
     For,
-    /// `to X:port`: the next word before a port is a host.
+    /// `to X:port`, `GET /`: the next word before a port is a host, and a lone slash a path.
     Host,
     /// `Bearer X`: the next word is a secret.
     Secret,
@@ -27,6 +27,7 @@ pub(super) fn cue(word: &[u8]) -> Cue {
         | b"dial" | b"server" | b"Server" | b"broker" | b"address" | b"connect" | b"endpoint" | b"upstream" => {
             Cue::Host
         }
+        _ if is_method(word) => Cue::Host,
         [b'b' | b'B', ..] if word.eq_ignore_ascii_case(b"basic") || word.eq_ignore_ascii_case(b"bearer") => Cue::Secret,
         _ => Cue::None,
     }

@@ -84,6 +84,33 @@ fn severities_are_no_difference() {
 }
 
 #[test]
+fn other_words_do_not_part_what_few_words_joined() {
+    let joined = |with: &[&str], more: &str| {
+        let mut templates = with.to_vec();
+        templates.push(more);
+        let found = outcome(&templates);
+        assert_eq!(found.classes, outcome(with).classes, "{templates:?}");
+        assert!(!found.classes.is_empty() && found.aliases.len() == with.len());
+    };
+    joined(
+        &[
+            "<*> RAS KERNEL INFO fp unavailable",
+            "<*> RAS KERNEL FATAL fp unavailable",
+        ],
+        "<*> RAS KERNEL NULL fp unavailable",
+    );
+    joined(
+        &[
+            "GET <*> gave status=<*>",
+            "PUT <*> gave status=<*>",
+            "POST <*> gave status=<*>",
+            "HEAD <*> gave status=<*>",
+        ],
+        "Asking <*> gave status=<*>",
+    );
+}
+
+#[test]
 fn constant_words_must_be_left() {
     no_class(&[
         "alpha started",

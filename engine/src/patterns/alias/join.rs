@@ -49,17 +49,14 @@ impl Joined {
         at
     }
 
-    /// Every class, by its smallest member: the members ascending, and the rule of each.
-    pub(super) fn classes(mut self) -> impl Iterator<Item = (Vec<usize>, Vec<Option<Rule>>)> {
+    /// Every class, by its smallest member: the members ascending, each with its rule.
+    pub(super) fn classes(mut self) -> Vec<Vec<(usize, Option<Rule>)>> {
         let mut by_root: Vec<(usize, usize)> = (0..self.parent.len()).map(|m| (self.root(m), m)).collect();
         by_root.sort_unstable();
-        let classes: Vec<Vec<usize>> = by_root
+        let rule = |member: usize| self.rule.get(member).copied().flatten();
+        by_root
             .chunk_by(|a, b| a.0 == b.0)
-            .map(|class| class.iter().map(|(_, m)| *m).collect())
-            .collect();
-        classes.into_iter().map(move |members| {
-            let rules = members.iter().map(|m| self.rule.get(*m).copied().flatten()).collect();
-            (members, rules)
-        })
+            .map(|class| class.iter().map(|(_, member)| (*member, rule(*member))).collect())
+            .collect()
     }
 }

@@ -144,27 +144,28 @@ impl Classes {
         let mut joined = Joined::new(templates.len());
         places::join_words(&templates, &mut joined);
         places::join_names(&templates, &mut joined);
-        for (members, rule_of) in joined.classes() {
-            let in_class: Vec<&str> = members.iter().filter_map(|m| templates.get(*m)).copied().collect();
-            let fingerprints = members.iter().filter_map(|m| groups.get(*m)).copied();
+        for class in joined.classes() {
+            let of_class = || {
+                class
+                    .iter()
+                    .filter_map(|(member, rule)| Some((*groups.get(*member)?, *rule)))
+            };
+            if of_class().map(|(group, _)| group.len()).sum::<usize>() < 2 {
+                continue;
+            }
+            let in_class: Vec<&str> = class.iter().filter_map(|(m, _)| templates.get(*m)).copied().collect();
             let template = tokens::common(&in_class);
             let id = masker.template_fingerprint(&template);
-            let mut several = members.len() > 1;
-            for (group, rule) in fingerprints.zip(rule_of) {
-                several |= group.len() > 1;
-                if group.len() == 1 && members.len() == 1 {
-                    continue;
-                }
-                out.aliases
-                    .extend(group.iter().filter(|(_, f)| *f != id).map(|(_, fingerprint)| Alias {
-                        fingerprint: *fingerprint,
-                        class: id,
-                        rule: rule.unwrap_or(Rule::Equal),
-                    }));
+            for (group, rule) in of_class() {
+                let others = group.iter().filter(|(_, fingerprint)| *fingerprint != id);
+                out.aliases.extend(others.map(|(_, fingerprint)| Alias {
+                    fingerprint: *fingerprint,
+                    class: id,
+                    // Joined by no rule of places: only its template is that of others.
+                    rule: rule.unwrap_or(Rule::Equal),
+                }));
             }
-            if several {
-                out.classes.push(Class { id, template });
-            }
+            out.classes.push(Class { id, template });
         }
         out.aliases.sort_unstable();
         out.classes.sort_unstable();

@@ -2,7 +2,7 @@
 PG_CONFIG ?= /usr/lib/postgresql/17/bin/pg_config
 export PG_CONFIG
 
-.PHONY: help setup demo stop test chaos lint build install bench clean
+.PHONY: help setup demo stop test chaos lint build install bench accuracy clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## *' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ install: setup   ## release build into the PostgreSQL of PG_CONFIG
 
 bench: setup     ## the figures of docs/benchmarks.md, measured here
 	@scripts/bench.sh
+
+accuracy:        ## how well log lines are grouped, on LOGHUB= and on workloads
+	@scripts/accuracy.sh
 
 clean:           ## stop the demo and remove everything built
 	@scripts/demo.sh stop

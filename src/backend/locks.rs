@@ -17,6 +17,8 @@ pub enum Kind {
     Bucket = 0x0B03,
     /// The one writer of the graph; key = 0.
     Graph = 0x0B04,
+    /// New log patterns of a tenant: classes are computed from all of them; key = tenant_id.
+    Patterns = 0x0B05,
 }
 
 /// Who releases the lock.

@@ -1,18 +1,43 @@
-//! `log_pattern`: the dictionary of log templates. Rows are added, never rewritten but for when they were seen.
+//! `log_pattern`: the dictionary of log templates. Rows are added, never rewritten but for when they were seen, and for
+//! the class they belong to.
 
-use crate::backend::sql;
+use crate::backend::locks::{self, Kind};
+use crate::backend::sql::{self, required};
 use crate::error::Result;
-use crate::store::{CHUNK, timestamps};
+use crate::store::{CHUNK, classes, timestamps};
 use engine::aggregate::PatternRow;
+use std::collections::HashSet;
 
 /// Lowest first.
 const SEVERITIES: [&str; 6] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
+
+/// Enters the patterns of a window. When some of them are new, the classes of the tenant are computed anew, and whoever else
+/// has new ones for this tenant waits until the end of the transaction.
+pub fn enter_patterns(tenant: i64, rows: &[PatternRow]) -> Result<()> {
+    if known(tenant, rows)? == rows.len() {
+        return upsert_patterns(tenant, rows);
+    }
+    // Before any row is touched: two runners that each hold what the other waits for would never end.
+    locks::acquire(Kind::Patterns, tenant);
+    upsert_patterns(tenant, rows)?;
+    classes::refresh(tenant)
+}
+
+/// How many of the patterns are in the dictionary.
+fn known(tenant: i64, rows: &[PatternRow]) -> Result<usize> {
+    let fingerprints: HashSet<i64> = rows.iter().map(|r| r.fingerprint).collect();
+    sql::select(
+        "SELECT count(*) FROM log_pattern WHERE tenant_id = $1 AND fingerprint_id = ANY ($2)",
+        &[tenant.into(), fingerprints.into_iter().collect::<Vec<_>>().into()],
+        |found| Ok(usize::try_from(required(found.first().get_one::<i64>()?, "count")?).unwrap_or(0)),
+    )
+}
 
 /// Enters new patterns, widens `first_seen .. last_seen` of known ones and raises their severity to the highest seen.
 ///
 /// A known pattern's row is touched only when it is seen in another 5-minute bucket than before: `last_seen` is exact
 /// to the bucket, and a steady stream of lines does not rewrite the dictionary every minute.
-pub fn upsert_patterns(tenant: i64, rows: &[PatternRow]) -> Result<()> {
+fn upsert_patterns(tenant: i64, rows: &[PatternRow]) -> Result<()> {
     for chunk in rows.chunks(CHUNK) {
         sql::execute(
             "WITH seen AS MATERIALIZED (

@@ -1,5 +1,6 @@
 //! Everything that writes the fact tables. All of it runs inside the one transaction of its windows.
 
+pub mod classes;
 pub mod graph;
 pub mod locators;
 pub mod logs;
@@ -43,7 +44,7 @@ pub fn write_windows(tenant: i64, windows: &[(i64, &WindowData)], restored: &[&W
     }
     let every = || windows.iter().map(|(_, data)| *data).chain(restored.iter().copied());
     let ids = resource_ids(tenant, every())?;
-    logs::upsert_patterns(tenant, &patterns(every()))?;
+    logs::enter_patterns(tenant, &patterns(every()))?;
     for (run_id, data) in windows {
         let references = locators::write(tenant, &data.locators)?;
         metrics::replace(tenant, data.range, &data.output.metrics, &of_window(data, &ids)?)?;

@@ -74,7 +74,7 @@ impl Aggregator {
         let ranking = Ranking::new(&self.resources, used);
 
         let metrics = part.metrics.finish(&self.names, |id| ranking.of(id));
-        let (log_counts, patterns) = part.logs.finish(&self.fingerprints);
+        let (log_counts, patterns) = part.logs.finish();
         let minutes = minutes(window, &ranking, calls.edges, log_counts);
         let mut stats = part.stats;
         stats.rejected = part.rejects.count();

@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use super::intern::{ResourceId, ResourceMap};
 use super::output::PatternRow;
 use crate::partial::LogCount;
-use crate::patterns::{Masker, Scratch, Severity, mask_secrets, sample, severity};
+use crate::patterns::{Masker, Scratch, Severity, sample, severity};
 use crate::text::{cut, without_nul};
 
 /// Longest `log_pattern.sample_message`.
@@ -19,7 +19,6 @@ const RAW_BYTES: usize = 4_096;
 const REPEAT_BYTES: usize = 8_192;
 
 /// From lines to their fingerprints, for all windows.
-#[derive(Default)]
 pub(super) struct Fingerprints {
     masker: Masker,
     scratch: Scratch,
@@ -45,6 +44,8 @@ pub(super) struct LogKey {
 /// A pattern while its lines come in. The sample is the line with the smallest (time, text), the severity the highest,
 /// so the order of arrival does not matter.
 struct Pattern {
+    /// Of a whole line, which `line` may not be: so it says the same whichever line came first.
+    template: String,
     /// Unmasked, at most [`RAW_BYTES`].
     line: String,
     first_seen: i64,
@@ -65,7 +66,16 @@ impl Pattern {
 }
 
 impl Fingerprints {
-    pub(super) fn of(&mut self, body: &str) -> u64 {
+    pub(super) fn new(masker: Masker) -> Self {
+        Fingerprints {
+            masker,
+            scratch: Scratch::default(),
+            repeat: String::new(),
+            repeat_fingerprint: 0,
+        }
+    }
+
+    fn of(&mut self, body: &str) -> u64 {
         // An empty `repeat` is no line: its fingerprint is not known.
         if body != self.repeat || body.is_empty() {
             self.repeat_fingerprint = self.masker.fingerprint(body, &mut self.scratch);
@@ -77,34 +87,22 @@ impl Fingerprints {
         self.repeat_fingerprint
     }
 
-    /// The template is made of the sample, once a pattern and not once a line: lines of one fingerprint may still differ
-    /// in what people are shown.
-    fn row(&self, fingerprint: u64, pattern: &Pattern) -> PatternRow {
-        let line = without_nul(&pattern.line);
-        let template = self.masker.template(&line);
-        PatternRow {
-            fingerprint: fingerprint as i64,
-            // A template keeps constant words, and one of them may be a secret.
-            pattern: cut(&mask_secrets(&template), PATTERN_BYTES).to_owned(),
-            sample: sample(&line, SAMPLE_BYTES),
-            severity: pattern.severity,
-            first_seen: pattern.first_seen,
-            last_seen: pattern.last_seen,
-        }
+    fn template(&mut self, body: &str) -> String {
+        self.masker.analyse(body, &mut self.scratch).template.to_owned()
     }
 }
 
 impl Logs {
-    /// Counts a line with this fingerprint.
     pub(super) fn add(
         &mut self,
+        fingerprints: &mut Fingerprints,
         minute: i64,
         resource: ResourceId,
-        fingerprint: u64,
         ts: i64,
         body: &str,
         field: Option<&str>,
     ) {
+        let fingerprint = fingerprints.of(body);
         let severity = severity(field, body);
         let count = self
             .counts
@@ -116,17 +114,15 @@ impl Logs {
             .or_default();
         count.total += 1;
         count.errors += u64::from(severity.is_some_and(Severity::is_error));
-        self.offer(fingerprint, cut(body, RAW_BYTES), ts, ts, severity);
-    }
-
-    fn offer(&mut self, fingerprint: u64, line: &str, first_seen: i64, last_seen: i64, severity: Option<Severity>) {
+        let line = cut(body, RAW_BYTES);
         match self.patterns.get_mut(&fingerprint) {
-            Some(pattern) => pattern.offer(line, first_seen, last_seen, severity),
+            Some(pattern) => pattern.offer(line, ts, ts, severity),
             None => {
                 let pattern = Pattern {
+                    template: fingerprints.template(body),
                     line: line.to_owned(),
-                    first_seen,
-                    last_seen,
+                    first_seen: ts,
+                    last_seen: ts,
                     severity,
                 };
                 self.patterns.insert(fingerprint, pattern);
@@ -147,7 +143,12 @@ impl Logs {
             count.errors += more.errors;
         }
         for (fingerprint, p) in other.patterns {
-            self.offer(fingerprint, &p.line, p.first_seen, p.last_seen, p.severity);
+            match self.patterns.get_mut(&fingerprint) {
+                Some(pattern) => pattern.offer(&p.line, p.first_seen, p.last_seen, p.severity),
+                None => {
+                    self.patterns.insert(fingerprint, p);
+                }
+            }
         }
     }
 
@@ -156,14 +157,25 @@ impl Logs {
     }
 
     /// The counts in no order, and the patterns sorted by fingerprint.
-    pub(super) fn finish(self, fingerprints: &Fingerprints) -> (Vec<(LogKey, LogCount)>, Vec<PatternRow>) {
+    pub(super) fn finish(self) -> (Vec<(LogKey, LogCount)>, Vec<PatternRow>) {
         let mut patterns: Vec<PatternRow> = self
             .patterns
             .iter()
-            .map(|(fingerprint, p)| fingerprints.row(*fingerprint, p))
+            .map(|(fingerprint, p)| pattern_row(*fingerprint, p))
             .collect();
         patterns.sort_unstable_by_key(|row| row.fingerprint);
         (self.counts.into_iter().collect(), patterns)
+    }
+}
+
+fn pattern_row(fingerprint: u64, pattern: &Pattern) -> PatternRow {
+    PatternRow {
+        fingerprint: fingerprint as i64,
+        pattern: cut(&pattern.template, PATTERN_BYTES).to_owned(),
+        sample: sample(&without_nul(&pattern.line), SAMPLE_BYTES),
+        severity: pattern.severity,
+        first_seen: pattern.first_seen,
+        last_seen: pattern.last_seen,
     }
 }
 
@@ -174,11 +186,11 @@ mod tests {
     fn aggregate<'a>(
         lines: impl IntoIterator<Item = (i64, &'a str, Option<&'a str>)>,
     ) -> (Vec<(LogKey, LogCount)>, Vec<PatternRow>) {
-        let (mut fingerprints, mut logs) = (Fingerprints::default(), Logs::default());
+        let (mut fingerprints, mut logs) = (Fingerprints::new(Masker::new()), Logs::default());
         for (ts, body, level) in lines {
-            logs.add(0, 0, fingerprints.of(body), ts, body, level);
+            logs.add(&mut fingerprints, 0, 0, ts, body, level);
         }
-        logs.finish(&fingerprints)
+        logs.finish()
     }
 
     #[test]
@@ -202,6 +214,19 @@ mod tests {
         );
         assert_eq!(row.severity, Some(Severity::Error));
         assert!(row.pattern.contains("<*>"), "{}", row.pattern);
+    }
+
+    #[test]
+    fn the_pattern_is_that_of_the_whole_line() {
+        // What follows the variable is beyond what is kept of the longer line, which is the sample: it came first.
+        let lines = [format!("got {} done", "1".repeat(RAW_BYTES)), "got 1 done".to_owned()];
+        for order in [[0, 1], [1, 0]] {
+            let (_, patterns) = aggregate(order.map(|i| (i as i64, lines[i].as_str(), None)));
+            assert_eq!(
+                patterns.iter().map(|p| p.pattern.as_str()).collect::<Vec<_>>(),
+                ["got <*> done"]
+            );
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub use output::{MetricRow, Output, PatternRow, RejectRow, Stats};
 pub use parents::Margin;
 
 use crate::decode::ParentSink;
+use crate::patterns::Masker;
 use crate::record::{Dataset, LogRecord, MetricPoint, RecordSink, RejectReason, SpanRecord};
 use crate::window::{MINUTE_US, Window, Windows, floor};
 
@@ -60,12 +61,18 @@ impl Aggregator {
     /// Records outside the range are counted and ignored. That count, and rejects that have no good timestamp, cannot be
     /// told to belong to any window: they are the first one's.
     pub fn new(windows: impl Into<Windows>) -> Self {
+        Aggregator::with_masker(windows, Masker::new())
+    }
+
+    /// As [`Aggregator::new`], for a tenant that has masks of its own. Aggregators that are merged must have equal
+    /// masks, else one line counts under two fingerprints.
+    pub fn with_masker(windows: impl Into<Windows>, masker: Masker) -> Self {
         let windows = windows.into();
         Aggregator {
             windows,
             resources: Resources::default(),
             names: Names::default(),
-            fingerprints: Fingerprints::default(),
+            fingerprints: Fingerprints::new(masker),
             parents: Parents::default(),
             parts: std::iter::repeat_with(Part::default).take(windows.count()).collect(),
         }
@@ -132,9 +139,9 @@ impl RecordSink for Aggregator {
         let Some(part) = part_of(self.windows, &mut self.parts, r.ts) else {
             return self.outside();
         };
-        let (resource, fingerprint) = (self.resources.of(r.identity), self.fingerprints.of(r.body));
+        let (resource, minute) = (self.resources.of(r.identity), floor(r.ts, MINUTE_US));
         part.logs
-            .add(floor(r.ts, MINUTE_US), resource, fingerprint, r.ts, r.body, r.severity);
+            .add(&mut self.fingerprints, minute, resource, r.ts, r.body, r.severity);
         part.stats.logs += 1;
     }
 

@@ -28,9 +28,10 @@ static PIECES: WordList = WordList::new(&[
     "2fa", "a11y", "aarch64", "aes128", "aes256", "amd64", "arm64", "b2b", "b2c", "base64", "c3p0", "db2", "e2e",
     "ec2", "es256", "ext3", "ext4", "f32", "f64", "float32", "float64", "h2", "h264", "h265", "h2c", "hs256", "http2",
     "http3", "i18n", "i32", "i386", "i64", "i686", "int16", "int32", "int64", "int8", "ip4", "ip6", "ipv4", "ipv6",
-    "k3s", "k8s", "l10n", "log4j", "log4j2", "md5", "mp3", "mp4", "neo4j", "oauth2", "p2p", "p50", "p90", "p95", "p99",
-    "python3", "rs256", "s3", "sha1", "sha256", "sha384", "sha512", "slf4j", "ssh2", "u32", "u64", "uint16", "uint32",
-    "uint64", "uint8", "utf16", "utf8", "v8", "win32", "win64", "x509", "x64", "x86",
+    "k3s", "k8s", "l1", "l10n", "l2", "l3", "log4j", "log4j2", "md5", "mp3", "mp4", "neo4j", "oauth2", "p2p", "p50",
+    "p90", "p95", "p99", "python3", "rs256", "s3", "sha1", "sha256", "sha384", "sha512", "slf4j", "socks4", "socks5",
+    "ssh2", "u32", "u64", "uint16", "uint32", "uint64", "uint8", "utf16", "utf8", "v8", "win32", "win64", "x509",
+    "x64", "x86",
 ]);
 
 /// Longest word in the lists.

@@ -13,11 +13,13 @@
 //! - names after `user` or in `for X from <address>`; dates in words; the level and host of a line header;
 //! - lists of variables are one; sizes in units (`18.4 KB`) are one; the frames of a stack trace after its innermost are one.
 //!
-//! The fingerprint is XXH3-64 with a fixed seed over ([`MASK_VERSION`], template). Severity is not part of it.
+//! The fingerprint is XXH3-64 over ([`MASK_VERSION`], template), its seed fixed but for the rules of a tenant
+//! ([`Masker::with_rules`]). Severity is not part of it.
 //!
 //! | file | what it does |
 //! |---|---|
 //! | `scan` | the pass over the bytes: chunks, quotes, keys, punctuation |
+//! | `asides` | groups and comparisons that are one value: `(1.2 KB)`, `<1 sec`, `( on off )` |
 //! | `quotes` | quoted texts and JSON keys |
 //! | `token` | whether a chunk is text or a variable: what its key says, then |
 //! | `numbers`, `paths`, `prose` | chunks with digits, with slashes, with neither |
@@ -25,10 +27,17 @@
 //! | `skeleton` | the growing template, folding of neighbouring variables |
 //! | `words`, `known`, `hosts`, `units`, `keys` | word lists and kinds of keys |
 //! | `bytes`, `list` | byte classes, fast sets of words |
+//! | `rules` | masks of a tenant's own |
 //! | `severity` | levels of fields and line headers |
+//! | `alias` | the second stage: which fingerprints are one statement all the same |
+//! | `coarse` | what takes the place of patterns when there are too many |
+//! | `tokens` | templates as words and variables, for `alias` and `coarse` |
 //! | `secrets` | masking of secrets in text that is stored |
 
+pub mod alias;
+mod asides;
 mod bytes;
+mod coarse;
 mod frames;
 mod hosts;
 mod keys;
@@ -38,42 +47,49 @@ mod numbers;
 mod paths;
 mod prose;
 mod quotes;
+mod rules;
 mod scan;
 mod secrets;
 mod severity;
 mod skeleton;
 mod token;
+mod tokens;
 mod units;
 mod words;
 
 #[cfg(test)]
 mod tests;
 
+pub use coarse::{REST, coarse, within};
+pub use rules::{MAX_RULE, MAX_RULES, RuleError, Rules};
 pub use secrets::{mask_secrets, sample};
 pub use severity::{Severity, severity};
 
+use rules::Compiled;
 use scan::Scanner;
 use skeleton::Skeleton;
 use std::borrow::Cow;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
 /// Version of the masking rules, part of every fingerprint. Any change of a rule or word list that changes the
 /// template of any line raises it.
-pub const MASK_VERSION: u16 = 1;
+pub const MASK_VERSION: u16 = 2;
 
 /// Seed of the hash: part of the format.
 const SEED: u64 = 0x6f62_7365_7276_6531;
 
-/// Turns lines into patterns. Cheap to make, immutable, shared freely between threads.
+/// Turns lines into patterns. Immutable, shared freely between threads; cheap to make but for the rules of a tenant.
 #[derive(Clone, Debug, Default)]
 pub struct Masker {
-    _rules: (),
+    rules: Option<Compiled>,
 }
 
 /// Buffers that are reused from line to line; one for each thread.
 #[derive(Debug, Default)]
 pub struct Scratch {
     skeleton: Skeleton,
+    /// The line, where the rules of a tenant matched.
+    masked: String,
     /// The template, where a secret had to be hidden in it.
     hidden: String,
 }
@@ -93,6 +109,25 @@ impl Masker {
         Masker::default()
     }
 
+    /// The built-in rules and those of a tenant. The tenant's rules are part of what is hashed: with other rules every
+    /// fingerprint is another. Without any it is [`Masker::new`].
+    ///
+    /// # Errors
+    /// The first rule that cannot be used, or all if they are too many or too large.
+    ///
+    /// ```
+    /// use engine::patterns::{Masker, Rules};
+    /// let rules = Rules { ignore: vec!["Paris".into()], masks: vec!["lot [A-Z]+".into()] };
+    /// let masker = Masker::with_rules(&rules)?;
+    /// assert_eq!(masker.template("Paris: lot ABC is late"), "<*>: <*> is late");
+    /// # Ok::<(), engine::patterns::RuleError>(())
+    /// ```
+    pub fn with_rules(rules: &Rules) -> Result<Self, RuleError> {
+        Ok(Masker {
+            rules: Compiled::new(rules)?,
+        })
+    }
+
     /// Template and fingerprint of a line. Allocates nothing once `scratch` has grown to the longest template (but for
     /// the rare template in which a secret is found late).
     pub fn analyse<'a>(&self, line: &str, scratch: &'a mut Scratch) -> Pattern<'a> {
@@ -108,8 +143,26 @@ impl Masker {
 
     /// The fingerprint alone: the hot path.
     pub fn fingerprint(&self, line: &str, scratch: &mut Scratch) -> u64 {
-        Scanner::run(line, &mut scratch.skeleton);
-        xxh3_64_with_seed(scratch.skeleton.hashed(), SEED)
+        match &self.rules {
+            // Secrets first: a mask may hide the key that gives one away.
+            Some(rules) if rules.mask(&mask_secrets(line), &mut scratch.masked) => {
+                Scanner::run(&scratch.masked, &mut scratch.skeleton);
+            }
+            _ => Scanner::run(line, &mut scratch.skeleton),
+        }
+        xxh3_64_with_seed(scratch.skeleton.hashed(), self.seed())
+    }
+
+    /// The fingerprint of lines whose template is `template`.
+    pub fn template_fingerprint(&self, template: &str) -> u64 {
+        let mut hasher = Xxh3::with_seed(self.seed());
+        hasher.update(&MASK_VERSION.to_le_bytes());
+        hasher.update(template.as_bytes());
+        hasher.digest()
+    }
+
+    fn seed(&self) -> u64 {
+        SEED ^ self.rules.as_ref().map_or(0, Compiled::version)
     }
 
     /// The template alone, for people.

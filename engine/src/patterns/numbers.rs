@@ -12,15 +12,38 @@ use super::words::Cue;
 /// Punctuation after a number that is not part of it.
 const TRAILING: &[u8] = b".:!?%-";
 
+/// A name before a dot and a number is text from this length on.
+const MIN_NAME: usize = 2;
+
 impl Scanner<'_> {
     /// A chunk with a digit that is neither URL nor path.
     pub(super) fn number(&mut self, text: &[u8], seen: u8, cue: Cue) {
+        if self.is_named(text, seen) {
+            return self.text(text);
+        }
         let (core, tail) = split_trailing(text, TRAILING);
         match core.iter().position(|b| *b == b':').filter(|_| seen & COLON != 0) {
             Some(colon) => self.colon_groups(core, colon, cue),
             None => self.part(core, seen),
         }
         self.out.literal(tail);
+    }
+
+    /// A name with digits, for what follows it: `jk2_init()` is a function, `r24=` a key with a small number.
+    fn is_named(&self, text: &[u8], seen: u8) -> bool {
+        let head = text
+            .iter()
+            .take_while(|b| b.is_ascii_alphabetic() || **b == b'_')
+            .count();
+        if head == 0 || seen & (COLON | DOT | AT) != 0 {
+            return false;
+        }
+        let digits = text.get(head..).unwrap_or_default();
+        match self.at(self.i) {
+            b'(' => self.at(self.i + 1) == b')' && text.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_'),
+            b'=' => digits.len() <= 2 && all_digits(digits),
+            _ => false,
+        }
     }
 
     /// A part with a digit and without colons.
@@ -103,13 +126,23 @@ impl Scanner<'_> {
     }
 }
 
-/// What is text at the start of a number: `CPU#` of `CPU#0`, the leader of `threshold........5`.
+/// What is text at the start of a number: `CPU#` of `CPU#0`, the leader of `threshold........0x5`, the name of
+/// `core.2275`.
 fn head_of_number(part: &[u8], seen: u8) -> &[u8] {
     let digit = part.iter().position(u8::is_ascii_digit).unwrap_or(0);
     let head = part.get(..digit).unwrap_or_default();
     let end = match head.iter().position(|b| *b == b'#') {
         Some(hash) => hash + 1,
-        None if seen & DOT != 0 => head.windows(3).rposition(|w| w == b"...").map_or(0, |p| p + 3),
+        None if seen & DOT != 0 => {
+            let name = head.iter().take_while(|b| b.is_ascii_alphabetic()).count();
+            let dots = head.get(name..).unwrap_or_default();
+            let number = part.get(digit..).unwrap_or_default();
+            if name >= MIN_NAME && dots.iter().all(|b| *b == b'.') && all_digits(number) {
+                digit
+            } else {
+                head.windows(3).rposition(|w| w == b"...").map_or(0, |p| p + 3)
+            }
+        }
         None => 0,
     };
     head.get(..end).unwrap_or_default()

@@ -6,6 +6,9 @@ use super::scan::Scanner;
 use super::token::TRAILING;
 use super::words::Cue;
 
+/// A double quote as syslog daemons escape it.
+const ESCAPED_QUOTE: &[u8] = b"\\042";
+
 impl Scanner<'_> {
     /// A chunk with a slash: true if it was a URL or a path and has been written.
     pub(super) fn url_or_path(&mut self, text: &[u8], end: usize, cue: Cue) -> bool {
@@ -14,6 +17,11 @@ impl Scanner<'_> {
             return true;
         }
         let (core, tail) = split_trailing(text, TRAILING);
+        if core.len() > 2 * ESCAPED_QUOTE.len() && core.starts_with(ESCAPED_QUOTE) && core.ends_with(ESCAPED_QUOTE) {
+            self.variable();
+            self.out.literal(tail);
+            return true;
+        }
         let rooted = matches!(
             core,
             [b'/', _, ..] | [b'~' | b'.', b'/', ..] | [b'.', b'.', b'/', ..] | [b'\\', b'\\', _, ..]
@@ -81,7 +89,7 @@ impl Scanner<'_> {
     }
 }
 
-/// `a/b/c` or `a/b.txt`, but not `I/O` or `application/json`.
+/// `a/b/c`, `a/b.txt` or `org.acme/.Main`, but not `I/O` or `application/json`.
 pub(super) fn is_relative_path(part: &[u8]) -> bool {
     let Some(last) = memchr::memrchr(b'/', part) else {
         return false;
@@ -95,8 +103,9 @@ pub(super) fn is_relative_path(part: &[u8]) -> bool {
         return true;
     }
     let name = part.get(last + 1..).unwrap_or_default();
+    let dotted = part.get(..last).is_some_and(|p| p.contains(&b'.'));
     memchr::memrchr(b'.', name).is_some_and(|dot| {
         let ext = name.get(dot + 1..).unwrap_or_default();
-        dot > 0 && (1..=5).contains(&ext.len()) && ext.iter().all(u8::is_ascii_alphabetic)
+        dotted || dot > 0 && (1..=5).contains(&ext.len()) && ext.iter().all(u8::is_ascii_alphabetic)
     })
 }

@@ -12,6 +12,8 @@ use super::words::{self, Cue};
 const HEX_WORD: usize = 8;
 /// Credentials of well-known issuers are at least this long.
 const ISSUED_TOKEN: usize = 20;
+/// How far the end of a list is looked for.
+const MAX_DASHES: usize = 16;
 
 impl Scanner<'_> {
     /// Words that are variables wherever they stand, or where they stand.
@@ -25,7 +27,7 @@ impl Scanner<'_> {
         }
         match cue {
             Cue::Identity if self.is_name(core) => return true,
-            Cue::For if self.is_name_before_address(core) => return true,
+            Cue::For if self.is_name_before_address(core) || self.is_account_at_end(core) => return true,
             _ => {}
         }
         match core.first() {
@@ -78,6 +80,36 @@ impl Scanner<'_> {
             .any(u8::is_ascii_digit)
     }
 
+    /// `for root`, where the clause ends with it.
+    fn is_account_at_end(&self, core: &[u8]) -> bool {
+        words::is_account(core)
+            && match self.at(self.i) {
+                b'\n' | b',' | b';' | b')' | b']' => true,
+                b' ' => matches!(self.at(self.i + 1), b'[' | b'('),
+                _ => false,
+            }
+    }
+
+    /// `status: no link found`: what follows the colon is a sentence, not a value. Another key may follow a value.
+    pub(super) fn prose_follows(&self) -> bool {
+        let next = self.next_word();
+        next.first().is_some_and(u8::is_ascii_alphabetic) && !next.ends_with(b":")
+    }
+
+    /// What stands in a list of variables where one is absent: dashes at its end (`[<*> - -]`), asterisks before a
+    /// number (`<*> **** 5`).
+    pub(super) fn is_absent(&self, chunk: &[u8]) -> bool {
+        if !matches!(chunk, b"-" | [b'*', b'*', b'*', ..]) || !self.out.after_mask_and_blank() {
+            return false;
+        }
+        let rest = self.s.get(self.i..).unwrap_or_default();
+        if chunk == b"-" {
+            let absent = rest.iter().take(MAX_DASHES).take_while(|b| matches!(b, b' ' | b'-'));
+            return rest.get(absent.count()) == Some(&b']');
+        }
+        chunk.iter().all(|b| *b == b'*') && matches!(rest, [b' ', b'0'..=b'9', ..])
+    }
+
     /// Month and day names beside the rest of a date.
     fn is_date_word(&self, core: &[u8]) -> bool {
         let ahead = self.s.get(self.i..).unwrap_or_default();
@@ -98,6 +130,10 @@ impl Scanner<'_> {
     pub(super) fn is_header_word(&self, core: &[u8]) -> bool {
         if !self.out.has_mask() {
             return false;
+        }
+        if let [b'V' | b'D' | b'I' | b'W' | b'E' | b'F'] = core {
+            // `<time> <process> <thread> D tag: text`
+            return self.clock && self.out.after_mask_and_blank() && self.at(self.i) == b' ';
         }
         if level_word(core).is_some() && (self.clock || core.iter().all(u8::is_ascii_uppercase)) {
             return true;

@@ -3,7 +3,7 @@
 use super::keys::{KeyKind, key_kind};
 use super::known::is_known;
 use super::scan::{Key, Scanner, Separator};
-use super::words::Cue;
+use super::words::{self, Cue};
 
 /// A text in single quotes longer than this is taken as apostrophes, a JSON key as a variable.
 const MAX_QUOTED_TEXT: usize = 128;
@@ -46,7 +46,7 @@ impl Scanner<'_> {
             .filter(|k| k.separator != Separator::Loose || self.is_secret(k));
         let scanned = match key {
             Some(k) => key_kind(self.slice(k.start, k.end)) == KeyKind::Text,
-            None => self.out.is_empty(),
+            None => self.out.is_empty() || is_request(self.slice(inner.0, inner.1)),
         };
         self.cue = Cue::None;
         if scanned {
@@ -132,4 +132,11 @@ impl Scanner<'_> {
             .map(|(p, _)| start + p)
             .find(|p| !self.at(p + 1).is_ascii_alphanumeric())
     }
+}
+
+/// `GET /path HTTP/1.1`: the request of an access log. Its method says what was asked for, so it is scanned.
+fn is_request(text: &[u8]) -> bool {
+    let method = text.iter().take(8).position(|b| *b == b' ').unwrap_or(0);
+    let (method, rest) = text.split_at(method);
+    words::is_method(method) && (rest.starts_with(b" /") || rest.starts_with(b" http"))
 }

@@ -150,6 +150,8 @@ impl<'s> Scanner<'s> {
                 self.out.mask();
                 self.i += MASK.len();
             }
+            b'<' if class(self.before()) & SPACE != 0 && self.bound() => {}
+            b'(' if self.aside() => {}
             b'(' | b'[' | b'{' => self.open(b),
             _ => {
                 self.out.byte(b);

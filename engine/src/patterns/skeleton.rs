@@ -110,7 +110,7 @@ impl Skeleton {
     }
 
     /// Drops trailing blanks and line breaks.
-    fn trim(&mut self) {
+    pub(super) fn trim(&mut self) {
         while !self.is_empty() && matches!(self.buf.last(), Some(b' ' | b'\n')) {
             self.buf.pop();
         }

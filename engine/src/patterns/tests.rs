@@ -232,6 +232,73 @@ fn traces_of_any_depth() {
 }
 
 #[test]
+fn names_before_brackets_and_equal_signs() {
+    same("jk2_init() is slow", &["jk2_init() is slow"]);
+    same("<*>(<*>) is slow", &["worker12(7) is slow", "worker13(idle-2) is slow"]);
+    same("r24=<*> r25=<*> pc=<*>", &["r24=0x7 r25=ffff0001 pc=3"]);
+    same("<*>=<*> x", &["attempt_0042=7 x", "attempt_0043=no x"]);
+    same("file core.<*> was.", &["file core.12 was.", "file core.7 was."]);
+}
+
+#[test]
+fn well_known_accounts() {
+    same("tty=<*> user=root", &["tty=ssh user=root", "tty=x user=root"]);
+    same("tty=<*> user=<*>", &["tty=ssh user=alice", "tty=ssh user=bob17"]);
+    same(
+        "no more for <*> [preauth]",
+        &["no more for root [preauth]", "no more for admin [preauth]"],
+    );
+    same("waiting for root to come", &["waiting for root to come"]);
+}
+
+#[test]
+fn values_that_are_groups() {
+    same(
+        "sent <*> bytes, took <*>",
+        &["sent 5 bytes, took 00:03", "sent 1190 bytes (1.16 KB), took <1 sec"],
+    );
+    same(
+        "wrote <*> bytes (<*>%)",
+        &["wrote 5 bytes (7%)", "wrote 5 bytes (0.5%)"],
+    );
+    same(
+        "status ( <*> ) of (<*>)",
+        &["status ( on off ) of (yes)", "status ( off ) of (no)"],
+    );
+    same("call (on error) first", &["call (on error) first"]);
+    same("ws=<*>, uid=<*>", &["ws=null, uid=7", "ws=Work{17}, uid=8"]);
+    same("ws=<*>{a <*>}", &["ws=Work{a 17}"]);
+    same(
+        "list [<*>] and [<*>]",
+        &["list [1 - - -] and [2 3 -]", "list [1 2 3] and [4]"],
+    );
+    same("fans <*> up", &["fans 1 **** 3 up", "fans 1 2 3 up"]);
+    same("1 - a".replace('1', "<*>").as_str(), &["1 - a"]);
+}
+
+#[test]
+fn requests_in_quotes_keep_their_method() {
+    same(
+        "<*> \"GET <*> HTTP/1.1\" <*>",
+        &[
+            "10.0.0.1 \"GET /a?b=c HTTP/1.1\" 200",
+            "10.0.0.2 \"GET / HTTP/1.1\" 404",
+        ],
+    );
+    same("<*> \"<*>\" <*>", &["10.0.0.1 \"GET a life\" 200"]);
+}
+
+#[test]
+fn what_is_no_value_after_a_colon() {
+    same(
+        "state: <*>, mode: <*>",
+        &["state: none, mode: off", "state: null, mode: true"],
+    );
+    same("state: no link found", &["state: no link found"]);
+    same("a: <*> b: <*>", &["a: on b: off", "a: no b: yes"]);
+}
+
+#[test]
 fn templates_hold_no_control_characters_and_end() {
     assert_eq!(template("\u{1b}[31mred\u{1b}[0m \0\ttext \u{7}"), "red text");
     assert!(template(&"word ".repeat(100_000)).len() <= 4096);
@@ -324,6 +391,17 @@ fn a_megabyte_of_anything_is_fast() {
         "Jan 1 ",
         "[ ",
         "1:1:1 [",
+        "(on ",
+        "( on )",
+        " <1 s",
+        "1 bytes (1 KB) ",
+        "\\042",
+        "a=b{c",
+        "1 - ",
+        "1 *** ",
+        "\"GET /",
+        "a1()",
+        "a.1 ",
     ] {
         let line = unit.repeat(1_000_000 / unit.len());
         let start = Instant::now();

@@ -9,6 +9,9 @@ use super::words::{self, Cue};
 /// Punctuation that ends a sentence or clause rather than a token.
 pub(super) const TRAILING: &[u8] = b".:!?";
 
+/// Longest printed object that counts as a value.
+const MAX_FIELDS: usize = 64;
+
 impl Scanner<'_> {
     /// One chunk, `s[start..end]`, whose bytes have the class bits `seen`.
     #[inline]
@@ -76,17 +79,33 @@ impl Scanner<'_> {
                 self.variable();
                 return true;
             }
-            (KeyKind::Identity | KeyKind::Level, Separator::Equals | Separator::Json) => true,
+            (KeyKind::Identity, Separator::Equals | Separator::Json) => !words::is_account(core),
+            (KeyKind::Level, Separator::Equals | Separator::Json) => true,
             (KeyKind::Other, Separator::Equals) => classes(core) & (COLON | SLASH) == 0,
+            (_, Separator::Loose) => units::is_bool(core) || (units::is_value_word(core) && !self.prose_follows()),
             _ => units::is_value_word(core),
         };
         if masked && !core.is_empty() {
             self.variable();
             self.number_last = core.first().is_some_and(u8::is_ascii_digit);
             self.out.literal(tail);
+            if key.separator == Separator::Equals && self.at(self.i) == b'{' {
+                self.skip_fields();
+            }
             return true;
         }
         false
+    }
+
+    /// `source=WorkSource{10113}`: a printed object is a value like any other. It is one where it has no blanks and no
+    /// further braces.
+    fn skip_fields(&mut self) {
+        let window = self.slice(self.i + 1, self.s.len().min(self.i + 1 + MAX_FIELDS));
+        let plain = |b: &&u8| !matches!(**b, b'{' | b'}' | b'\n') && class(**b) & SPACE == 0;
+        let len = window.iter().take_while(plain).count();
+        if window.get(len) == Some(&b'}') {
+            self.i += len + 2;
+        }
     }
 
     /// Moves to the next blank, quote or `&`.
@@ -119,7 +138,11 @@ impl Scanner<'_> {
             _ => (text, &[][..]),
         };
         if core.is_empty() || seen & ALPHA == 0 {
-            self.out.literal(text);
+            if self.is_absent(text) {
+                self.out.mask();
+            } else {
+                self.out.literal(text);
+            }
             return;
         }
         if self.is_variable_word(core, seen, cue) {

@@ -89,6 +89,19 @@ pub(super) fn is_unit(word: &[u8]) -> bool {
     word.len() <= 3 && (SIZES.has(word) || CURRENCIES.has(word))
 }
 
+/// Units of time written apart from their number.
+pub(super) fn is_time_unit(word: &[u8]) -> bool {
+    matches!(
+        word,
+        b"ns" | b"us" | b"ms" | b"s" | b"sec" | b"secs" | b"second" | b"seconds" | b"min" | b"minute" | b"minutes"
+    )
+}
+
+/// A switch: what a group of them says varies.
+pub(super) fn is_switch(word: &[u8]) -> bool {
+    matches!(word, b"on" | b"off" | b"yes" | b"no")
+}
+
 /// The name of a month.
 pub(super) fn is_month(word: &[u8]) -> bool {
     MONTHS.has(word)

@@ -11,7 +11,7 @@ pub(super) enum Cue {
     Identity,
     /// `for X from <address>`: the next word may be a name.
     For,
-    /// `to X:port`: the next word before a port is a host.
+    /// `to X:port`, `GET /`: the next word before a port is a host, and a lone slash a path.
     Host,
     /// `Bearer X`: the next word is a secret.
     Secret,
@@ -27,9 +27,18 @@ pub(super) fn cue(word: &[u8]) -> Cue {
         | b"dial" | b"server" | b"Server" | b"broker" | b"address" | b"connect" | b"endpoint" | b"upstream" => {
             Cue::Host
         }
+        _ if is_method(word) => Cue::Host,
         [b'b' | b'B', ..] if word.eq_ignore_ascii_case(b"basic") || word.eq_ignore_ascii_case(b"bearer") => Cue::Secret,
         _ => Cue::None,
     }
+}
+
+/// The methods of HTTP (RFC 9110 section 9.3, RFC 5789).
+pub(super) fn is_method(word: &[u8]) -> bool {
+    matches!(
+        word,
+        b"GET" | b"HEAD" | b"POST" | b"PUT" | b"DELETE" | b"CONNECT" | b"OPTIONS" | b"TRACE" | b"PATCH"
+    )
 }
 
 /// Schemes of HTTP authentication, after which the credentials come.
@@ -84,6 +93,9 @@ static NO_NAMES: WordList = WordList::new(&[
     "with",
 ]);
 
+/// Accounts that every system has: who uses them is part of what happened, and they are few.
+static ACCOUNTS: WordList = WordList::new(&["admin", "administrator", "guest", "nobody", "root", "test"]);
+
 /// Words that may follow a name.
 static AFTER_NAMES: WordList = WordList::new(&[
     "after", "and", "at", "by", "does", "for", "from", "has", "in", "is", "logged", "not", "on", "port", "to", "using",
@@ -93,6 +105,11 @@ static AFTER_NAMES: WordList = WordList::new(&[
 /// Whether a word after `user` cannot be a name.
 pub(super) fn is_no_name(word: &[u8]) -> bool {
     NO_NAMES.has(word)
+}
+
+/// Whether a word is an account that every system has.
+pub(super) fn is_account(word: &[u8]) -> bool {
+    ACCOUNTS.has(word)
 }
 
 /// Whether a word may follow a name.

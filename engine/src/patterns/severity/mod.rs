@@ -1,11 +1,9 @@
 //! Severity of a log record: from its structured field, else from the header of its line.
 
-use serde::{Deserialize, Serialize};
+mod line;
 
-/// How many bytes of a line are looked at for a level.
-const HEADER: usize = 120;
-/// How many words of a line are looked at for a level that stands alone.
-const HEADER_WORDS: usize = 8;
+use line::from_line;
+use serde::{Deserialize, Serialize};
 
 /// The six severities, ascending. They are the ranges of OpenTelemetry's severity number
 /// (<https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber>).
@@ -110,106 +108,6 @@ fn letter(word: &[u8]) -> Option<Severity> {
     })
 }
 
-/// Looks for a level where line headers have one.
-fn from_line(line: &str) -> Option<Severity> {
-    let head = line.as_bytes();
-    let head = head.get(..HEADER).unwrap_or(head);
-    let head = head.split(|b| *b == b'\n').next().unwrap_or(head);
-    syslog_priority(head)
-        .or_else(|| klog(head))
-        .or_else(|| keyed(head))
-        .or_else(|| standing_alone(head))
-}
-
-/// `<34>`: RFC 5424 section 6.2.1, severity = priority modulo 8.
-fn syslog_priority(head: &[u8]) -> Option<Severity> {
-    let rest = head.strip_prefix(b"<")?;
-    let end = rest.iter().take(4).position(|b| *b == b'>')?;
-    let number: u8 = std::str::from_utf8(rest.get(..end)?).ok()?.parse().ok()?;
-    Some(match number {
-        192.. => return None,
-        n => match n % 8 {
-            0..=2 => Severity::Fatal,
-            3 => Severity::Error,
-            4 => Severity::Warn,
-            5 | 6 => Severity::Info,
-            _ => Severity::Debug,
-        },
-    })
-}
-
-/// `E0105 12:00:00`: letter, month and day, as glog and klog write.
-fn klog(head: &[u8]) -> Option<Severity> {
-    let [first @ (b'I' | b'W' | b'E' | b'F'), a, b, c, d, b' ', ..] = head else {
-        return None;
-    };
-    [a, b, c, d]
-        .iter()
-        .all(|x| x.is_ascii_digit())
-        .then(|| letter(&[*first]))
-        .flatten()
-}
-
-/// `level=warn`, `"level":"warn"`, `severity: WARN`.
-fn keyed(head: &[u8]) -> Option<Severity> {
-    let mut key_end = None;
-    for (start, word) in words(head) {
-        if let Some(end) = key_end.take() {
-            let between = head.get(end..start).unwrap_or_default();
-            let separated = between.iter().any(|b| matches!(b, b'=' | b':'))
-                && between
-                    .iter()
-                    .all(|b| matches!(b, b'=' | b':' | b'"' | b'\'' | b' ' | b'\\'));
-            if separated && let Some(found) = std::str::from_utf8(word).ok().and_then(Severity::parse) {
-                return Some(found);
-            }
-        }
-        let is_level = matches!(
-            word,
-            b"level" | b"lvl" | b"severity" | b"loglevel" | b"levelname" | b"severity_text" | b"Level" | b"Severity"
-        );
-        key_end = is_level.then_some(start + word.len());
-    }
-    None
-}
-
-/// A level as a word of its own: in capitals among the first words; in brackets, or before a colon at the start.
-fn standing_alone(head: &[u8]) -> Option<Severity> {
-    let mut prose = 0;
-    for (start, word) in words(head).take(HEADER_WORDS) {
-        let before = start.checked_sub(1).and_then(|p| head.get(p)).copied();
-        let after = head.get(start + word.len()).copied();
-        let bracketed =
-            matches!(before, Some(b'[' | b'|' | b'(' | b'<')) && matches!(after, Some(b']' | b'|' | b')' | b'>'));
-        if bracketed && let Some(found) = letter(word) {
-            return Some(found);
-        }
-        if let Some(found) = level_word(word) {
-            let capitals = word.iter().all(u8::is_ascii_uppercase)
-                && matches!(before, None | Some(b' ' | b'\t' | b'[' | b'|' | b'(' | b'<' | b'-'));
-            if prose < 2 && capitals || bracketed || prose == 0 && matches!(after, Some(b':')) {
-                return Some(found);
-            }
-        }
-        // Words in lower case are prose: past the second the header is over.
-        if word.iter().all(u8::is_ascii_lowercase) && !bracketed {
-            prose += 1;
-        }
-    }
-    None
-}
-
-/// The words of letters, digits and underscores with their starts.
-fn words(head: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
-    let mut at = 0;
-    head.split(|b| !(b.is_ascii_alphanumeric() || *b == b'_' || *b >= 0x80))
-        .filter_map(move |word| {
-            let start = at;
-            at += word.len() + 1;
-            (!word.is_empty()).then_some((start, word))
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,38 +163,6 @@ mod tests {
             Severity::Fatal,
         ] {
             assert_eq!(Severity::parse(s.as_str()), Some(s));
-        }
-    }
-
-    #[test]
-    fn headers() {
-        use Severity::*;
-        for (line, want) in [
-            ("2026-01-05 10:00:00,123 ERROR [main] com.acme.Shop: no stock", Error),
-            ("2026-01-05T10:00:00Z WARN  queue is long", Warn),
-            ("[Mon Jan 05 10:00:00 2026] [notice] child is up", Info),
-            ("level=warn ts=2026-01-05 msg=\"slow\"", Warn),
-            ("ts=1 lvl=eror level=error", Error),
-            ("{\"level\":\"fatal\",\"msg\":\"gone\"}", Fatal),
-            ("{\"severity\": 17, \"msg\":\"gone\"}", Error),
-            ("error: disk is full", Error),
-            ("panic: runtime error: index out of range", Fatal),
-            ("<11>Jan  5 10:00:00 web app: x", Error),
-            ("E0105 10:00:00.000000   12 node.go:12] gone", Error),
-            ("[E] 10:00 gone", Error),
-            ("10:00:00 | INFO | started", Info),
-        ] {
-            assert_eq!(severity(None, line), Some(want), "{line}");
-        }
-        for line in [
-            "",
-            "an error occurred",
-            "no error at all in this line, ERROR is a word",
-            "level of the lake",
-            "<999>x",
-            "E01x5 y",
-        ] {
-            assert_eq!(severity(None, line), None, "{line}");
         }
     }
 

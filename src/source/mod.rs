@@ -5,6 +5,7 @@
 pub mod error;
 pub mod file;
 pub mod mock;
+pub mod objects;
 pub mod openobserve;
 pub mod options;
 pub mod pattern;
@@ -95,8 +96,10 @@ pub struct FetchStats {
     pub bytes: u64,
     /// Searches, full ones included.
     pub pages: u64,
-    /// Files opened.
+    /// Files or objects read.
     pub files: u64,
+    /// Objects in a format that cannot be read.
+    pub unreadable: u64,
     /// Usable records inside the window.
     pub logs: u64,
     pub metrics: u64,
@@ -110,6 +113,7 @@ impl FetchStats {
         self.bytes += other.bytes;
         self.pages += other.pages;
         self.files += other.files;
+        self.unreadable += other.unreadable;
         self.logs += other.logs;
         self.metrics += other.metrics;
         self.spans += other.spans;

@@ -2,8 +2,9 @@
 
 use super::SourceConfig;
 use super::error::SourceError;
-use super::file::{FileConfig, Layout};
+use super::file::FileConfig;
 use super::mock::MockConfig;
+use super::objects::Arrangement;
 use super::openobserve::OpenObserveConfig;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -133,6 +134,13 @@ pub fn check_mapping(options: &Options) -> Result<(), SourceError> {
 pub fn config(server: &Options, mapping: &Options, file_roots: Vec<PathBuf>) -> Result<SourceConfig, SourceError> {
     let text = |key: &str| server.get(key).cloned();
     let org = || text("org").unwrap_or_else(|| "default".into());
+    let arrangement = || {
+        let layout = server.get("layout").map_or("openobserve", String::as_str);
+        Ok::<_, SourceError>(Arrangement {
+            layout: layout.parse()?,
+            org: org(),
+        })
+    };
     Ok(match kind_of(server)? {
         Kind::OpenObserve => {
             let endpoint = text("endpoint").unwrap_or_default();
@@ -159,10 +167,7 @@ pub fn config(server: &Options, mapping: &Options, file_roots: Vec<PathBuf>) -> 
         Kind::File => SourceConfig::File(FileConfig {
             path: text("path").unwrap_or_default().into(),
             roots: file_roots,
-            layout: text("layout")
-                .unwrap_or_else(|| "openobserve".into())
-                .parse::<Layout>()?,
-            org: org(),
+            arrangement: arrangement()?,
         }),
         Kind::Mock => SourceConfig::Mock(MockConfig::parse(server).map_err(|message| {
             SourceError::config(

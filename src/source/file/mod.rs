@@ -1,27 +1,16 @@
-//! Reads a window from files of this machine, in three layouts.
+//! Objects in a folder of this machine.
 
 mod columns;
-mod hive;
-mod ndjson;
-mod object;
-mod openobserve;
-mod plain;
-mod read;
+mod folder;
 mod roots;
 
-use super::error::{ErrorKind, SourceError};
+use super::error::SourceError;
+use super::objects::{self, Arrangement};
 use super::options::Selection;
-use super::tap::Parents;
-use super::{Context, FetchStats, Fetched, Locator, margin, pool};
-use engine::aggregate::Aggregator;
-use engine::record::Dataset;
+use super::{Context, Fetched, Locator};
 use engine::window::Window;
-use object::{Format, Object};
 use roots::Place;
-use serde_json::json;
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
 
 /// Options of a server of kind `file`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,44 +19,7 @@ pub struct FileConfig {
     pub path: PathBuf,
     /// `observe_bridge.file_roots`: files are read below these only; none allows nothing.
     pub roots: Vec<PathBuf>,
-    pub layout: Layout,
-    /// The organization, in OpenObserve's layout.
-    pub org: String,
-}
-
-/// How files are arranged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
-    /// `[stream/][files/]{org}/{type}/{stream}/{Y}/{M}/{D}/{H}/**.parquet`, as OpenObserve keeps its objects.
-    OpenObserve,
-    /// `{dataset}/yyyy=/mm=/dd=/hh=/mm=/*`, any prefix of these keys, and any other `key=value` folders in between.
-    Hive,
-    /// One file, or a folder of files, whose names tell their dataset.
-    Plain,
-}
-
-impl FromStr for Layout {
-    type Err = SourceError;
-
-    fn from_str(s: &str) -> Result<Self, Self::Err> {
-        match s {
-            "openobserve" => Ok(Layout::OpenObserve),
-            "hive" => Ok(Layout::Hive),
-            "plain" => Ok(Layout::Plain),
-            _ => Err(SourceError::config(
-                format!("layout \"{s}\" is not known"),
-                "Valid layouts are: openobserve, hive, plain.",
-            )),
-        }
-    }
-}
-
-/// What one thread gathers.
-#[derive(Default)]
-struct Worker {
-    aggregator: Option<Aggregator>,
-    locators: Vec<Locator>,
-    stats: FetchStats,
+    pub arrangement: Arrangement,
 }
 
 /// Fetches `window`; see [`super::fetch`].
@@ -78,110 +30,8 @@ pub fn fetch(
     window: Window,
     ctx: &Context,
 ) -> Result<Fetched, SourceError> {
-    let place = Place::new(config)?;
-    let mut objects = Vec::new();
-    for dataset in selection.datasets() {
-        objects.extend(list(&place, config, selection, dataset, window)?);
-    }
-    let read = |object: Object, worker: &mut Worker, queue: &pool::Queue<'_, Object>| {
-        queue.check()?;
-        let aggregator = worker.aggregator.get_or_insert_with(|| Aggregator::new(window));
-        let got = read::records(&place, &object, selection, window, &ctx.cancel, aggregator)?;
-        worker.stats.files += 1;
-        worker.stats.bytes += got.bytes;
-        worker.stats.add_records(object.dataset, got.records);
-        if got.records > 0 {
-            worker.locators.push(locator(&object, got.records, server, window));
-        }
-        Ok(())
-    };
-    let workers = pool::run(objects, ctx.concurrency, &ctx.cancel, Worker::default, read, || ())?;
-
-    let mut aggregator = Aggregator::new(window);
-    let mut locators = Vec::new();
-    let mut stats = FetchStats::default();
-    for worker in workers {
-        if let Some(a) = worker.aggregator {
-            aggregator.merge(a);
-        }
-        locators.extend(worker.locators);
-        stats.add(&worker.stats);
-    }
-    locators.sort_by(|a, b| (a.dataset, &a.object_key).cmp(&(b.dataset, &b.object_key)));
-    stats.add(&parents(&place, config, selection, window, &mut aggregator, ctx)?);
-    Ok(Fetched {
-        aggregator,
-        locators,
-        stats,
-    })
-}
-
-/// Looks for parents outside the window, nearest first, until none is missing.
-fn parents(
-    place: &Place,
-    config: &FileConfig,
-    selection: &Selection,
-    window: Window,
-    aggregator: &mut Aggregator,
-    ctx: &Context,
-) -> Result<FetchStats, SourceError> {
-    let mut stats = FetchStats::default();
-    for step in margin::steps(
-        window,
-        selection.parent_margin_before_us,
-        selection.parent_margin_after_us,
-    ) {
-        if aggregator.unresolved_parents() == 0 {
-            break;
-        }
-        let mut objects = Vec::new();
-        for range in step {
-            let found = list(place, config, selection, Dataset::Traces, range)?;
-            objects.extend(found.into_iter().map(|object| (object, range)));
-        }
-        let sink = Mutex::new(&mut *aggregator);
-        let read = |(object, range): (Object, Window), worker: &mut FetchStats, queue: &pool::Queue<'_, _>| {
-            queue.check()?;
-            // The lock is only poisoned by a panic, which ends the fetch.
-            let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
-            worker.files += 1;
-            worker.bytes += read::parents(place, &object, range, &ctx.cancel, &mut Parents(&mut sink))?;
-            Ok(())
-        };
-        // One thread: the aggregator can take parents from one file at a time only.
-        for worker in pool::run(objects, 1, &ctx.cancel, FetchStats::default, read, || ())? {
-            stats.add(&worker);
-        }
-    }
-    Ok(stats)
-}
-
-/// The objects of a dataset that may hold records of `range`.
-fn list(
-    place: &Place,
-    config: &FileConfig,
-    selection: &Selection,
-    dataset: Dataset,
-    range: Window,
-) -> Result<Vec<Object>, SourceError> {
-    let wanted = selection.streams(dataset);
-    match config.layout {
-        Layout::OpenObserve => openobserve::list(place, &config.org, dataset, wanted, range),
-        Layout::Hive => hive::list(place, dataset, wanted, range),
-        Layout::Plain => plain::list(place, dataset, wanted),
-    }
-}
-
-fn locator(object: &Object, records: u64, server: &str, window: Window) -> Locator {
-    Locator {
-        dataset: object.dataset,
-        bucket: server.to_string(),
-        object_key: object.key.clone(),
-        t_from: window.from,
-        t_to: window.to,
-        query_hint: None,
-        attributes: json!({ "stream": object.stream, "records": records }),
-    }
+    let open = || Place::new(config);
+    objects::fetch(open, &config.arrangement, selection, server, window, ctx)
 }
 
 /// The rows of the locator's object in its window; see [`super::replay`].
@@ -191,36 +41,38 @@ pub fn replay(
     max_records: usize,
     ctx: &Context,
 ) -> Result<Vec<String>, SourceError> {
-    let place = Place::new(config)?;
-    let format = Format::of(&locator.object_key).ok_or_else(|| {
-        SourceError::config(
-            format!("\"{}\" is no object this source could have read", locator.object_key),
-            "Only locators written by a fetch can be replayed.",
-        )
-    })?;
-    let object = Object {
-        path: place.base().join(&locator.object_key),
-        key: locator.object_key.clone(),
-        dataset: locator.dataset,
-        stream: None,
-        format,
-    };
-    let range = Window::new(locator.t_from, locator.t_to);
-    let gone = |what: &str| {
-        SourceError::new(ErrorKind::Gone, format!("the records are gone: {what}"))
-            .detail(format!("Server \"{}\", object \"{}\".", locator.bucket, object.key))
-            .hint("Compaction or retention took the object away; replay the window to get a new locator.")
-    };
-    match read::rows(&place, &object, range, max_records, &ctx.cancel) {
-        Ok(rows) if rows.is_empty() && max_records > 0 => Err(gone("the object has none in this window")),
-        Err(e) if e.kind == ErrorKind::Gone => Err(gone("the object no longer exists")),
-        other => other,
+    objects::replay(&Place::new(config)?, locator, max_records, ctx)
+}
+
+/// For tests of what reads objects: the simplest place there is.
+#[cfg(test)]
+pub mod testing {
+    use super::*;
+    use crate::source::objects::Layout;
+
+    pub fn config(path: PathBuf, roots: Vec<PathBuf>, layout: Layout) -> FileConfig {
+        FileConfig {
+            path,
+            roots,
+            arrangement: Arrangement {
+                layout,
+                org: "default".to_string(),
+            },
+        }
+    }
+
+    pub fn place(path: PathBuf, roots: Vec<PathBuf>, layout: Layout) -> Result<Place, SourceError> {
+        Place::new(&config(path, roots, layout))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::error::ErrorKind;
+    use crate::source::objects::Layout;
+    use engine::record::Dataset;
+    use serde_json::json;
     use std::fs;
     use std::path::Path;
     use std::sync::Arc;
@@ -235,12 +87,7 @@ mod tests {
     }
 
     fn config(path: &Path, layout: Layout) -> FileConfig {
-        FileConfig {
-            path: path.to_path_buf(),
-            roots: vec![path.to_path_buf()],
-            layout,
-            org: "default".to_string(),
-        }
+        testing::config(path.to_path_buf(), vec![path.to_path_buf()], layout)
     }
 
     #[test]
@@ -302,18 +149,6 @@ mod tests {
         );
     }
 
-    #[test]
-    fn layouts_have_names() {
-        assert_eq!("hive".parse::<Layout>().unwrap(), Layout::Hive);
-        assert!(
-            "x".parse::<Layout>()
-                .unwrap_err()
-                .hint
-                .unwrap()
-                .contains("openobserve, hive, plain")
-        );
-    }
-
     /// Needs the recordings of a real server below `$OBSERVE_BRIDGE_SHARED/openobserve`; passes without.
     #[test]
     fn objects_of_a_real_server() {
@@ -327,5 +162,25 @@ mod tests {
         let window = Window::new(1_795_216_260_000_000, 1_795_216_440_000_000);
         let got = fetch(&config, &Selection::default(), "disk", window, &context()).unwrap();
         assert_eq!((got.stats.logs, got.stats.spans), (15_600, 3_017));
+    }
+
+    /// The hour in which sources and products lie side by side. Needs the recordings, as above.
+    #[test]
+    fn merged_objects_of_a_real_server_count_once() {
+        let Ok(shared) = std::env::var("OBSERVE_BRIDGE_SHARED") else {
+            return;
+        };
+        let config = config(
+            &Path::new(&shared).join("openobserve/objects/s3/oo/prod"),
+            Layout::OpenObserve,
+        );
+        let hour = Window::new(1_795_212_000_000_000, 1_795_215_600_000_000);
+        let selection = |options| Selection::parse(&options).unwrap();
+        let rows = |s: &Selection| fetch(&config, s, "s3", hour, &context()).unwrap().stats;
+        assert_eq!(rows(&selection(json!({"logs": ["default"]}))).logs, 10_000);
+        let traces = rows(&selection(json!({"traces": ["default"]})));
+        assert_eq!((traces.spans, traces.files), (2_010, 1));
+        let buckets = rows(&selection(json!({"metrics": ["http_server_duration_bucket"]})));
+        assert_eq!(buckets.files, 1, "{buckets:?}");
     }
 }

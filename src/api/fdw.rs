@@ -84,5 +84,6 @@ fn check(server: &str, job: &str, options: &JsonB) -> Result<()> {
     Selection::parse(&options.0)?;
     // SAFETY: reads the role in force outside of SECURITY DEFINER functions.
     let user = unsafe { pg_sys::GetOuterUserId() };
-    sources::config(server, user)?.check_served().map_err(Error::from)
+    sources::config(server, user)?;
+    Ok(())
 }

@@ -9,6 +9,7 @@ pub mod objects;
 pub mod openobserve;
 pub mod options;
 pub mod pattern;
+pub mod s3;
 pub mod server;
 
 mod http;
@@ -39,18 +40,8 @@ pub enum SourceConfig {
     File(file::FileConfig),
     /// Made up on the spot.
     Mock(mock::MockConfig),
-    /// A bucket; not served yet.
-    S3,
-}
-
-impl SourceConfig {
-    /// An error for a kind that this version knows but cannot read.
-    pub fn check_served(&self) -> Result<(), SourceError> {
-        match self {
-            SourceConfig::S3 => Err(no_s3()),
-            _ => Ok(()),
-        }
-    }
+    /// Objects in a bucket.
+    S3(s3::S3Config),
 }
 
 /// What a fetch runs under.
@@ -145,7 +136,7 @@ pub fn fetch(
         SourceConfig::OpenObserve(c) => openobserve::fetch(c, selection, server, window, ctx),
         SourceConfig::File(c) => file::fetch(c, selection, server, window, ctx),
         SourceConfig::Mock(c) => synthetic::fetch(c, selection, server, window, ctx),
-        SourceConfig::S3 => Err(no_s3()),
+        SourceConfig::S3(c) => s3::fetch(c, selection, server, window, ctx),
     }
 }
 
@@ -163,13 +154,6 @@ pub fn replay(
         SourceConfig::OpenObserve(c) => openobserve::replay(c, locator, max_records, ctx),
         SourceConfig::File(c) => file::replay(c, locator, max_records, ctx),
         SourceConfig::Mock(c) => Ok(synthetic::replay(c, locator, max_records)),
-        SourceConfig::S3 => Err(no_s3()),
+        SourceConfig::S3(c) => s3::replay(c, locator, max_records, ctx),
     }
-}
-
-fn no_s3() -> SourceError {
-    SourceError::config(
-        "S3 sources come with a later version",
-        "Use a server of kind openobserve, which reads the same records over the API.",
-    )
 }

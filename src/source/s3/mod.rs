@@ -1,0 +1,88 @@
+//! Objects in a bucket.
+
+mod answer;
+mod body;
+mod bucket;
+mod client;
+mod columns;
+
+use super::error::SourceError;
+use super::objects::{self, Arrangement};
+use super::options::Selection;
+use super::{Context, Fetched, Locator};
+use bucket::Bucket;
+use engine::window::Window;
+use std::fmt;
+
+/// Options of a server of kind `s3` and its user mapping.
+#[derive(Clone, PartialEq, Eq)]
+pub struct S3Config {
+    pub bucket: String,
+    /// `http(s)://host[:port][/base/path]`, without the bucket.
+    pub endpoint: String,
+    pub region: String,
+    /// What every key begins with, as it is: a folder's has a slash at its end.
+    pub prefix: String,
+    /// Whether the bucket is named in the path of a request, else in the name of the host.
+    pub path_style: bool,
+    pub arrangement: Arrangement,
+    /// None for a bucket that anybody may read.
+    pub credentials: Option<Credentials>,
+}
+
+impl S3Config {
+    /// # Errors
+    /// `Config` for an endpoint or a bucket that cannot be.
+    pub fn check(&self) -> Result<(), SourceError> {
+        client::address(self).map(|_| ())
+    }
+}
+
+/// What requests are signed with. `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    pub access_key_id: String,
+    pub secret_access_key: String,
+    pub session_token: Option<String>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Debug for S3Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Config")
+            .field("endpoint", &self.endpoint)
+            .field("region", &self.region)
+            .field("bucket", &self.bucket)
+            .field("prefix", &self.prefix)
+            .field("credentials", &self.credentials)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Fetches `window`; see [`super::fetch`].
+pub fn fetch(
+    config: &S3Config,
+    selection: &Selection,
+    server: &str,
+    window: Window,
+    ctx: &Context,
+) -> Result<Fetched, SourceError> {
+    let open = || Bucket::new(config, server, ctx.http_timeout);
+    objects::fetch(open, &config.arrangement, selection, server, window, ctx)
+}
+
+/// The rows of the locator's object in its window; see [`super::replay`].
+pub fn replay(
+    config: &S3Config,
+    locator: &Locator,
+    max_records: usize,
+    ctx: &Context,
+) -> Result<Vec<String>, SourceError> {
+    let bucket = Bucket::new(config, &locator.bucket, ctx.http_timeout)?;
+    objects::replay(&bucket, locator, max_records, ctx)
+}

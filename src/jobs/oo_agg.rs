@@ -8,10 +8,9 @@ use crate::error::Result;
 use crate::guc;
 use crate::jobs::{fetch, sources};
 use crate::scheduler::ledger::{self, Run};
-use crate::source::{self, Context, FetchStats};
+use crate::source::{self, Context, FetchStats, Source};
 use crate::store::{self, WindowData, partials};
-use engine::aggregate::Aggregator;
-use engine::window::Window;
+use engine::window::{MINUTE_US, Windows};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -22,9 +21,9 @@ pub const NAME: &str = "oo-agg";
 
 /// What a run has to do, as plain data for the helper thread.
 struct Plan {
-    sources: Vec<sources::Source>,
+    sources: Vec<Source>,
     /// The run's window first; then minutes of the same 5-minute buckets whose partials are gone.
-    ranges: Vec<Window>,
+    ranges: Vec<Windows>,
     concurrency: usize,
     http_timeout: Duration,
 }
@@ -32,8 +31,9 @@ struct Plan {
 /// Works on one window.
 pub fn run(session: Session, run: &Run) -> Result<()> {
     let plan = session.transact(|| {
-        let mut ranges = vec![run.window];
-        ranges.extend(partials::missing_ranges(run.tenant_id, run.window)?);
+        let mut ranges = vec![Windows::from(run.window)];
+        let missing = partials::missing_ranges(run.tenant_id, run.window)?;
+        ranges.extend(missing.into_iter().map(|range| Windows::new(range, MINUTE_US)));
         Ok(End::Rollback(Plan {
             sources: sources::load(run.tenant_id, NAME)?,
             ranges,
@@ -50,7 +50,7 @@ pub fn run(session: Session, run: &Run) -> Result<()> {
     })
 }
 
-/// Fetches every range from every source; runs on the helper thread.
+/// Fetches every range from all sources; runs on the helper thread.
 fn fetch_all(plan: Plan, cancel: Arc<AtomicBool>) -> Result<(Vec<WindowData>, FetchStats)> {
     let context = Context {
         cancel,
@@ -60,19 +60,13 @@ fn fetch_all(plan: Plan, cancel: Arc<AtomicBool>) -> Result<(Vec<WindowData>, Fe
     let mut stats = FetchStats::default();
     let mut fetched = Vec::with_capacity(plan.ranges.len());
     for range in plan.ranges {
-        let mut all = Aggregator::new(range);
-        let mut locators = Vec::new();
-        for s in &plan.sources {
-            let part = source::fetch(&s.config, &s.selection, &s.server, range, &context)?;
-            all.merge(part.aggregator);
-            locators.extend(part.locators);
-            stats.add(&part.stats);
-        }
-        fetched.push(WindowData {
-            range,
-            output: all.finish(),
-            locators,
-        });
+        let got = source::fetch(&plan.sources, range, &context)?;
+        stats.add(&got.stats);
+        fetched.extend(got.windows.into_iter().map(|w| WindowData {
+            range: w.window,
+            output: w.output,
+            locators: w.locators,
+        }));
     }
     Ok((fetched, stats))
 }

@@ -5,10 +5,9 @@ mod folder;
 mod roots;
 
 use super::error::SourceError;
+use super::fetch::{self, Request};
 use super::objects::{self, Arrangement};
-use super::options::Selection;
-use super::{Context, Fetched, Locator};
-use engine::window::Window;
+use super::{Context, Locator};
 use roots::Place;
 use std::path::PathBuf;
 
@@ -22,16 +21,12 @@ pub struct FileConfig {
     pub arrangement: Arrangement,
 }
 
-/// Fetches `window`; see [`super::fetch`].
-pub fn fetch(
-    config: &FileConfig,
-    selection: &Selection,
-    server: &str,
-    window: Window,
-    ctx: &Context,
-) -> Result<Fetched, SourceError> {
-    let open = || Place::new(config);
-    objects::fetch(open, &config.arrangement, selection, server, window, ctx)
+/// Reads files; see [`fetch::Reader`].
+///
+/// # Errors
+/// Those of [`Place::new`] and of [`objects::Reader::new`].
+pub fn reader<'a>(config: &'a FileConfig, request: Request<'a>) -> Result<impl fetch::Reader + use<'a>, SourceError> {
+    objects::Reader::new(|| Place::new(config), &config.arrangement, request)
 }
 
 /// The rows of the locator's object in its window; see [`super::replay`].
@@ -70,8 +65,11 @@ pub mod testing {
 mod tests {
     use super::*;
     use crate::source::error::ErrorKind;
+    use crate::source::fetch::{Fetched, FetchedWindow};
     use crate::source::objects::Layout;
+    use crate::source::{Selection, Source, SourceConfig};
     use engine::record::Dataset;
+    use engine::window::{MINUTE_US, Window, Windows};
     use serde_json::json;
     use std::fs;
     use std::path::Path;
@@ -88,6 +86,19 @@ mod tests {
 
     fn config(path: &Path, layout: Layout) -> FileConfig {
         testing::config(path.to_path_buf(), vec![path.to_path_buf()], layout)
+    }
+
+    fn fetched(config: &FileConfig, window: Window) -> Fetched {
+        selected(config, Selection::default(), window)
+    }
+
+    fn selected(config: &FileConfig, selection: Selection, window: Window) -> Fetched {
+        let source = Source {
+            server: "files".to_string(),
+            config: SourceConfig::File(config.clone()),
+            selection,
+        };
+        crate::source::fetch(&[source], window.into(), &context()).unwrap()
     }
 
     #[test]
@@ -111,20 +122,22 @@ mod tests {
         )
         .unwrap();
         let config = config(dir.path(), Layout::Plain);
-        let window = Window::new(10, 20);
-        let got = fetch(&config, &Selection::default(), "files", window, &context()).unwrap();
+        let got = fetched(&config, Window::new(10, 20));
         assert_eq!((got.stats.logs, got.stats.spans, got.stats.metrics), (2, 1, 0));
-        assert_eq!(got.aggregator.unresolved_parents(), 0, "the parent lies in the margin");
+        let [FetchedWindow { output, locators, .. }] = got.windows.as_slice() else {
+            panic!("one window")
+        };
+        assert_eq!(output.stats.orphan_spans, 0, "the parent lies in the margin");
         assert_eq!(
-            got.locators.iter().map(|l| l.object_key.as_str()).collect::<Vec<_>>(),
+            locators.iter().map(|l| l.object_key.as_str()).collect::<Vec<_>>(),
             ["logs.ndjson", "traces.ndjson"]
         );
 
-        let rows = replay(&config, &got.locators[0], 10, &context()).unwrap();
+        let rows = replay(&config, &locators[0], 10, &context()).unwrap();
         assert_eq!(rows, [log(10).trim(), log(19).trim()]);
-        assert_eq!(replay(&config, &got.locators[0], 1, &context()).unwrap().len(), 1);
+        assert_eq!(replay(&config, &locators[0], 1, &context()).unwrap().len(), 1);
         fs::remove_file(dir.path().join("logs.ndjson")).unwrap();
-        let gone = replay(&config, &got.locators[0], 10, &context()).unwrap_err();
+        let gone = replay(&config, &locators[0], 10, &context()).unwrap_err();
         assert_eq!((gone.kind, gone.is_permanent()), (ErrorKind::Gone, true));
     }
 
@@ -160,7 +173,7 @@ mod tests {
             Layout::OpenObserve,
         );
         let window = Window::new(1_795_216_260_000_000, 1_795_216_440_000_000);
-        let got = fetch(&config, &Selection::default(), "disk", window, &context()).unwrap();
+        let got = fetched(&config, window);
         assert_eq!((got.stats.logs, got.stats.spans), (15_600, 3_017));
     }
 
@@ -175,12 +188,44 @@ mod tests {
             Layout::OpenObserve,
         );
         let hour = Window::new(1_795_212_000_000_000, 1_795_215_600_000_000);
-        let selection = |options| Selection::parse(&options).unwrap();
-        let rows = |s: &Selection| fetch(&config, s, "s3", hour, &context()).unwrap().stats;
-        assert_eq!(rows(&selection(json!({"logs": ["default"]}))).logs, 10_000);
-        let traces = rows(&selection(json!({"traces": ["default"]})));
+        let rows = |options| selected(&config, Selection::parse(&options).unwrap(), hour).stats;
+        assert_eq!(rows(json!({"logs": ["default"]})).logs, 10_000);
+        let traces = rows(json!({"traces": ["default"]}));
         assert_eq!((traces.spans, traces.files), (2_010, 1));
-        let buckets = rows(&selection(json!({"metrics": ["http_server_duration_bucket"]})));
+        let buckets = rows(json!({"metrics": ["http_server_duration_bucket"]}));
         assert_eq!(buckets.files, 1, "{buckets:?}");
+    }
+
+    /// What a format that cannot be read costs is said in every window that it may hold records of.
+    #[test]
+    fn vortex_objects_are_rejects() {
+        let dir = tempfile::tempdir().unwrap();
+        let hour = dir.path().join("files/default/logs/app/2026/11/20/22");
+        fs::create_dir_all(&hour).unwrap();
+        fs::write(hour.join("1.vortex"), "").unwrap();
+        fs::write(hour.join("7529685024161923072c0de.parquet"), testing_rows()).unwrap();
+        let source = Source {
+            server: "files".to_string(),
+            config: SourceConfig::File(config(dir.path(), Layout::OpenObserve)),
+            selection: Selection::default(),
+        };
+        let windows = Windows::new(Window::new(H22 - MINUTE_US, H22 + 2 * MINUTE_US), MINUTE_US);
+        let got = crate::source::fetch(&[source], windows, &context()).unwrap();
+        assert_eq!((got.stats.unreadable, got.stats.logs), (1, 1));
+        let rejects: Vec<i64> = got
+            .windows
+            .iter()
+            .map(|w| w.output.rejects.iter().map(|r| r.count).sum())
+            .collect();
+        assert_eq!(rejects, [0, 1, 1]);
+        let reject = &got.windows[1].output.rejects[0];
+        assert!(reject.samples[0].ends_with("22/1.vortex"), "{reject:?}");
+    }
+
+    /// 2026-11-20 22:00 UTC.
+    const H22: i64 = 1_795_212_000_000_000;
+
+    fn testing_rows() -> Vec<u8> {
+        objects::testing::parquet(&[(H22, "line".to_string())], 1)
     }
 }

@@ -1,4 +1,4 @@
-//! A window's way from the listing over the objects to the aggregator.
+//! The way of windows from the listing over the objects to the aggregator.
 
 use super::Arrangement;
 use super::listing::{Folder, Listing};
@@ -6,16 +6,15 @@ use super::object::Object;
 use super::read;
 use super::store::Store;
 use crate::source::error::{ErrorKind, SourceError};
-use crate::source::options::Selection;
-use crate::source::tap::Parents;
-use crate::source::{Context, FetchStats, Fetched, Locator, margin, pool};
+use crate::source::fetch::{self, Request};
+use crate::source::{FetchStats, Locator, pool};
 use engine::aggregate::Aggregator;
 use engine::record::{Dataset, RecordSink, RejectReason};
-use engine::window::Window;
+use engine::window::{Window, Windows};
 use serde_json::json;
 use std::sync::{Mutex, PoisonError};
 
-/// How often a window is listed again because an object vanished between its listing and its reading.
+/// How often a fetch lists again because an object vanished between its listing and its reading.
 const LISTINGS: usize = 4;
 
 /// What there is to do. The earlier steps push the later ones.
@@ -33,184 +32,192 @@ struct Worker {
     stats: FetchStats,
 }
 
-/// Fetches `window`; see [`crate::source::fetch`]. `open` makes the store, anew for each listing.
+/// Reads objects; see [`fetch::Reader`].
 ///
-/// A compactor takes objects away while they are read. What was read of the window by then is thrown away and the
-/// window listed again: the product is there before its sources go.
-pub fn fetch<S: Store>(
-    open: impl Fn() -> Result<S, SourceError>,
-    arrangement: &Arrangement,
-    selection: &Selection,
-    server: &str,
-    window: Window,
-    ctx: &Context,
-) -> Result<Fetched, SourceError> {
-    let mut listings = 1;
-    let mut requests = 0;
-    loop {
-        let store = open()?;
-        let result = Fetch {
-            store: &store,
-            listing: Listing::new(&store, arrangement, selection, &ctx.cancel)?,
-            selection,
-            server,
-            window,
-            ctx,
-        }
-        .run();
-        requests += store.requests();
-        match result {
-            Err(e) if e.kind == ErrorKind::Gone && listings < LISTINGS => listings += 1,
-            Err(e) if e.kind == ErrorKind::Gone => {
-                return Err(e.hint(
-                    "Objects vanish faster than they can be read, or are listed without being there; the window is \
-                     tried again later.",
-                ));
-            }
-            other => {
-                return other.map(|mut fetched| {
-                    fetched.stats.requests = requests;
-                    fetched
-                });
+/// A compactor takes objects away while they are read. What was read by then is thrown away and everything listed
+/// again: the product is there before its sources go.
+pub struct Reader<'a, S, O> {
+    /// Makes the store, anew for each listing.
+    open: O,
+    arrangement: &'a Arrangement,
+    request: Request<'a>,
+    listing: Listing<'a, S>,
+    listings: usize,
+    stats: FetchStats,
+}
+
+impl<'a, S: Store, O: Fn() -> Result<S, SourceError>> Reader<'a, S, O> {
+    /// # Errors
+    /// Those of `open` and of [`Listing::new`].
+    pub fn new(open: O, arrangement: &'a Arrangement, request: Request<'a>) -> Result<Self, SourceError> {
+        Ok(Reader {
+            listing: Listing::new(open()?, arrangement, request)?,
+            open,
+            arrangement,
+            request,
+            listings: 1,
+            stats: FetchStats::default(),
+        })
+    }
+
+    /// Runs `read`, on a new listing each time an object has vanished under it.
+    fn until_nothing_vanishes<T>(
+        &mut self,
+        mut read: impl FnMut(&Listing<'a, S>) -> Result<T, SourceError>,
+    ) -> Result<T, SourceError> {
+        loop {
+            match read(&self.listing) {
+                Err(e) if e.kind != ErrorKind::Gone => return Err(e),
+                Err(e) if self.listings >= LISTINGS => {
+                    return Err(e.hint(
+                        "Objects vanish faster than they can be read, or are listed without being there; the window \
+                         is tried again later.",
+                    ));
+                }
+                Err(_) => {
+                    self.listings += 1;
+                    self.stats.requests += self.listing.store().requests();
+                    self.listing = Listing::new((self.open)()?, self.arrangement, self.request)?;
+                }
+                done => return done,
             }
         }
     }
 }
 
-struct Fetch<'a, S> {
-    store: &'a S,
-    listing: Listing<'a, S>,
-    selection: &'a Selection,
-    server: &'a str,
-    window: Window,
-    ctx: &'a Context,
-}
-
-impl<S: Store> Fetch<'_, S> {
-    fn run(&self) -> Result<Fetched, SourceError> {
-        let tasks = self.selection.datasets().map(Task::Dataset).collect();
-        let work = |task, worker: &mut Worker, queue: &pool::Queue<'_, Task>| self.task(task, worker, queue);
-        let workers = pool::run(
-            tasks,
-            self.ctx.concurrency,
-            &self.ctx.cancel,
-            Worker::default,
-            work,
-            || self.store.interrupt(),
-        )?;
-        let mut aggregator = Aggregator::new(self.window);
+impl<S: Store, O: Fn() -> Result<S, SourceError>> fetch::Reader for Reader<'_, S, O> {
+    fn records(&mut self) -> Result<(Aggregator, Vec<Locator>), SourceError> {
+        let request = self.request;
+        let workers = self.until_nothing_vanishes(|listing| {
+            let tasks = request.selection.datasets().map(Task::Dataset).collect();
+            let work = |task, worker: &mut Worker, queue: &pool::Queue<'_, Task>| {
+                queue.check()?;
+                worker.work(task, listing, &request, |task| queue.push(task))
+            };
+            let ctx = request.ctx;
+            pool::run(tasks, ctx.concurrency, &ctx.cancel, Worker::default, work, || {
+                listing.store().interrupt()
+            })
+        })?;
+        let mut aggregator = Aggregator::new(request.windows);
         let mut locators = Vec::new();
-        let mut stats = FetchStats::default();
         for worker in workers {
             if let Some(a) = worker.aggregator {
                 aggregator.merge(a);
             }
             locators.extend(worker.locators);
-            stats.add(&worker.stats);
+            self.stats.add(&worker.stats);
         }
-        locators.sort_by(|a, b| (a.dataset, &a.object_key).cmp(&(b.dataset, &b.object_key)));
-        stats.add(&self.parents(&mut aggregator)?);
-        Ok(Fetched {
-            aggregator,
-            locators,
-            stats,
-        })
+        locators.sort_by(|a, b| (a.dataset, &a.object_key, a.t_from).cmp(&(b.dataset, &b.object_key, b.t_from)));
+        Ok((aggregator, locators))
     }
 
-    fn task(&self, task: Task, worker: &mut Worker, queue: &pool::Queue<'_, Task>) -> Result<(), SourceError> {
-        queue.check()?;
-        match task {
-            Task::Dataset(dataset) => {
-                for folder in self.listing.folders(dataset, self.window)? {
-                    queue.push(Task::Folder(folder));
-                }
-            }
-            Task::Folder(folder) => {
-                let found = self.listing.objects(&folder, self.window)?;
-                for object in found.objects {
-                    queue.push(Task::Object(object));
-                }
-                let (Folder::Hour { dataset, .. } | Folder::All(dataset)) = folder;
-                for key in found.unreadable {
-                    worker.stats.unreadable += 1;
-                    let aggregator = worker.aggregator(self.window);
-                    aggregator.reject(dataset, RejectReason::UnreadableObject, &key);
-                }
-            }
-            Task::Object(object) => self.read(&object, worker)?,
-        }
-        Ok(())
-    }
-
-    fn read(&self, object: &Object, worker: &mut Worker) -> Result<(), SourceError> {
-        let aggregator = worker.aggregator(self.window);
-        let cancel = &self.ctx.cancel;
-        let got = read::records(self.store, object, self.selection, self.window, cancel, aggregator)?;
-        worker.stats.files += 1;
-        worker.stats.bytes += got.bytes;
-        worker.stats.add_records(object.dataset, got.records);
-        if got.records > 0 {
-            worker.locators.push(self.locator(object, got.records));
-        }
-        Ok(())
-    }
-
-    /// Looks for parents outside the window, nearest first, until none is missing.
-    fn parents(&self, aggregator: &mut Aggregator) -> Result<FetchStats, SourceError> {
-        let mut stats = FetchStats::default();
-        for step in margin::steps(
-            self.window,
-            self.selection.parent_margin_before_us,
-            self.selection.parent_margin_after_us,
-        ) {
-            if aggregator.unresolved_parents() == 0 {
-                break;
-            }
-            let sink = Mutex::new(&mut *aggregator);
+    fn parents(&mut self, ranges: &[Window], into: &mut Aggregator) -> Result<(), SourceError> {
+        let cancel = &self.request.ctx.cancel;
+        let sink = Mutex::new(into);
+        // A parent that is given twice, because something vanished in between, is the same parent.
+        let workers = self.until_nothing_vanishes(|listing| {
             let read = |range, worker: &mut FetchStats, queue: &pool::Queue<'_, _>| {
-                for folder in self.listing.folders(Dataset::Traces, range)? {
-                    for object in self.listing.objects(&folder, range)?.objects {
+                for folder in listing.folders(Dataset::Traces, range)? {
+                    for object in listing.objects(&folder, range)?.objects {
                         queue.check()?;
                         // The lock is only poisoned by a panic, which ends the fetch.
                         let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
-                        let mut sink = Parents(&mut sink);
                         worker.files += 1;
-                        worker.bytes += read::parents(self.store, &object, range, &self.ctx.cancel, &mut sink)?;
+                        worker.bytes += read::parents(listing.store(), &object, range, cancel, &mut **sink)?;
                     }
                 }
                 Ok(())
             };
             // One thread: the aggregator can take parents from one object at a time only.
-            for worker in pool::run(step, 1, &self.ctx.cancel, FetchStats::default, read, || {
-                self.store.interrupt()
-            })? {
-                stats.add(&worker);
-            }
-        }
-        Ok(stats)
+            pool::run(ranges.to_vec(), 1, cancel, FetchStats::default, read, || {
+                listing.store().interrupt()
+            })
+        })?;
+        workers.iter().for_each(|worker| self.stats.add(worker));
+        Ok(())
     }
 
-    fn locator(&self, object: &Object, records: u64) -> Locator {
-        let mut attributes = json!({ "stream": object.stream, "records": records });
-        if let Some(uri) = self.store.uri(&object.key)
-            && let Some(members) = attributes.as_object_mut()
-        {
-            members.insert("uri".to_string(), uri.into());
-        }
-        Locator {
-            dataset: object.dataset,
-            bucket: self.server.to_string(),
-            object_key: object.key.clone(),
-            t_from: self.window.from,
-            t_to: self.window.to,
-            query_hint: None,
-            attributes,
-        }
+    fn stats(&self) -> FetchStats {
+        let mut stats = self.stats.clone();
+        stats.requests += self.listing.store().requests();
+        stats
     }
 }
 
 impl Worker {
-    fn aggregator(&mut self, window: Window) -> &mut Aggregator {
-        self.aggregator.get_or_insert_with(|| Aggregator::new(window))
+    fn aggregator(&mut self, windows: Windows) -> &mut Aggregator {
+        self.aggregator.get_or_insert_with(|| Aggregator::new(windows))
+    }
+
+    fn work<S: Store>(
+        &mut self,
+        task: Task,
+        listing: &Listing<'_, S>,
+        request: &Request<'_>,
+        mut push: impl FnMut(Task),
+    ) -> Result<(), SourceError> {
+        let windows = request.windows;
+        match task {
+            Task::Dataset(dataset) => {
+                let folders = listing.folders(dataset, windows.range())?;
+                folders.into_iter().for_each(|folder| push(Task::Folder(folder)));
+            }
+            Task::Folder(folder) => {
+                let found = listing.objects(&folder, windows.range())?;
+                found.objects.into_iter().for_each(|object| push(Task::Object(object)));
+                self.stats.unreadable += found.unreadable.len() as u64;
+                for key in found.unreadable {
+                    self.unreadable(&folder, &key, windows);
+                }
+            }
+            Task::Object(object) => self.read(&object, listing.store(), request)?,
+        }
+        Ok(())
+    }
+
+    /// Every window that the object may have records of says so.
+    fn unreadable(&mut self, folder: &Folder, key: &str, windows: Windows) {
+        let aggregator = self.aggregator(windows);
+        for window in windows.iter().filter(|window| folder.overlaps(*window)) {
+            let at = Some(window.from);
+            aggregator.reject(folder.dataset(), RejectReason::UnreadableObject, at, key);
+        }
+    }
+
+    fn read<S: Store>(&mut self, object: &Object, store: &S, request: &Request<'_>) -> Result<(), SourceError> {
+        let Request {
+            selection,
+            windows,
+            server,
+            ctx,
+        } = *request;
+        let got = read::records(store, object, selection, windows, &ctx.cancel, self.aggregator(windows))?;
+        self.stats.files += 1;
+        self.stats.bytes += got.bytes;
+        for (window, records) in windows.iter().zip(got.records) {
+            self.stats.add_records(object.dataset, records);
+            if records > 0 {
+                let uri = store.uri(&object.key);
+                self.locators.push(locator(object, uri, records, server, window));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn locator(object: &Object, uri: Option<String>, records: u64, server: &str, window: Window) -> Locator {
+    let mut attributes = json!({ "stream": object.stream, "records": records });
+    if let (Some(uri), Some(members)) = (uri, attributes.as_object_mut()) {
+        members.insert("uri".to_string(), uri.into());
+    }
+    Locator {
+        dataset: object.dataset,
+        bucket: server.to_string(),
+        object_key: object.key.clone(),
+        t_from: window.from,
+        t_to: window.to,
+        query_hint: None,
+        attributes,
     }
 }

@@ -1,4 +1,4 @@
-//! Reads a window from objects, wherever they lie: a folder of this machine, a bucket. The layouts, the readers and the
+//! Reads windows from objects, wherever they lie: a folder of this machine, a bucket. The layouts, the readers and the
 //! rules are the same for all places.
 
 pub mod object;
@@ -16,7 +16,7 @@ mod replay;
 #[cfg(test)]
 pub mod testing;
 
-pub use fetch::fetch;
+pub use fetch::Reader;
 pub use replay::replay;
 
 use super::error::SourceError;

@@ -21,7 +21,7 @@ pub struct Hour {
     pub unreadable: Vec<String>,
 }
 
-/// The folders of the wanted streams in every hour that `range` touches: stream and folder.
+/// The folders of the wanted streams in every hour that `range` touches: stream, hour and folder.
 ///
 /// # Errors
 /// What listing can end in.
@@ -31,7 +31,7 @@ pub fn folders<S: Store>(
     dataset: Dataset,
     wanted: &Patterns,
     range: Window,
-) -> Result<Vec<(String, String)>, SourceError> {
+) -> Result<Vec<(String, Window, String)>, SourceError> {
     let mut out = Vec::new();
     for stream in store.entries(&join(org, dataset.as_str()))? {
         if !stream.is_folder || !wanted.matches(&stream.name) {
@@ -40,7 +40,7 @@ pub fn folders<S: Store>(
         for hour in range.buckets(HOUR_US) {
             if let Some(at) = DateTime::from_timestamp_micros(hour) {
                 let folder = join(&stream.key, &at.format("%Y/%m/%d/%H").to_string());
-                out.push((stream.name.clone(), folder));
+                out.push((stream.name.clone(), Window::new(hour, hour + HOUR_US), folder));
             }
         }
     }
@@ -144,7 +144,7 @@ mod tests {
         let folders = folders(&place, &org, dataset, &wanted, Window::new(from, to)).unwrap();
         let objects = folders
             .into_iter()
-            .flat_map(|(stream, folder)| hour(&place, dataset, &stream, &folder).unwrap().objects);
+            .flat_map(|(stream, _, folder)| hour(&place, dataset, &stream, &folder).unwrap().objects);
         objects.map(|o| o.key).collect()
     }
 

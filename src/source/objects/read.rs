@@ -9,7 +9,7 @@ use crate::source::tap::Tap;
 use engine::decode::parquet::Summary;
 use engine::decode::{DecodeError, Options, ParentSink, json, parquet};
 use engine::record::RecordSink;
-use engine::window::Window;
+use engine::window::{Window, Windows};
 use flate2::read::MultiGzDecoder;
 use std::io::Read;
 use std::ops::ControlFlow;
@@ -18,13 +18,13 @@ use std::sync::atomic::AtomicBool;
 
 /// What reading an object came to.
 pub struct Got {
-    /// Usable records inside the window.
-    pub records: u64,
+    /// Usable records of each window.
+    pub records: Vec<u64>,
     /// Bytes read.
     pub bytes: u64,
 }
 
-/// Decodes the records of `window` into `sink`.
+/// Decodes the records of the windows into `sink`.
 ///
 /// # Errors
 /// Those of [`Store`], `BadResponse` for an object that is not of its format, `Cancelled`.
@@ -32,7 +32,7 @@ pub fn records<S: Store, K: RecordSink>(
     store: &S,
     object: &Object,
     selection: &Selection,
-    window: Window,
+    windows: Windows,
     cancel: &Arc<AtomicBool>,
     sink: &mut K,
 ) -> Result<Got, SourceError> {
@@ -45,11 +45,11 @@ pub fn records<S: Store, K: RecordSink>(
         },
     };
     let by_name = object.stream.is_none().then_some(&selection.metrics);
-    let mut tap = Tap::new(sink, window, by_name);
+    let mut tap = Tap::new(sink, windows, by_name);
     let progress = Progress::new(cancel);
     match object.format {
         Format::Parquet => columns(store, object, &progress, |reader| {
-            parquet::parquet(&options, reader, window, &mut tap).map(|_| ())
+            parquet::parquet(&options, reader, windows.range(), &mut tap).map(|_| ())
         })?,
         Format::Ndjson(packing) => text(store, object, packing, &progress, |block| {
             json::ndjson(&options, block, &mut tap);
@@ -57,7 +57,7 @@ pub fn records<S: Store, K: RecordSink>(
         })?,
     }
     Ok(Got {
-        records: tap.in_range,
+        records: tap.records,
         bytes: progress.bytes(),
     })
 }

@@ -7,11 +7,10 @@ mod client;
 mod columns;
 
 use super::error::SourceError;
+use super::fetch::{self, Request};
 use super::objects::{self, Arrangement};
-use super::options::Selection;
-use super::{Context, Fetched, Locator};
+use super::{Context, Locator};
 use bucket::Bucket;
-use engine::window::Window;
 use std::fmt;
 
 /// Options of a server of kind `s3` and its user mapping.
@@ -64,16 +63,13 @@ impl fmt::Debug for S3Config {
     }
 }
 
-/// Fetches `window`; see [`super::fetch`].
-pub fn fetch(
-    config: &S3Config,
-    selection: &Selection,
-    server: &str,
-    window: Window,
-    ctx: &Context,
-) -> Result<Fetched, SourceError> {
-    let open = || Bucket::new(config, server, ctx.http_timeout);
-    objects::fetch(open, &config.arrangement, selection, server, window, ctx)
+/// Reads a bucket; see [`fetch::Reader`].
+///
+/// # Errors
+/// Those of [`Bucket::new`] and of [`objects::Reader::new`].
+pub fn reader<'a>(config: &'a S3Config, request: Request<'a>) -> Result<impl fetch::Reader + use<'a>, SourceError> {
+    let open = move || Bucket::new(config, request.server, request.ctx.http_timeout);
+    objects::Reader::new(open, &config.arrangement, request)
 }
 
 /// The rows of the locator's object in its window; see [`super::replay`].

@@ -44,6 +44,32 @@ pub enum SourceConfig {
     S3(s3::S3Config),
 }
 
+impl SourceConfig {
+    /// Says of a bucket which windows are whole; see [`s3::Settle`].
+    ///
+    /// # Errors
+    /// `Config` for options that only a bucket has; those of [`s3::Settle::new`].
+    pub fn settle<E: From<SourceError>>(
+        &mut self,
+        selection: &Selection,
+        now: i64,
+        fallback: impl FnOnce(&str) -> Result<SourceConfig, E>,
+    ) -> Result<(), E> {
+        match self {
+            SourceConfig::S3(c) => {
+                c.settle = Some(s3::Settle::new(c.arrangement.layout, selection, now, fallback)?);
+                Ok(())
+            }
+            _ if selection.settle_us.is_some() || selection.fallback.is_some() => Err(SourceError::config(
+                "the source options \"settle\" and \"fallback\" are for servers of kind s3",
+                "Leave them away: other servers have their records at once.",
+            )
+            .into()),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// A source, ready to be fetched from.
 #[derive(Clone, Debug)]
 pub struct Source {

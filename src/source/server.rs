@@ -219,6 +219,7 @@ fn s3(server: &Options, mapping: &Options, arrangement: Arrangement) -> Result<S
         path_style,
         arrangement,
         credentials,
+        settle: None,
     };
     config.check()?;
     Ok(config)

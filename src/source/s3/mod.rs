@@ -5,6 +5,9 @@ mod body;
 mod bucket;
 mod client;
 mod columns;
+mod settle;
+
+pub use settle::Settle;
 
 use super::error::SourceError;
 use super::fetch::{self, Request};
@@ -14,7 +17,7 @@ use bucket::Bucket;
 use std::fmt;
 
 /// Options of a server of kind `s3` and its user mapping.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct S3Config {
     pub bucket: String,
     /// `http(s)://host[:port][/base/path]`, without the bucket.
@@ -27,6 +30,8 @@ pub struct S3Config {
     pub arrangement: Arrangement,
     /// None for a bucket that anybody may read.
     pub credentials: Option<Credentials>,
+    /// Which windows are whole; all of them where nothing is said.
+    pub settle: Option<Settle>,
 }
 
 impl S3Config {

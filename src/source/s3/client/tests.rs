@@ -18,6 +18,7 @@ fn config(path_style: bool) -> S3Config {
             secret_access_key: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_string(),
             session_token: None,
         }),
+        settle: None,
     }
 }
 

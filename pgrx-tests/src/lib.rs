@@ -7,6 +7,7 @@
 pub mod bridge;
 pub mod cluster;
 pub mod openobserve;
+pub mod s3;
 pub mod session;
 pub mod shared;
 pub mod telemetry;

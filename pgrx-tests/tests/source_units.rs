@@ -4,3 +4,7 @@
 #[allow(dead_code)]
 #[path = "../../src/source/mod.rs"]
 mod source;
+
+/// Kind `s3` against a real server.
+#[path = "source_units/s3.rs"]
+mod s3;

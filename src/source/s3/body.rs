@@ -1,6 +1,6 @@
 //! An object read from its start to its end, part by part, so that one of any size needs the memory of a part.
 
-use super::client::{Client, MAX_PART, Part, Which};
+use super::client::{Client, MAX_PART, Part};
 use crate::source::error::{ErrorKind, SourceError};
 use crate::source::objects::object::vanished;
 use crate::source::objects::store::Progress;
@@ -41,7 +41,7 @@ impl<'a> Body<'a> {
             return Err(SourceError::cancelled());
         }
         let range = self.at..self.at.saturating_add(MAX_PART);
-        let Part { bytes, total, etag } = self.client.part(&self.key, &Which::Bytes(range))?;
+        let Part { bytes, total, etag } = self.client.part(&self.key, range)?;
         match &self.known {
             Some(known) if *known != (total, etag.clone()) => return Err(vanished(&self.key)),
             Some(_) => {}

@@ -6,7 +6,7 @@ use super::body::Body;
 use super::client::{Client, Part};
 use super::columns::{self, Ranged};
 use crate::source::error::{ErrorKind, SourceError};
-use crate::source::objects::object::{Entry, Object, broken};
+use crate::source::objects::object::{Entry, Object, broken, vanished};
 use crate::source::objects::store::{Progress, Store};
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -65,12 +65,24 @@ impl Bucket {
         )
     }
 
+    /// Bytes of an object that nobody listed.
+    fn size(&self, key: &str) -> Result<u64, SourceError> {
+        // The key itself sorts first among those that begin with it.
+        let page = self.client.list(key, false, 1, None)?;
+        let found = page.objects.into_iter().find(|(found, _)| found == key);
+        found.map(|(_, size)| size).ok_or_else(|| vanished(key))
+    }
+
     fn tail(&self, object: &Object) -> Result<Part, SourceError> {
         let lock = || self.tails.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(&object.key) {
             return Ok(known.clone());
         }
-        let tail = columns::tail(&self.client, &object.key, object.size)?;
+        let size = match object.size {
+            Some(size) => size,
+            None => self.size(&object.key)?,
+        };
+        let tail = columns::tail(&self.client, &object.key, size)?;
         let mut tails = lock();
         if tails.values().map(|t| t.bytes.len()).sum::<usize>() < MAX_TAILS {
             tails.insert(object.key.clone(), tail.clone());

@@ -34,15 +34,6 @@ pub struct Part {
     pub etag: Option<String>,
 }
 
-/// Which part.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// These bytes; fewer come if the object is shorter, and `Gone` if it ends before them.
-    Bytes(Range<u64>),
-    /// The last so many.
-    Last(u64),
-}
-
 /// A bucket's address and what requests to it are signed with.
 pub struct Client {
     http: http::Client,
@@ -95,23 +86,20 @@ impl Client {
         .map_err(named)
     }
 
-    /// A part of an object.
+    /// The bytes `range` of an object; fewer come if it is shorter.
     ///
     /// # Errors
-    /// Those of the transport, `Gone` (transient) for an object that is not there or is shorter, `Auth`, `NotFound`
+    /// Those of the transport, `Gone` (transient) for an object that is not there or ends before the range, `Auth`, `NotFound`
     /// (bucket), `Http`, `BadResponse`.
-    pub fn part(&self, key: &str, which: &Which) -> Result<Part, SourceError> {
-        let range = match which {
-            Which::Bytes(range) => format!("bytes={}-{}", range.start, range.end.saturating_sub(1)),
-            Which::Last(n) => format!("bytes=-{n}"),
-        };
+    pub fn part(&self, key: &str, range: Range<u64>) -> Result<Part, SourceError> {
+        let bytes = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
         let what = format!("object \"{key}\"");
         let mut body = Vec::new();
         let uri = format!("{}/{}", self.base, signing::uri_encode(key, false));
         let named = |e| self.named(e, &what);
-        let (reply, headers) = self.get(&uri, Some(&range), &mut body).map_err(named)?;
+        let (reply, headers) = self.get(&uri, Some(&bytes), &mut body).map_err(named)?;
         match reply {
-            Reply::Ok => part(which, &headers, body.into()),
+            Reply::Ok => part(range, &headers, body.into()),
             Reply::TooLarge => Err(
                 SourceError::new(ErrorKind::BadResponse, "the server sends more than the range")
                     .transient(false)
@@ -221,7 +209,7 @@ impl Client {
 }
 
 /// Checks that an answer is the part that was asked for.
-fn part(which: &Which, headers: &HeaderMap, body: Bytes) -> Result<Part, SourceError> {
+fn part(range: Range<u64>, headers: &HeaderMap, body: Bytes) -> Result<Part, SourceError> {
     let etag = headers.get(ETAG).and_then(|v| v.to_str().ok()).map(str::to_string);
     let told = headers
         .get(CONTENT_RANGE)
@@ -239,10 +227,7 @@ fn part(which: &Which, headers: &HeaderMap, body: Bytes) -> Result<Part, SourceE
         None => (0, body.len() as u64),
     };
     let end = start.saturating_add(body.len() as u64);
-    let wanted = match which {
-        Which::Bytes(range) => range.start.min(total)..range.end.min(total),
-        Which::Last(n) => total.saturating_sub(*n)..total,
-    };
+    let wanted = range.start.min(total)..range.end.min(total);
     if wanted.start < start || wanted.end > end {
         return Err(cut());
     }

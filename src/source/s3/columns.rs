@@ -1,6 +1,6 @@
 //! A Parquet object read by ranges: its end first, then the columns that are needed, whole chunks at a time.
 
-use super::client::{Client, MAX_PART, Part, Which};
+use super::client::{Client, MAX_PART, Part};
 use crate::source::error::{ErrorKind, SourceError};
 use crate::source::objects::object::vanished;
 use crate::source::objects::store::Progress;
@@ -20,6 +20,8 @@ const SMALL: u64 = 1 << 20;
 const GAP: u64 = 128 << 10;
 /// Bytes read where no plan covers a position.
 const UNPLANNED: u64 = 1 << 20;
+/// Bytes of an object that are held before any are let go.
+const MAX_HELD: usize = 16 << 20;
 
 /// An object for the Parquet reader.
 pub struct Ranged {
@@ -39,18 +41,15 @@ struct Run {
     bytes: Option<Bytes>,
 }
 
-/// Reads the end of an object, `size` bytes long if that is known. Errors as for [`Client::part`].
-pub fn tail(client: &Client, key: &str, size: Option<u64>) -> std::result::Result<Part, SourceError> {
-    let which = match size {
-        Some(size) if size <= SMALL => Which::Bytes(0..size),
-        Some(size) => Which::Bytes(size - TAIL..size),
-        None => Which::Last(TAIL),
-    };
-    let part = client.part(key, &which)?;
-    match size {
-        // Written anew since it was listed.
-        Some(size) if size != part.total => Err(vanished(key)),
-        _ => Ok(part),
+/// Reads the end of an object that is `size` bytes long. Errors as for [`Client::part`].
+pub fn tail(client: &Client, key: &str, size: u64) -> std::result::Result<Part, SourceError> {
+    let start = if size <= SMALL { 0 } else { size - TAIL };
+    let part = client.part(key, start..size)?;
+    // Else it was written anew since it was listed.
+    if part.total == size {
+        Ok(part)
+    } else {
+        Err(vanished(key))
     }
 }
 
@@ -90,7 +89,7 @@ impl Ranged {
         let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
         let at = plan
             .iter()
-            .position(|run| run.range.start <= start && end <= run.range.end);
+            .position(|run| run.range.contains(&start) && end <= run.range.end);
         let Some(run) = at.and_then(|at| plan.get_mut(at)) else {
             let end = end.max(start.saturating_add(UNPLANNED)).min(self.tail.total);
             return self.fetch(start..end);
@@ -101,10 +100,7 @@ impl Ranged {
             None => {
                 let bytes = self.fetch(run.range.clone())?;
                 run.bytes = Some(bytes.clone());
-                // Columns go from group to group one after the other: the last group is still needed, others are not.
-                for other in plan.iter_mut().filter(|r| r.group != group && r.group + 1 != group) {
-                    other.bytes = None;
-                }
+                release(&mut plan, group);
                 bytes
             }
         };
@@ -120,7 +116,7 @@ impl Ranged {
                 return Err(SourceError::cancelled());
             }
             let end = range.end.min(at.saturating_add(MAX_PART));
-            let part = self.client.part(&self.key, &Which::Bytes(at..end))?;
+            let part = self.client.part(&self.key, at..end)?;
             if part.total != self.tail.total || part.etag != self.tail.etag {
                 return Err(vanished(&self.key));
             }
@@ -132,6 +128,21 @@ impl Ranged {
             at = end;
         }
         Ok(out.freeze())
+    }
+}
+
+/// Lets go of what was read of row groups that are done with, once it has become much. Columns go through the groups
+/// one after the other, so the group before the current one is still needed; if rows are taken across more of them,
+/// they are small.
+fn release(plan: &mut [Run], group: usize) {
+    let held: usize = plan.iter().filter_map(|run| run.bytes.as_ref()).map(Bytes::len).sum();
+    if held > MAX_HELD {
+        for run in plan
+            .iter_mut()
+            .filter(|run| run.group != group && run.group + 1 != group)
+        {
+            run.bytes = None;
+        }
     }
 }
 

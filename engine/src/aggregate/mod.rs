@@ -161,7 +161,7 @@ impl RecordSink for Aggregator {
     }
 
     fn parent_only(&mut self, start: i64, trace_id: &str, span_id: &str, service: &str) {
-        // As for good spans: those outside the range are read with the margin, if they are wanted.
+        // As for good spans, what a file holds of other times does not cost memory: the margin is read if it is wanted.
         if self.windows.index(start).is_some() {
             self.parent(start, trace_id, span_id, service);
         }

@@ -1,3 +1,5 @@
+mod ranges;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -72,8 +74,9 @@ fn aggregate(records: &[Record]) -> Output {
     a.finish(MARGIN).remove(0)
 }
 
-fn record() -> impl Strategy<Value = Record> {
-    let ts = prop_oneof![9 => 0i64..3 * MINUTE_US, 1 => any::<i64>()].prop_map(|ts| ts / 20_000_000 * 20_000_000);
+/// A record of the first `minutes`, or now and then of any time.
+fn record(minutes: i64) -> impl Strategy<Value = Record> {
+    let ts = prop_oneof![9 => 0i64..minutes * MINUTE_US, 1 => any::<i64>()].prop_map(|ts| ts / 20_000_000 * 20_000_000);
     let service = prop::sample::select(vec!["cart", "pay", "web", "", "a/b", "unknown"]);
     let level = prop::option::of(prop::sample::select(vec!["INFO", "ERROR", "WARN", "FATAL"]));
     let body = prop_oneof!["(got|lost) [0-9]{1,2} of [a-c]", ".{0,12}"];
@@ -104,7 +107,7 @@ fn record() -> impl Strategy<Value = Record> {
 proptest! {
     #[test]
     fn neither_order_nor_splits_matter(
-        records in prop::collection::vec(record(), 0..80),
+        records in prop::collection::vec(record(3), 0..80),
         parts in prop::collection::vec(0usize..4, 80),
         order in Just((0..80usize).collect::<Vec<_>>()).prop_shuffle(),
         merges in Just((0..4usize).collect::<Vec<_>>()).prop_shuffle(),
@@ -123,7 +126,7 @@ proptest! {
     }
 
     #[test]
-    fn every_record_is_counted_once_and_keys_are_unique(records in prop::collection::vec(record(), 0..80)) {
+    fn every_record_is_counted_once_and_keys_are_unique(records in prop::collection::vec(record(3), 0..80)) {
         let out = aggregate(&records);
         let s = out.stats;
         let parents = records.iter().filter(|r| matches!(r, Record::Parent(..))).count() as u64;

@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Rows of an object whose hashes are compared; of a larger object every n-th hash value is.
 const MAX_HASHES: u64 = 1_000_000;
 /// Facts about objects that are remembered; beyond that all are forgotten.
-const MAX_REMEMBERED: usize = 100_000;
+const MAX_REMEMBERED: usize = 20_000;
 
 /// Objects never change under one key: what was found out about them stays true.
 static SUMMARIES: Memory<Summary> = Memory(Mutex::new(None));

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Bytes read of an object's end at first: most footers are shorter.
 const TAIL: u64 = 64 << 10;
 /// Objects up to here are read in one request.
-const SMALL: u64 = 1 << 20;
+const SMALL: u64 = 256 << 10;
 /// Bytes nobody asked for that are read along rather than paid for with a request of their own.
 const GAP: u64 = 128 << 10;
 /// Bytes read where no plan covers a position.

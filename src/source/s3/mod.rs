@@ -5,6 +5,7 @@ mod body;
 mod bucket;
 mod client;
 mod columns;
+mod options;
 mod settle;
 
 pub use settle::Settle;
@@ -32,14 +33,6 @@ pub struct S3Config {
     pub credentials: Option<Credentials>,
     /// Which windows are whole; all of them where nothing is said.
     pub settle: Option<Settle>,
-}
-
-impl S3Config {
-    /// # Errors
-    /// `Config` for an endpoint or a bucket that cannot be.
-    pub fn check(&self) -> Result<(), SourceError> {
-        client::address(self).map(|_| ())
-    }
 }
 
 /// What requests are signed with. `Debug` shows nothing of it.

@@ -63,6 +63,18 @@ pub struct PatternRow {
     pub last_seen: i64,
 }
 
+impl PatternRow {
+    /// Adds what another range knows of the same pattern.
+    pub fn merge(&mut self, other: &PatternRow) {
+        if other.first_seen < self.first_seen {
+            self.first_seen = other.first_seen;
+            self.sample.clone_from(&other.sample);
+        }
+        self.last_seen = self.last_seen.max(other.last_seen);
+        self.severity = self.severity.max(other.severity);
+    }
+}
+
 /// A row of `etl_reject`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RejectRow {

@@ -98,6 +98,8 @@ pub enum RejectReason {
     WrongType,
     /// A text that is not UTF-8.
     NotUtf8,
+    /// A whole object in a format that cannot be read; the sample is its key.
+    UnreadableObject,
 }
 
 impl RejectReason {
@@ -113,6 +115,7 @@ impl RejectReason {
             RejectReason::MissingBody => "missing_body",
             RejectReason::WrongType => "wrong_type",
             RejectReason::NotUtf8 => "not_utf8",
+            RejectReason::UnreadableObject => "unreadable_object",
         }
     }
 }

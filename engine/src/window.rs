@@ -68,6 +68,11 @@ impl Windows {
         self.range
     }
 
+    /// Microseconds of a window; the last may be shorter.
+    pub fn length(&self) -> i64 {
+        self.length
+    }
+
     /// How many windows there are.
     pub fn count(&self) -> usize {
         let len = self.range.len();

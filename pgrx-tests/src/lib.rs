@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod fault;
 pub mod openobserve;
 pub mod rollup;
+pub mod s3;
 pub mod session;
 pub mod shared;
 pub mod telemetry;

@@ -7,3 +7,7 @@ mod source;
 
 #[path = "source_units/ranges.rs"]
 mod ranges;
+
+/// Kind `s3` against a real server.
+#[path = "source_units/s3.rs"]
+mod s3;

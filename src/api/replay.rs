@@ -90,10 +90,12 @@ fn locator(id: i64) -> Result<Option<(i64, Locator)>> {
     )
 }
 
-/// Whose user mapping a tenant's source of this server uses.
+/// Whose user mapping a tenant's source of this server uses; it may be the source's second server.
 fn owner_of(tenant: i64, server: &str) -> Result<pg_sys::Oid> {
     let owner = sql::select(
-        "SELECT owner::oid FROM etl_source WHERE tenant_id = $1 AND server = $2 ORDER BY enabled DESC, source_id LIMIT 1",
+        "SELECT owner::oid FROM etl_source
+          WHERE tenant_id = $1 AND $2 IN (server, options ->> 'fallback')
+          ORDER BY server <> $2, enabled DESC, source_id LIMIT 1",
         &[tenant.into(), server.into()],
         |rows| {
             if rows.is_empty() {

@@ -1,6 +1,7 @@
 //! From `etl_source` to what a fetch needs: server, user mapping, selection. Read in the extension owner's name, but
 //! with the rights of the source's owner.
 
+use crate::backend::clock;
 use crate::backend::sql::{self, required};
 use crate::error::{Error, Result};
 use crate::guc;
@@ -30,14 +31,20 @@ pub fn load(tenant: i64, job: &str) -> Result<Vec<Source>> {
         },
     )?;
     rows.into_iter()
-        .map(|(server, options, owner)| {
-            Ok(Source {
-                config: config(&server, owner)?,
-                selection: Selection::parse(&options.0)?,
-                server,
-            })
-        })
+        .map(|(server, options, owner)| source(server, &options, owner))
         .collect()
+}
+
+/// A source as `owner` may use it.
+pub fn source(server: String, options: &JsonB, owner: pg_sys::Oid) -> Result<Source> {
+    let selection = Selection::parse(&options.0)?;
+    let mut config = config(&server, owner)?;
+    config.settle(&selection, clock::now()?, |fallback| self::config(fallback, owner))?;
+    Ok(Source {
+        server,
+        config,
+        selection,
+    })
 }
 
 /// The configuration of a server as `owner` may use it.

@@ -3,9 +3,10 @@
 //! A window is the same whether it is fetched alone or in a range with others; [`Aggregator`] sees to that.
 
 use super::error::SourceError;
-use super::{Context, FetchStats, Locator, Selection, Source, SourceConfig, file, margin, openobserve, synthetic};
+use super::{Context, FetchStats, Locator, Selection, Source, SourceConfig, file, margin, openobserve, s3, synthetic};
 use engine::aggregate::{Aggregator, Margin, Output};
 use engine::window::{Window, Windows};
+use std::collections::BTreeSet;
 
 /// Everything a fetch came to.
 pub struct Fetched {
@@ -51,12 +52,40 @@ pub trait Reader {
 /// any source holds for all. Records that cannot be told to belong to a window (a bad one without a good timestamp) are
 /// among the rejects of the first.
 ///
+/// Where buckets have settled up to the middle of the range, it is read in two parts: what is settled from the bucket,
+/// the rest from what stands in for it.
+///
 /// Either everything the sources had is in the result, or there is an error: never a part. Memory: the aggregates of
 /// all windows and 32 bytes a span, beside a page or row group for each thread.
 ///
 /// # Errors
 /// See [`SourceError`]; `Cancelled` soon after the context's flag was set.
 pub fn fetch(sources: &[Source], windows: Windows, ctx: &Context) -> Result<Fetched, SourceError> {
+    let range = windows.range();
+    let settles = sources.iter().filter_map(|source| match &source.config {
+        SourceConfig::S3(c) => c.settle.as_ref(),
+        _ => None,
+    });
+    let seams: BTreeSet<i64> = settles
+        .map(|settle| settle.seam(windows))
+        .filter(|seam| range.from < *seam && *seam < range.to)
+        .collect();
+    let mut all = Fetched {
+        windows: Vec::with_capacity(windows.count()),
+        stats: FetchStats::default(),
+    };
+    let mut from = range.from;
+    for to in seams.into_iter().chain([range.to]) {
+        let part = fetch_part(sources, Windows::new(Window::new(from, to), windows.length()), ctx)?;
+        all.windows.extend(part.windows);
+        all.stats.add(&part.stats);
+        from = to;
+    }
+    Ok(all)
+}
+
+/// [`fetch()`] of windows that each source has behind one door.
+fn fetch_part(sources: &[Source], windows: Windows, ctx: &Context) -> Result<Fetched, SourceError> {
     let mut all = Aggregator::new(windows);
     let mut locators: Vec<Vec<Locator>> = vec![Vec::new(); windows.count()];
     let mut reach = Margin::default();
@@ -107,8 +136,14 @@ fn reader<'a>(source: &'a Source, windows: Windows, ctx: &'a Context) -> Result<
     };
     Ok(match &source.config {
         SourceConfig::OpenObserve(c) => Box::new(openobserve::Reader::new(c, request)?),
-        SourceConfig::File(c) => Box::new(file::Reader::new(c, request)?),
+        SourceConfig::File(c) => Box::new(file::reader(c, request)?),
         SourceConfig::Mock(c) => Box::new(synthetic::Reader::new(c, request)),
-        SourceConfig::S3 => return Err(super::no_s3()),
+        SourceConfig::S3(c) => match &c.settle {
+            Some(settle) if windows.range().to > settle.until => match &settle.fallback {
+                Some(fallback) => reader(fallback, windows, ctx)?,
+                None => return Err(settle.too_young(&source.server, windows.range())),
+            },
+            _ => Box::new(s3::reader(c, request)?),
+        },
     })
 }

@@ -22,9 +22,9 @@ const READ_STEP: usize = 256 << 10;
 /// What came back.
 #[derive(Debug)]
 pub enum Reply {
-    /// A 200 whose whole body is in the buffer.
+    /// A 200 (or 206) whose whole body is in the buffer.
     Ok,
-    /// A 200 with a body over the limit; it was not read to its end.
+    /// A 200 (or 206) with a body over the limit; it was not read to its end.
     TooLarge,
     /// Any other status; the start of the body is in the buffer.
     Status(Refusal),
@@ -105,6 +105,34 @@ impl Client {
         self.receive(request.call(), body)
     }
 
+    /// `GET uri` with these headers, and what a 200 or 206 carries of headers. Asks for bytes as they are: a packed
+    /// answer would not be the range that was asked for. Errors as for [`Client::get`]; `BadResponse`, not transient,
+    /// for a packed answer.
+    pub fn get_exact(
+        &self,
+        uri: &str,
+        headers: &HeaderMap,
+        body: &mut Vec<u8>,
+    ) -> Result<(Reply, HeaderMap), SourceError> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let mut request = self.agent.get(uri).header(header::ACCEPT_ENCODING, "identity");
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let response = request.call().map_err(|e| transport_error(&e))?;
+        let packing = response.headers().get(header::CONTENT_ENCODING);
+        if is_good(response.status()) && packing.is_some_and(|p| p != "identity") {
+            return Err(SourceError::new(
+                ErrorKind::BadResponse,
+                "the server sends the object packed for transport",
+            )
+            .transient(false)
+            .hint("Take Content-Encoding away from the object; its name says how it is packed."));
+        }
+        let headers = response.headers().clone();
+        Ok((self.receive(Ok(response), body)?, headers))
+    }
+
     /// `POST uri` with a JSON text, the answer's body into `body` (cleared first). Errors as for [`Client::get`].
     pub fn post_json(&self, uri: &str, json: &[u8], body: &mut Vec<u8>) -> Result<Reply, SourceError> {
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -123,7 +151,7 @@ impl Client {
         body.clear();
         let mut response = result.map_err(|e| transport_error(&e))?;
         let status = response.status().as_u16();
-        if status == 200 {
+        if is_good(response.status()) {
             let complete = self
                 .read(response.body_mut(), self.max_body, body)
                 .map_err(|e| transport_error(&e))?;
@@ -166,6 +194,11 @@ impl Client {
             }
         }
     }
+}
+
+/// 206 comes only where a range was asked for.
+fn is_good(status: http::StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 206)
 }
 
 /// Checks an endpoint and takes its trailing slashes away; a base path stays.

@@ -6,9 +6,11 @@ pub mod error;
 pub mod fetch;
 pub mod file;
 pub mod mock;
+pub mod objects;
 pub mod openobserve;
 pub mod options;
 pub mod pattern;
+pub mod s3;
 pub mod server;
 
 mod http;
@@ -38,15 +40,31 @@ pub enum SourceConfig {
     File(file::FileConfig),
     /// Made up on the spot.
     Mock(mock::MockConfig),
-    /// A bucket; not served yet.
-    S3,
+    /// Objects in a bucket.
+    S3(s3::S3Config),
 }
 
 impl SourceConfig {
-    /// An error for a kind that this version knows but cannot read.
-    pub fn check_served(&self) -> Result<(), SourceError> {
+    /// Says of a bucket which windows are whole; see [`s3::Settle`].
+    ///
+    /// # Errors
+    /// `Config` for options that only a bucket has; those of [`s3::Settle::new`].
+    pub fn settle<E: From<SourceError>>(
+        &mut self,
+        selection: &Selection,
+        now: i64,
+        fallback: impl FnOnce(&str) -> Result<SourceConfig, E>,
+    ) -> Result<(), E> {
         match self {
-            SourceConfig::S3 => Err(no_s3()),
+            SourceConfig::S3(c) => {
+                c.settle = Some(s3::Settle::new(c.arrangement.layout, selection, now, fallback)?);
+                Ok(())
+            }
+            _ if selection.settle_us.is_some() || selection.fallback.is_some() => Err(SourceError::config(
+                "the source options \"settle\" and \"fallback\" are for servers of kind s3",
+                "Leave them away: other servers have their records at once.",
+            )
+            .into()),
             _ => Ok(()),
         }
     }
@@ -78,7 +96,7 @@ pub struct Locator {
     pub dataset: Dataset,
     /// The name of the server.
     pub bucket: String,
-    /// The object below the source's path; empty for an API.
+    /// The path below the source's path, or the whole key in a bucket; empty for an API.
     pub object_key: String,
     /// The window, UTC microseconds, half-open.
     pub t_from: i64,
@@ -97,8 +115,10 @@ pub struct FetchStats {
     pub bytes: u64,
     /// Searches, full ones included.
     pub pages: u64,
-    /// Files opened.
+    /// Files or objects read.
     pub files: u64,
+    /// Objects in a format that cannot be read.
+    pub unreadable: u64,
     /// Usable records inside the windows.
     pub logs: u64,
     pub metrics: u64,
@@ -112,6 +132,7 @@ impl FetchStats {
         self.bytes += other.bytes;
         self.pages += other.pages;
         self.files += other.files;
+        self.unreadable += other.unreadable;
         self.logs += other.logs;
         self.metrics += other.metrics;
         self.spans += other.spans;
@@ -140,13 +161,6 @@ pub fn replay(
         SourceConfig::OpenObserve(c) => openobserve::replay(c, locator, max_records, ctx),
         SourceConfig::File(c) => file::replay(c, locator, max_records, ctx),
         SourceConfig::Mock(c) => Ok(synthetic::replay(c, locator, max_records)),
-        SourceConfig::S3 => Err(no_s3()),
+        SourceConfig::S3(c) => s3::replay(c, locator, max_records, ctx),
     }
-}
-
-fn no_s3() -> SourceError {
-    SourceError::config(
-        "S3 sources come with a later version",
-        "Use a server of kind openobserve, which reads the same records over the API.",
-    )
 }

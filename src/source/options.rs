@@ -7,7 +7,8 @@ use engine::decode::fields::LabelChoice;
 use engine::record::Dataset;
 use serde_json::Value;
 
-const KEYS: &str = "logs, metrics, traces, metric_labels, parent_margin_before, parent_margin_after, page_rows";
+const KEYS: &str = "logs, metrics, traces, metric_labels, parent_margin_before, parent_margin_after, page_rows, settle, \
+     fallback";
 const DEFAULT_MARGIN: Margin = Margin {
     before: 300_000_000,
     after: 5_000_000,
@@ -29,6 +30,10 @@ pub struct Selection {
     pub parent_margin: Margin,
     /// Rows asked for in one request.
     pub page_rows: usize,
+    /// Buckets: how long after its end a window may still miss objects, microseconds. `None`: what the layout has.
+    pub settle_us: Option<i64>,
+    /// Buckets: the server that windows are read from until then.
+    pub fallback: Option<String>,
 }
 
 impl Default for Selection {
@@ -40,6 +45,8 @@ impl Default for Selection {
             metric_labels: LabelChoice::None,
             parent_margin: DEFAULT_MARGIN,
             page_rows: DEFAULT_PAGE_ROWS,
+            settle_us: None,
+            fallback: None,
         }
     }
 }
@@ -71,6 +78,11 @@ impl Selection {
                 }
                 "parent_margin_before" => s.parent_margin.before = margin(key, value)?,
                 "parent_margin_after" => s.parent_margin.after = margin(key, value)?,
+                "settle" => s.settle_us = Some(margin(key, value)?),
+                "fallback" => match value {
+                    Value::String(name) if !name.is_empty() => s.fallback = Some(name.clone()),
+                    other => return Err(wrong(key, "the name of a server", other)),
+                },
                 "page_rows" => s.page_rows = page_rows(value)?,
                 _ => {
                     return Err(SourceError::config(
@@ -238,6 +250,8 @@ mod tests {
         ] {
             assert_eq!(duration_us(text), want, "{text}");
         }
+        let s = Selection::parse(&json!({"settle": "45 min", "fallback": "oo"})).unwrap();
+        assert_eq!((s.settle_us, s.fallback.as_deref()), (Some(2_700_000_000), Some("oo")));
         let s = Selection::parse(&json!({"parent_margin_before": 10, "parent_margin_after": "0 s"})).unwrap();
         assert_eq!((s.parent_margin.before, s.parent_margin.after), (10_000_000, 0));
     }

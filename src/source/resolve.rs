@@ -1,7 +1,8 @@
 //! Name lookup for a client of one server: once for all its requests. The HTTP library would look the name up before
-//! every request, also where a connection is open already, and start a thread each time to bound it.
+//! every request, also where a connection is open already, and start a thread each time to bound it. Names below
+//! `localhost` are this machine (RFC 6761, 6.3), whatever the system's resolver makes of them.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use ureq::Error;
 use ureq::config::Config;
@@ -21,12 +22,38 @@ impl Resolver for OneHost {
         // Held during the lookup: the other threads need the same answer.
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.is_empty() {
-            known.extend(self.lookup.resolve(uri, config, timeout)?.iter());
+            match below_localhost(uri) {
+                Some(addresses) => known.extend(addresses),
+                None => known.extend(self.lookup.resolve(uri, config, timeout)?.iter()),
+            }
         }
         let mut addresses = self.empty();
         for address in known.iter() {
             addresses.push(*address);
         }
         Ok(addresses)
+    }
+}
+
+fn below_localhost(uri: &Uri) -> Option<[SocketAddr; 2]> {
+    let name = uri.host()?.to_ascii_lowercase();
+    let port = uri
+        .port_u16()
+        .unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+    name.ends_with(".localhost")
+        .then(|| [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_below_localhost_are_this_machine() {
+        let port = |uri: &str| below_localhost(&uri.parse().unwrap()).map(|a| a.map(|a| a.port()));
+        assert_eq!(port("http://bucket.localhost:9000/key"), Some([9000; 2]));
+        assert_eq!(port("https://a.b.LocalHost"), Some([443; 2]));
+        assert_eq!(port("http://localhost:1"), None);
+        assert_eq!(port("http://notlocalhost"), None);
     }
 }

@@ -2,9 +2,11 @@
 
 use super::SourceConfig;
 use super::error::SourceError;
-use super::file::{FileConfig, Layout};
+use super::file::FileConfig;
 use super::mock::MockConfig;
+use super::objects::Arrangement;
 use super::openobserve::OpenObserveConfig;
+use super::s3::S3Config;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -55,7 +57,10 @@ impl Kind {
     fn options(self) -> (&'static [&'static str], &'static [&'static str]) {
         match self {
             Kind::OpenObserve => (&["endpoint"], &["org"]),
-            Kind::S3 => (&["bucket"], &["endpoint", "region", "prefix", "path_style", "layout"]),
+            Kind::S3 => (
+                &["bucket"],
+                &["endpoint", "region", "prefix", "path_style", "layout", "org"],
+            ),
             Kind::File => (&["path"], &["layout", "org"]),
             Kind::Mock => (&[], &MockConfig::OPTIONS),
         }
@@ -93,10 +98,7 @@ pub fn check_server(options: &Options) -> Result<(), SourceError> {
         ));
     }
     // Whatever the values themselves can be wrong in.
-    if kind != Kind::S3 {
-        config(options, &Options::new(), Vec::new())?;
-    }
-    Ok(())
+    config(options, &Options::new(), Vec::new()).map(|_| ())
 }
 
 /// Checks the options of `CREATE USER MAPPING`.
@@ -133,6 +135,13 @@ pub fn check_mapping(options: &Options) -> Result<(), SourceError> {
 pub fn config(server: &Options, mapping: &Options, file_roots: Vec<PathBuf>) -> Result<SourceConfig, SourceError> {
     let text = |key: &str| server.get(key).cloned();
     let org = || text("org").unwrap_or_else(|| "default".into());
+    let arrangement = || {
+        let layout = server.get("layout").map_or("openobserve", String::as_str);
+        Ok::<_, SourceError>(Arrangement {
+            layout: layout.parse()?,
+            org: org(),
+        })
+    };
     Ok(match kind_of(server)? {
         Kind::OpenObserve => {
             let endpoint = text("endpoint").unwrap_or_default();
@@ -155,14 +164,11 @@ pub fn config(server: &Options, mapping: &Options, file_roots: Vec<PathBuf>) -> 
                 password: mapping.get("password").cloned(),
             })
         }
-        Kind::S3 => SourceConfig::S3,
+        Kind::S3 => SourceConfig::S3(S3Config::parse(server, mapping, arrangement()?)?),
         Kind::File => SourceConfig::File(FileConfig {
             path: text("path").unwrap_or_default().into(),
             roots: file_roots,
-            layout: text("layout")
-                .unwrap_or_else(|| "openobserve".into())
-                .parse::<Layout>()?,
-            org: org(),
+            arrangement: arrangement()?,
         }),
         Kind::Mock => SourceConfig::Mock(MockConfig::parse(server).map_err(|message| {
             SourceError::config(
@@ -215,6 +221,17 @@ mod tests {
                 "\"y\" is not known",
             ),
             (&[("kind", "mock"), ("services", "0")], "services"),
+            (&[("kind", "s3")], "\"bucket\" is missing"),
+            (&[("kind", "s3"), ("bucket", "a/b")], "name of a bucket"),
+            (
+                &[("kind", "s3"), ("bucket", "b"), ("path_style", "maybe")],
+                "path_style",
+            ),
+            (
+                &[("kind", "s3"), ("bucket", "b"), ("layout", "x")],
+                "\"x\" is not known",
+            ),
+            (&[("kind", "s3"), ("bucket", "b"), ("endpoint", "h")], "endpoint"),
         ] {
             let e = check_server(&options(bad)).unwrap_err();
             assert!(e.message.contains(text), "{}", e.message);

@@ -16,6 +16,7 @@ mod cursor;
 mod hit;
 mod parquet_file;
 mod parquet_json;
+mod parquet_rows;
 mod row;
 mod scalar;
 

@@ -6,13 +6,14 @@
 use super::cells::Cells;
 use super::fields::{needed, parent_columns, role};
 use super::parquet_file::File;
+pub use super::parquet_file::{Source, Summary, summary};
 pub use super::parquet_json::json_rows;
 use super::parquet_json::row_json;
+pub use super::parquet_rows::{row_hashes, timestamps};
 use super::row::{Parents, Records, Row, RowSink};
 use super::{DecodeError, Options, ParentSink};
 use crate::record::{Dataset, RecordSink};
 use crate::window::Window;
-use ::parquet::file::reader::ChunkReader;
 use std::borrow::Cow;
 
 /// What reading a file took.
@@ -32,7 +33,7 @@ pub struct ParquetStats {
 /// # Errors
 /// The bytes are no Parquet file, are damaged or have no column `_timestamp`. The sink may have got some of the
 /// records by then.
-pub fn parquet<S: RecordSink + ?Sized, R: ChunkReader + 'static>(
+pub fn parquet<S: RecordSink + ?Sized, R: Source>(
     options: &Options,
     reader: R,
     range: Window,
@@ -48,7 +49,7 @@ pub fn parquet<S: RecordSink + ?Sized, R: ChunkReader + 'static>(
 ///
 /// # Errors
 /// As [`parquet`].
-pub fn parents_from_parquet<S: ParentSink + ?Sized, R: ChunkReader + 'static>(
+pub fn parents_from_parquet<S: ParentSink + ?Sized, R: Source>(
     reader: R,
     range: Window,
     sink: &mut S,

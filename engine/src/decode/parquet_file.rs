@@ -17,11 +17,24 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::ChunkReader;
 use parquet::file::statistics::Statistics;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Rows decoded at a time: small enough for the cache, large enough to spread the cost of a batch.
 const BATCH_ROWS: usize = 4096;
+
+/// The bytes of a Parquet file, wherever they are.
+pub trait Source: ChunkReader + 'static {
+    /// Told once the footer is known and before any row is read: the byte ranges of the columns that are needed, row
+    /// group by row group, in the order of reading. For readers that pay by the request.
+    fn will_read(&self, groups: Vec<Vec<Range<u64>>>) {
+        let _ = groups;
+    }
+}
+
+impl Source for std::fs::File {}
+impl Source for bytes::Bytes {}
 
 /// The rows of a file that may be in a range, batch by batch.
 pub(super) struct File {
@@ -34,7 +47,7 @@ pub(super) struct File {
 
 impl File {
     /// Opens a file for the rows in `range`; rows outside may come too. `select` picks the columns by name.
-    pub(super) fn open<R: ChunkReader + 'static>(
+    pub(super) fn open<R: Source>(
         reader: R,
         range: Window,
         select: impl FnOnce(&[&str]) -> Vec<String>,
@@ -77,6 +90,11 @@ impl File {
             read.push(i);
         }
         let (row_groups_total, row_groups_read) = (groups.len(), read.len());
+        guard(|| {
+            let needed = read.iter().filter_map(|group| groups.get(*group));
+            reader.will_read(needed.map(|group| needed_bytes(group, &projection)).collect());
+            Ok(())
+        })?;
         let reader = guard(|| {
             let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(reader, metadata)
                 .with_batch_size(BATCH_ROWS)
@@ -102,6 +120,63 @@ impl File {
         let batch = guard(|| Ok(self.reader.next().transpose()?))?;
         batch.map(|batch| guard(|| Ok(normalised(&batch)?))).transpose()
     }
+}
+
+/// The byte ranges of the projected columns of a row group. Panics on impossible offsets: call it guarded.
+fn needed_bytes(group: &RowGroupMetaData, projection: &ProjectionMask) -> Vec<Range<u64>> {
+    let columns = group.columns().iter().enumerate();
+    columns
+        .filter(|(leaf, _)| projection.leaf_included(*leaf))
+        .map(|(_, column)| {
+            let (start, length) = column.byte_range();
+            start..start.saturating_add(length)
+        })
+        .collect()
+}
+
+/// What a file says of itself: its rows, their first and last timestamp (inclusive, microseconds; `None` if the
+/// statistics do not tell) and, where OpenObserve wrote it, the size of its records before encoding.
+///
+/// # Errors
+/// The bytes are no Parquet file, or are damaged.
+pub fn summary<R: Source>(reader: &R) -> Result<Summary, DecodeError> {
+    guard(|| {
+        let metadata = metadata(reader)?;
+        let time_type = metadata
+            .schema()
+            .field_with_name(TIMESTAMP)
+            .map(|f| f.data_type().clone());
+        let leaves = metadata.parquet_schema().columns();
+        let leaf = leaves.iter().position(|c| c.path().string() == TIMESTAMP);
+        let (mut rows, mut times) = (0u64, None);
+        let mut known = true;
+        for group in metadata.metadata().row_groups() {
+            rows = rows.saturating_add(u64::try_from(group.num_rows()).unwrap_or_default());
+            let found = leaf
+                .zip(time_type.as_ref().ok())
+                .and_then(|(leaf, t)| bounds(group, leaf, t));
+            known &= found.is_some();
+            times = match (times, found) {
+                (Some((a, b)), Some((c, d))) => Some((i64::min(a, c), i64::max(b, d))),
+                (times, found) => times.or(found),
+            };
+        }
+        let pairs = metadata.metadata().file_metadata().key_value_metadata();
+        let original = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == "original_size"));
+        Ok(Summary {
+            rows,
+            times: times.filter(|_| known),
+            original_size: original.and_then(|pair| pair.value.as_ref()?.parse().ok()),
+        })
+    })
+}
+
+/// See [`summary`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub rows: u64,
+    pub times: Option<(i64, i64)>,
+    pub original_size: Option<u64>,
 }
 
 /// Reads the footer. The Arrow schema that writers embed is ignored: it is one more thing that can lie, and it would

@@ -3,12 +3,11 @@
 use super::DecodeError;
 use super::cells::Cells;
 use super::fields::TIMESTAMP;
-use super::parquet_file::File;
+use super::parquet_file::{File, Source};
 use super::scalar::{Field, Scalar};
 use crate::window::Window;
 use arrow_array::{Array, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
-use parquet::file::reader::ChunkReader;
 use serde_json::{Map, Value};
 
 /// The rows in `range` as JSON objects in the file's order, up to `max` of them. Nulls are left out and keys sorted, as
@@ -16,7 +15,7 @@ use serde_json::{Map, Value};
 ///
 /// # Errors
 /// As [`parquet`](super::parquet::parquet).
-pub fn json_rows<R: ChunkReader + 'static>(reader: R, range: Window, max: usize) -> Result<Vec<String>, DecodeError> {
+pub fn json_rows<R: Source>(reader: R, range: Window, max: usize) -> Result<Vec<String>, DecodeError> {
     let mut file = File::open(reader, range, |names| names.iter().map(|n| n.to_string()).collect())?;
     let mut out = Vec::new();
     while out.len() < max {
@@ -57,7 +56,7 @@ pub(super) fn row_json(batch: &RecordBatch, i: usize) -> String {
     Value::Object(object).to_string()
 }
 
-fn display(column: &dyn Array, i: usize) -> String {
+pub(super) fn display(column: &dyn Array, i: usize) -> String {
     let options = FormatOptions::new();
     let formatter = ArrayFormatter::try_new(column, &options);
     formatter

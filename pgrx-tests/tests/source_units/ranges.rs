@@ -1,8 +1,9 @@
 //! A window comes out of a fetch the same, whether it is fetched alone or with others: for every kind of source.
 
 use crate::source::fetch::{Fetched, FetchedWindow};
-use crate::source::file::{FileConfig, Layout};
+use crate::source::file::FileConfig;
 use crate::source::mock::{self, MockConfig, Wanted};
+use crate::source::objects::{Arrangement, Layout};
 use crate::source::openobserve::OpenObserveConfig;
 use crate::source::{Context, Selection, Source, SourceConfig, fetch};
 use blackbox::openobserve::{self as server, OpenObserve, Record, Store};
@@ -162,8 +163,10 @@ fn of_files() {
     let config = FileConfig {
         roots: vec![path.clone()],
         path,
-        layout: Layout::Plain,
-        org: String::new(),
+        arrangement: Arrangement {
+            layout: Layout::Plain,
+            org: String::new(),
+        },
     };
     assert_eq!(same(&[source(SourceConfig::File(config), json!({}))]).len(), 2);
 }

@@ -1,58 +1,41 @@
 //! A Parquet file that counts what is read of it, stops when told to, and believes no footer.
 
-use super::object::{Object, broken};
-use crate::source::error::SourceError;
+use crate::source::objects::store::Progress;
 use bytes::Bytes;
-use engine::decode::DecodeError;
+use engine::decode::parquet::Source;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-/// Lets `decode` read the file; gives the bytes read.
-///
-/// # Errors
-/// `BadResponse` when it cannot, `Cancelled`.
-pub fn columns(
-    object: &Object,
-    file: File,
-    size: u64,
-    cancel: &Arc<AtomicBool>,
-    decode: impl FnOnce(Chunks) -> std::result::Result<(), DecodeError>,
-) -> std::result::Result<u64, SourceError> {
-    let chunks = Chunks {
-        file: Arc::new(file),
-        size,
-        cancel: cancel.clone(),
-        read: Arc::default(),
-    };
-    let read = chunks.read.clone();
-    match decode(chunks) {
-        Ok(()) => Ok(read.load(Ordering::Relaxed)),
-        Err(_) if cancel.load(Ordering::Relaxed) => Err(SourceError::cancelled()),
-        Err(e) => Err(broken(object, &e.to_string())),
-    }
-}
 
 /// A file for the Parquet reader: positioned reads, no seeks, shared by all columns.
 pub struct Chunks {
     file: Arc<File>,
     size: u64,
-    cancel: Arc<AtomicBool>,
-    read: Arc<AtomicU64>,
+    progress: Arc<Progress>,
 }
 
 impl Chunks {
+    /// `size` in bytes: nothing behind it is read.
+    pub fn new(file: File, size: u64, progress: &Arc<Progress>) -> Self {
+        Chunks {
+            file: Arc::new(file),
+            size,
+            progress: progress.clone(),
+        }
+    }
+
     fn check(&self) -> Result<()> {
-        match self.cancel.load(Ordering::Relaxed) {
+        match self.progress.is_cancelled() {
             true => Err(ParquetError::General("cancelled".to_string())),
             false => Ok(()),
         }
     }
 }
+
+impl Source for Chunks {}
 
 impl Length for Chunks {
     fn len(&self) -> u64 {
@@ -68,7 +51,7 @@ impl ChunkReader for Chunks {
         Ok(BufReader::new(Rest {
             file: self.file.clone(),
             at: start,
-            read: self.read.clone(),
+            progress: self.progress.clone(),
         }))
     }
 
@@ -80,7 +63,7 @@ impl ChunkReader for Chunks {
         }
         let mut buffer = vec![0; length];
         self.file.read_exact_at(&mut buffer, start)?;
-        self.read.fetch_add(length as u64, Ordering::Relaxed);
+        self.progress.add(length as u64);
         Ok(buffer.into())
     }
 }
@@ -89,14 +72,14 @@ impl ChunkReader for Chunks {
 pub struct Rest {
     file: Arc<File>,
     at: u64,
-    read: Arc<AtomicU64>,
+    progress: Arc<Progress>,
 }
 
 impl Read for Rest {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.file.read_at(buffer, self.at)?;
         self.at += n as u64;
-        self.read.fetch_add(n as u64, Ordering::Relaxed);
+        self.progress.add(n as u64);
         Ok(n)
     }
 }
@@ -104,19 +87,16 @@ impl Read for Rest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::Ordering;
 
     #[test]
     fn a_chunk_behind_the_end_is_refused_before_it_is_allocated() {
         let file = tempfile::tempfile().unwrap();
-        let chunks = Chunks {
-            file: Arc::new(file),
-            size: 10,
-            cancel: Arc::default(),
-            read: Arc::default(),
-        };
+        let progress = Arc::new(Progress::default());
+        let chunks = Chunks::new(file, 10, &progress);
         assert!(chunks.get_bytes(0, usize::MAX).is_err());
         assert!(chunks.get_bytes(u64::MAX, 1).is_err());
-        chunks.cancel.store(true, Ordering::Relaxed);
+        progress.cancel.store(true, Ordering::Relaxed);
         assert!(chunks.get_read(0).is_err());
     }
 }

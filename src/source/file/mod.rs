@@ -1,26 +1,15 @@
-//! Reads windows from files of this machine, in three layouts.
+//! Objects in a folder of this machine.
 
 mod columns;
-mod hive;
-mod ndjson;
-mod object;
-mod openobserve;
-mod plain;
-mod read;
+mod folder;
 mod roots;
 
-use super::error::{ErrorKind, SourceError};
+use super::error::SourceError;
 use super::fetch::{self, Request};
-use super::{Context, FetchStats, Locator, pool};
-use engine::aggregate::Aggregator;
-use engine::record::Dataset;
-use engine::window::Window;
-use object::{Format, Object};
+use super::objects::{self, Arrangement};
+use super::{Context, Locator};
 use roots::Place;
-use serde_json::json;
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
 
 /// Options of a server of kind `file`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,154 +18,15 @@ pub struct FileConfig {
     pub path: PathBuf,
     /// `observe_bridge.file_roots`: files are read below these only; none allows nothing.
     pub roots: Vec<PathBuf>,
-    pub layout: Layout,
-    /// The organization, in OpenObserve's layout.
-    pub org: String,
-}
-
-/// How files are arranged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
-    /// `[stream/][files/]{org}/{type}/{stream}/{Y}/{M}/{D}/{H}/**.parquet`, as OpenObserve keeps its objects.
-    OpenObserve,
-    /// `{dataset}/yyyy=/mm=/dd=/hh=/mm=/*`, any prefix of these keys, and any other `key=value` folders in between.
-    Hive,
-    /// One file, or a folder of files, whose names tell their dataset.
-    Plain,
-}
-
-impl FromStr for Layout {
-    type Err = SourceError;
-
-    fn from_str(s: &str) -> Result<Self, Self::Err> {
-        match s {
-            "openobserve" => Ok(Layout::OpenObserve),
-            "hive" => Ok(Layout::Hive),
-            "plain" => Ok(Layout::Plain),
-            _ => Err(SourceError::config(
-                format!("layout \"{s}\" is not known"),
-                "Valid layouts are: openobserve, hive, plain.",
-            )),
-        }
-    }
-}
-
-/// What one thread gathers.
-#[derive(Default)]
-struct Worker {
-    aggregator: Option<Aggregator>,
-    locators: Vec<Locator>,
-    stats: FetchStats,
+    pub arrangement: Arrangement,
 }
 
 /// Reads files; see [`fetch::Reader`].
-pub struct Reader<'a> {
-    place: Place,
-    config: &'a FileConfig,
-    request: Request<'a>,
-    stats: FetchStats,
-}
-
-impl<'a> Reader<'a> {
-    /// # Errors
-    /// Those of [`Place::new`].
-    pub fn new(config: &'a FileConfig, request: Request<'a>) -> Result<Self, SourceError> {
-        Ok(Reader {
-            place: Place::new(config)?,
-            config,
-            request,
-            stats: FetchStats::default(),
-        })
-    }
-
-    /// The objects of a dataset that may hold records of `range`.
-    fn list(&self, dataset: Dataset, range: Window) -> Result<Vec<Object>, SourceError> {
-        let (place, wanted) = (&self.place, self.request.selection.streams(dataset));
-        match self.config.layout {
-            Layout::OpenObserve => openobserve::list(place, &self.config.org, dataset, wanted, range),
-            Layout::Hive => hive::list(place, dataset, wanted, range),
-            Layout::Plain => plain::list(place, dataset, wanted),
-        }
-    }
-}
-
-impl fetch::Reader for Reader<'_> {
-    fn records(&mut self) -> Result<(Aggregator, Vec<Locator>), SourceError> {
-        let Request {
-            selection,
-            windows,
-            server,
-            ctx,
-        } = self.request;
-        let mut objects = Vec::new();
-        for dataset in selection.datasets() {
-            objects.extend(self.list(dataset, windows.range())?);
-        }
-        let read = |object: Object, worker: &mut Worker, queue: &pool::Queue<'_, Object>| {
-            queue.check()?;
-            let aggregator = worker.aggregator.get_or_insert_with(|| Aggregator::new(windows));
-            let got = read::records(&self.place, &object, selection, windows, &ctx.cancel, aggregator)?;
-            worker.stats.files += 1;
-            worker.stats.bytes += got.bytes;
-            for (window, records) in windows.iter().zip(got.records) {
-                worker.stats.add_records(object.dataset, records);
-                if records > 0 {
-                    worker.locators.push(locator(&object, records, server, window));
-                }
-            }
-            Ok(())
-        };
-        let workers = pool::run(objects, ctx.concurrency, &ctx.cancel, Worker::default, read, || ())?;
-        let mut aggregator = Aggregator::new(windows);
-        let mut locators = Vec::new();
-        for worker in workers {
-            if let Some(a) = worker.aggregator {
-                aggregator.merge(a);
-            }
-            locators.extend(worker.locators);
-            self.stats.add(&worker.stats);
-        }
-        locators.sort_by(|a, b| (a.dataset, &a.object_key, a.t_from).cmp(&(b.dataset, &b.object_key, b.t_from)));
-        Ok((aggregator, locators))
-    }
-
-    fn parents(&mut self, ranges: &[Window], into: &mut Aggregator) -> Result<(), SourceError> {
-        let cancel = &self.request.ctx.cancel;
-        let mut objects = Vec::new();
-        for range in ranges {
-            let found = self.list(Dataset::Traces, *range)?;
-            objects.extend(found.into_iter().map(|object| (object, *range)));
-        }
-        let sink = Mutex::new(into);
-        let read = |(object, range): (Object, Window), worker: &mut FetchStats, queue: &pool::Queue<'_, _>| {
-            queue.check()?;
-            // The lock is only poisoned by a panic, which ends the fetch.
-            let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
-            worker.files += 1;
-            worker.bytes += read::parents(&self.place, &object, range, cancel, &mut **sink)?;
-            Ok(())
-        };
-        // One thread: the aggregator can take parents from one file at a time only.
-        let workers = pool::run(objects, 1, cancel, FetchStats::default, read, || ())?;
-        workers.iter().for_each(|worker| self.stats.add(worker));
-        Ok(())
-    }
-
-    fn stats(&self) -> FetchStats {
-        self.stats.clone()
-    }
-}
-
-fn locator(object: &Object, records: u64, server: &str, window: Window) -> Locator {
-    Locator {
-        dataset: object.dataset,
-        bucket: server.to_string(),
-        object_key: object.key.clone(),
-        t_from: window.from,
-        t_to: window.to,
-        query_hint: None,
-        attributes: json!({ "stream": object.stream, "records": records }),
-    }
+///
+/// # Errors
+/// Those of [`Place::new`] and of [`objects::Reader::new`].
+pub fn reader<'a>(config: &'a FileConfig, request: Request<'a>) -> Result<impl fetch::Reader + use<'a>, SourceError> {
+    objects::Reader::new(|| Place::new(config), &config.arrangement, request)
 }
 
 /// The rows of the locator's object in its window; see [`super::replay`].
@@ -186,38 +36,41 @@ pub fn replay(
     max_records: usize,
     ctx: &Context,
 ) -> Result<Vec<String>, SourceError> {
-    let place = Place::new(config)?;
-    let format = Format::of(&locator.object_key).ok_or_else(|| {
-        SourceError::config(
-            format!("\"{}\" is no object this source could have read", locator.object_key),
-            "Only locators written by a fetch can be replayed.",
-        )
-    })?;
-    let object = Object {
-        path: place.base().join(&locator.object_key),
-        key: locator.object_key.clone(),
-        dataset: locator.dataset,
-        stream: None,
-        format,
-    };
-    let range = Window::new(locator.t_from, locator.t_to);
-    let gone = |what: &str| {
-        SourceError::new(ErrorKind::Gone, format!("the records are gone: {what}"))
-            .detail(format!("Server \"{}\", object \"{}\".", locator.bucket, object.key))
-            .hint("Compaction or retention took the object away; replay the window to get a new locator.")
-    };
-    match read::rows(&place, &object, range, max_records, &ctx.cancel) {
-        Ok(rows) if rows.is_empty() && max_records > 0 => Err(gone("the object has none in this window")),
-        Err(e) if e.kind == ErrorKind::Gone => Err(gone("the object no longer exists")),
-        other => other,
+    objects::replay(&Place::new(config)?, locator, max_records, ctx)
+}
+
+/// For tests of what reads objects: the simplest place there is.
+#[cfg(test)]
+pub mod testing {
+    use super::*;
+    use crate::source::objects::Layout;
+
+    pub fn config(path: PathBuf, roots: Vec<PathBuf>, layout: Layout) -> FileConfig {
+        FileConfig {
+            path,
+            roots,
+            arrangement: Arrangement {
+                layout,
+                org: "default".to_string(),
+            },
+        }
+    }
+
+    pub fn place(path: PathBuf, roots: Vec<PathBuf>, layout: Layout) -> Result<Place, SourceError> {
+        Place::new(&config(path, roots, layout))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::error::ErrorKind;
     use crate::source::fetch::{Fetched, FetchedWindow};
+    use crate::source::objects::Layout;
     use crate::source::{Selection, Source, SourceConfig};
+    use engine::record::Dataset;
+    use engine::window::{MINUTE_US, Window, Windows};
+    use serde_json::json;
     use std::fs;
     use std::path::Path;
     use std::sync::Arc;
@@ -232,19 +85,18 @@ mod tests {
     }
 
     fn config(path: &Path, layout: Layout) -> FileConfig {
-        FileConfig {
-            path: path.to_path_buf(),
-            roots: vec![path.to_path_buf()],
-            layout,
-            org: "default".to_string(),
-        }
+        testing::config(path.to_path_buf(), vec![path.to_path_buf()], layout)
     }
 
     fn fetched(config: &FileConfig, window: Window) -> Fetched {
+        selected(config, Selection::default(), window)
+    }
+
+    fn selected(config: &FileConfig, selection: Selection, window: Window) -> Fetched {
         let source = Source {
             server: "files".to_string(),
             config: SourceConfig::File(config.clone()),
-            selection: Selection::default(),
+            selection,
         };
         crate::source::fetch(&[source], window.into(), &context()).unwrap()
     }
@@ -310,18 +162,6 @@ mod tests {
         );
     }
 
-    #[test]
-    fn layouts_have_names() {
-        assert_eq!("hive".parse::<Layout>().unwrap(), Layout::Hive);
-        assert!(
-            "x".parse::<Layout>()
-                .unwrap_err()
-                .hint
-                .unwrap()
-                .contains("openobserve, hive, plain")
-        );
-    }
-
     /// Needs the recordings of a real server below `$OBSERVE_BRIDGE_SHARED/openobserve`; passes without.
     #[test]
     fn objects_of_a_real_server() {
@@ -335,5 +175,57 @@ mod tests {
         let window = Window::new(1_795_216_260_000_000, 1_795_216_440_000_000);
         let got = fetched(&config, window);
         assert_eq!((got.stats.logs, got.stats.spans), (15_600, 3_017));
+    }
+
+    /// The hour in which sources and products lie side by side. Needs the recordings, as above.
+    #[test]
+    fn merged_objects_of_a_real_server_count_once() {
+        let Ok(shared) = std::env::var("OBSERVE_BRIDGE_SHARED") else {
+            return;
+        };
+        let config = config(
+            &Path::new(&shared).join("openobserve/objects/s3/oo/prod"),
+            Layout::OpenObserve,
+        );
+        let hour = Window::new(1_795_212_000_000_000, 1_795_215_600_000_000);
+        let rows = |options| selected(&config, Selection::parse(&options).unwrap(), hour).stats;
+        assert_eq!(rows(json!({"logs": ["default"]})).logs, 10_000);
+        let traces = rows(json!({"traces": ["default"]}));
+        assert_eq!((traces.spans, traces.files), (2_010, 1));
+        let buckets = rows(json!({"metrics": ["http_server_duration_bucket"]}));
+        assert_eq!(buckets.files, 1, "{buckets:?}");
+    }
+
+    /// What a format that cannot be read costs is said in every window that it may hold records of.
+    #[test]
+    fn vortex_objects_are_rejects() {
+        let dir = tempfile::tempdir().unwrap();
+        let hour = dir.path().join("files/default/logs/app/2026/11/20/22");
+        fs::create_dir_all(&hour).unwrap();
+        fs::write(hour.join("1.vortex"), "").unwrap();
+        fs::write(hour.join("7529685024161923072c0de.parquet"), testing_rows()).unwrap();
+        let source = Source {
+            server: "files".to_string(),
+            config: SourceConfig::File(config(dir.path(), Layout::OpenObserve)),
+            selection: Selection::default(),
+        };
+        let windows = Windows::new(Window::new(H22 - MINUTE_US, H22 + 2 * MINUTE_US), MINUTE_US);
+        let got = crate::source::fetch(&[source], windows, &context()).unwrap();
+        assert_eq!((got.stats.unreadable, got.stats.logs), (1, 1));
+        let rejects: Vec<i64> = got
+            .windows
+            .iter()
+            .map(|w| w.output.rejects.iter().map(|r| r.count).sum())
+            .collect();
+        assert_eq!(rejects, [0, 1, 1]);
+        let reject = &got.windows[1].output.rejects[0];
+        assert!(reject.samples[0].ends_with("22/1.vortex"), "{reject:?}");
+    }
+
+    /// 2026-11-20 22:00 UTC.
+    const H22: i64 = 1_795_212_000_000_000;
+
+    fn testing_rows() -> Vec<u8> {
+        objects::testing::parquet(&[(H22, "line".to_string())], 1)
     }
 }

@@ -1,8 +1,10 @@
 //! The fence: files are read below `observe_bridge.file_roots` only, whatever links say.
 
-use super::object::failed;
-use super::{FileConfig, Layout};
-use crate::source::error::{ErrorKind, SourceError};
+use super::FileConfig;
+use super::folder::failed;
+use crate::source::error::SourceError;
+use crate::source::objects::Layout;
+use crate::source::objects::object::vanished;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -37,7 +39,7 @@ impl Place {
             return Err(outside(&config.path));
         }
         let is_file = path.is_file();
-        if is_file && config.layout != Layout::Plain {
+        if is_file && config.arrangement.layout != Layout::Plain {
             return Err(SourceError::config(
                 format!(
                     "\"{}\" is a file, and this layout needs a folder",
@@ -69,9 +71,7 @@ impl Place {
     /// `Gone` (transient) when it does not exist, `Config` when a link leads outside the roots, `Io`.
     pub fn open(&self, path: &Path) -> Result<(File, u64), SourceError> {
         let found = |e: io::Error| match e.kind() {
-            io::ErrorKind::NotFound => SourceError::new(ErrorKind::Gone, format!("\"{}\" vanished", path.display()))
-                .transient(true)
-                .hint("A compactor may have merged it: the window is listed again."),
+            io::ErrorKind::NotFound => vanished(&path.display().to_string()),
             _ => failed("open", path, &e),
         };
         let real = fs::canonicalize(path).map_err(found)?;
@@ -98,16 +98,9 @@ fn outside(path: &Path) -> SourceError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::error::ErrorKind;
+    use crate::source::file::testing::config;
     use std::os::unix::fs::symlink;
-
-    fn config(path: PathBuf, roots: Vec<PathBuf>) -> FileConfig {
-        FileConfig {
-            path,
-            roots,
-            layout: Layout::Plain,
-            org: "default".to_string(),
-        }
-    }
 
     #[test]
     fn nothing_outside_the_roots_is_opened() {
@@ -122,7 +115,7 @@ mod tests {
 
         let roots = vec![root.clone(), dir.path().join("absent")];
         let denied = |path: PathBuf, roots: &[PathBuf]| {
-            let e = Place::new(&config(path, roots.to_vec())).unwrap_err();
+            let e = Place::new(&config(path, roots.to_vec(), Layout::Plain)).unwrap_err();
             assert!(
                 e.is_permanent() && e.message.contains("observe_bridge.file_roots"),
                 "{e:?}"
@@ -135,7 +128,7 @@ mod tests {
         denied(root.join("in/../../absent"), &roots);
         denied(root.join("in"), &[]);
 
-        let place = Place::new(&config(root.join("in"), roots.clone())).unwrap();
+        let place = Place::new(&config(root.join("in"), roots.clone(), Layout::Plain)).unwrap();
         assert!(place.open(&root.join("in/logs.ndjson")).is_ok());
         assert_eq!(
             place.open(&root.join("in/logs-link.ndjson")).unwrap_err().kind,
@@ -155,13 +148,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("logs.ndjson");
         fs::write(&file, "").unwrap();
-        let plain = config(file, vec![dir.path().to_path_buf()]);
+        let roots = vec![dir.path().to_path_buf()];
+        let plain = config(file.clone(), roots.clone(), Layout::Plain);
         let place = Place::new(&plain).unwrap();
         assert_eq!(place.base(), place.path().parent().unwrap());
-        let hive = FileConfig {
-            layout: Layout::Hive,
-            ..plain
-        };
+        let hive = config(file, roots, Layout::Hive);
         assert!(Place::new(&hive).unwrap_err().message.contains("needs a folder"));
     }
 }

@@ -1,68 +1,59 @@
 //! Files without an arrangement: the name of a file, or of the folder it is in, begins with the dataset.
 
-use super::object::{Entry, Format, Object, entries, key};
-use super::roots::Place;
+use super::object::{Entry, Format, Object};
+use super::store::{MAX_DEPTH, Store};
 use crate::source::error::SourceError;
 use crate::source::pattern::Patterns;
 use engine::record::Dataset;
 
-/// Deepest nesting that is followed.
-const MAX_DEPTH: usize = 16;
 /// The name under which logs and traces are selected.
 const STREAM: &str = "default";
 
-/// The files of a dataset: the path itself, or the files in it and, where a folder's name begins with the dataset,
-/// those in that folder. Files that tell no dataset are left alone.
+/// The objects of a dataset: those in the source's folder and, where a folder's name begins with the dataset, those in
+/// that folder. Objects that tell no dataset are left alone.
 ///
 /// # Errors
-/// `Config` when the one file, or every file of a folder, tells no dataset; `Io`.
-pub fn list(place: &Place, dataset: Dataset, wanted: &Patterns) -> Result<Vec<Object>, SourceError> {
+/// `Config` when every object tells no dataset; what listing can end in.
+pub fn list<S: Store>(store: &S, dataset: Dataset, wanted: &Patterns) -> Result<Vec<Object>, SourceError> {
     // Metric points name their metric themselves, and are picked one by one.
     if dataset != Dataset::Metrics && !wanted.matches(STREAM) {
         return Ok(Vec::new());
     }
-    let top = place.path();
-    let name = top
-        .file_name()
-        .map(|n| n.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let from_folder = |folder: Option<Dataset>, file: &str| told(file).or(folder);
     let (mut out, mut known, mut unknown) = (Vec::new(), 0, None);
-    let mut add = |path: std::path::PathBuf, name: &str, folder: Option<Dataset>| {
-        let Some(format) = Format::of(name) else { return };
-        match from_folder(folder, name) {
-            Some(d) => {
-                known += 1;
-                if d == dataset {
-                    out.push(Object {
-                        key: key(place, &path),
-                        path,
-                        dataset,
-                        stream: None,
-                        format,
-                    });
+    // The folder's own name tells only if nothing else does: `logs/` as the source's path.
+    let mut folders = vec![(store.root().to_string(), told(&store.folder_name()), 0)];
+    while let Some((folder, dataset_of_folder, depth)) = folders.pop() {
+        for Entry {
+            name,
+            key,
+            is_folder,
+            size,
+        } in store.entries(&folder)?
+        {
+            let tells = told(&name).or(dataset_of_folder);
+            if is_folder {
+                if depth < MAX_DEPTH && tells.is_some() {
+                    folders.push((key, tells, depth + 1));
+                }
+                continue;
+            }
+            let Some(format) = Format::of(&name) else { continue };
+            match tells {
+                None => unknown = unknown.take().or(Some(key)),
+                Some(d) => {
+                    known += 1;
+                    if d == dataset {
+                        out.push(Object {
+                            key,
+                            dataset,
+                            stream: None,
+                            format,
+                            size,
+                        });
+                    }
                 }
             }
-            None => unknown = unknown.take().or(Some(key(place, &path))),
         }
-    };
-    if top == place.base() {
-        // A folder is told by its own name only if nothing else is known: `logs/` as the source's path.
-        let mut dirs = vec![(top.to_path_buf(), told(&name), 0)];
-        while let Some((dir, folder, depth)) = dirs.pop() {
-            for Entry { name, path, is_dir } in entries(&dir)? {
-                if !is_dir {
-                    add(path, &name, folder);
-                } else if depth < MAX_DEPTH
-                    && let Some(d) = from_folder(folder, &name)
-                {
-                    dirs.push((path, Some(d), depth + 1));
-                }
-            }
-        }
-    } else {
-        let folder = place.base().file_name().and_then(|n| told(&n.to_string_lossy()));
-        add(top.to_path_buf(), &name, folder);
     }
     match unknown {
         Some(file) if known == 0 => Err(SourceError::config(
@@ -90,18 +81,13 @@ fn told(name: &str) -> Option<Dataset> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::file::{FileConfig, Layout};
+    use crate::source::file::testing::place;
+    use crate::source::objects::Layout;
     use std::fs;
     use std::path::{Path, PathBuf};
 
     fn keys(root: &Path, path: PathBuf, dataset: Dataset) -> Result<Vec<String>, SourceError> {
-        let config = FileConfig {
-            path,
-            roots: vec![root.to_path_buf()],
-            layout: Layout::Plain,
-            org: String::new(),
-        };
-        let place = Place::new(&config)?;
+        let place = place(path, vec![root.to_path_buf()], Layout::Plain)?;
         Ok(list(&place, dataset, &Patterns::all())?
             .into_iter()
             .map(|o| o.key)

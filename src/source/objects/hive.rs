@@ -1,18 +1,16 @@
 //! Time in the folders' names: `{dataset}/yyyy=2026/mm=11/dd=20/hh=22/mm=05/*`. The first `mm` is the month and the one
-//! after `hh` the minute; `yyyy` may also be a whole date (`2026-11-20`, `20261120`); any level may be the last.
+//! after `hh` the minute; `yyyy` may also be a whole date (`2026-11-20`, `20261120`); any level may be the last. Bare
+//! numbers work as well: `{dataset}/2026/11/20/22/05/*`.
 //! Folders with other keys may lie in between; `stream=` names the stream.
 
-use super::object::{Entry, Format, Object, entries, is_dir, key};
-use super::roots::Place;
+use super::object::{Entry, Format, Object};
+use super::store::{MAX_DEPTH, Store, join};
 use crate::source::error::SourceError;
 use crate::source::pattern::Patterns;
 use chrono::{Days, Months, NaiveDate, NaiveDateTime, TimeDelta};
 use engine::record::Dataset;
 use engine::window::Window;
-use std::path::PathBuf;
 
-/// Deepest nesting that is followed.
-const MAX_DEPTH: usize = 16;
 /// The stream of records whose folders name none.
 const DEFAULT_STREAM: &str = "default";
 
@@ -27,33 +25,45 @@ struct Partition {
     stream: Option<String>,
 }
 
-/// The files of a dataset whose folders may hold records of `range`.
+/// The objects of a dataset whose folders may hold records of `range`.
 ///
 /// # Errors
-/// `Config` when there is no dataset's folder at all; `Io`.
-pub fn list(place: &Place, dataset: Dataset, wanted: &Patterns, range: Window) -> Result<Vec<Object>, SourceError> {
+/// `Config` when there is no dataset's folder at all; what listing can end in.
+pub fn list<S: Store>(
+    store: &S,
+    dataset: Dataset,
+    wanted: &Patterns,
+    range: Window,
+) -> Result<Vec<Object>, SourceError> {
     let mut out = Vec::new();
-    let mut dirs: Vec<(PathBuf, Partition, usize)> = Vec::new();
-    if !Dataset::ALL
-        .iter()
-        .flat_map(|d| folder_names(*d))
-        .any(|name| is_dir(&place.path().join(name)))
+    let mut folders: Vec<(String, Partition, usize)> = Vec::new();
+    for Entry {
+        name, key, is_folder, ..
+    } in store.entries(store.root())?
     {
+        if is_folder && folder_names(dataset).contains(&name.as_str()) {
+            folders.push((key, Partition::default(), 0));
+        }
+    }
+    if folders.is_empty() && !has_dataset(store)? {
         return Err(SourceError::config(
-            format!("\"{}\" holds no folder of a dataset", place.path().display()),
-            "Point path at the folder in which logs, metrics, traces or spans are.",
+            format!("{} holds no folder of a dataset", store.title()),
+            "Point the source at the folder in which logs, metrics, traces or spans are.",
         ));
     }
-    for name in folder_names(dataset) {
-        dirs.push((place.path().join(name), Partition::default(), 0));
-    }
-    while let Some((dir, partition, depth)) = dirs.pop() {
-        for Entry { name, path, is_dir } in entries(&dir)? {
-            if is_dir {
+    while let Some((folder, partition, depth)) = folders.pop() {
+        for Entry {
+            name,
+            key,
+            is_folder,
+            size,
+        } in store.entries(&folder)?
+        {
+            if is_folder {
                 let inner = partition.clone().enter(&name);
                 let wanted_stream = inner.stream.as_deref().is_none_or(|s| wanted.matches(s));
                 if depth < MAX_DEPTH && wanted_stream && inner.overlaps(range) {
-                    dirs.push((path, inner, depth + 1));
+                    folders.push((key, inner, depth + 1));
                 }
                 continue;
             }
@@ -63,17 +73,26 @@ pub fn list(place: &Place, dataset: Dataset, wanted: &Patterns, range: Window) -
             if named || wanted.matches(DEFAULT_STREAM) {
                 let stream = partition.stream.clone();
                 out.push(Object {
-                    key: key(place, &path),
-                    path,
+                    key,
                     dataset,
                     stream,
                     format,
+                    size,
                 });
             }
         }
     }
     out.sort_by(|a, b| a.key.cmp(&b.key));
     Ok(out)
+}
+
+fn has_dataset<S: Store>(store: &S) -> Result<bool, SourceError> {
+    for name in Dataset::ALL.iter().flat_map(|d| folder_names(*d)) {
+        if store.is_folder(&join(store.root(), name))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn folder_names(dataset: Dataset) -> &'static [&'static str] {
@@ -88,7 +107,7 @@ impl Partition {
     /// One folder further down.
     fn enter(mut self, folder: &str) -> Self {
         let Some((k, v)) = folder.split_once('=') else {
-            return self;
+            return self.enter_number(folder);
         };
         let number = v.parse().ok();
         match k.to_ascii_lowercase().as_str() {
@@ -100,6 +119,26 @@ impl Partition {
             "mm" if self.hour.is_some() => self.minute = number,
             "mm" => self.month = number,
             "stream" => self.stream = Some(v.to_string()),
+            _ => {}
+        }
+        self
+    }
+
+    /// A folder that is a bare number is the next finer part of the time: `2026/11/20/22/05`.
+    fn enter_number(mut self, folder: &str) -> Self {
+        let number = folder
+            .bytes()
+            .all(|b| b.is_ascii_digit())
+            .then(|| folder.parse().ok())
+            .flatten();
+        match (self.year, self.month, self.day, self.hour, self.minute) {
+            (None, ..) if folder.len() == 4 => self.year = number.and_then(|y| i32::try_from(y).ok()),
+            (None, ..) => {}
+            _ if folder.len() > 2 => {}
+            (_, None, ..) => self.month = number,
+            (_, _, None, ..) => self.day = number,
+            (_, _, _, None, _) => self.hour = number,
+            (_, _, _, _, None) => self.minute = number,
             _ => {}
         }
         self
@@ -145,7 +184,8 @@ impl Partition {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::file::{FileConfig, Layout};
+    use crate::source::file::testing::place;
+    use crate::source::objects::Layout;
     use std::fs;
 
     /// 2026-11-20 22:05 UTC.
@@ -168,6 +208,8 @@ mod tests {
             bounds("yyyy=2026/mm=11/dd=20/hh=22"),
             Some((T - 5 * MINUTE, T + 55 * MINUTE))
         );
+        assert_eq!(bounds("stream=x/2026/11/20/22/05"), minute);
+        assert_eq!(bounds("2026/11/20/22"), bounds("yyyy=2026/mm=11/dd=20/hh=22"));
         let year = bounds("yyyy=2026").unwrap();
         assert_eq!(year.1 - year.0, 365 * 24 * 60 * MINUTE);
         // Without a day the hour tells nothing.
@@ -179,6 +221,7 @@ mod tests {
             "yyyy=2026/mm=13",
             "yyyy=2026/mm=02/dd=30",
             "hh=22",
+            "22/05",
         ] {
             assert_eq!(bounds(unclear), None, "{unclear}");
         }
@@ -198,14 +241,9 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "").unwrap();
         }
-        let path = dir.path().to_path_buf();
-        let config = FileConfig {
-            roots: vec![path.clone()],
-            path,
-            layout: Layout::Hive,
-            org: String::new(),
-        };
-        let place = Place::new(&config).unwrap();
+        let root = vec![dir.path().to_path_buf()];
+        let place_of = |path| place(path, root.clone(), Layout::Hive).unwrap();
+        let place = place_of(dir.path().to_path_buf());
         let names = |dataset, wanted: &Patterns, to| -> Vec<String> {
             let found = list(&place, dataset, wanted, Window::new(T, to)).unwrap();
             found
@@ -227,16 +265,8 @@ mod tests {
         );
         assert_eq!(names(Dataset::Traces, &Patterns::all(), T + MINUTE), ["d.ndjson"]);
         assert!(names(Dataset::Metrics, &Patterns::all(), T + MINUTE).is_empty());
-        let inner = FileConfig {
-            path: config.path.join("logs"),
-            ..config
-        };
-        let wrong = list(
-            &Place::new(&inner).unwrap(),
-            Dataset::Logs,
-            &Patterns::all(),
-            Window::new(T, T + 1),
-        );
+        let inner = place_of(dir.path().join("logs"));
+        let wrong = list(&inner, Dataset::Logs, &Patterns::all(), Window::new(T, T + 1));
         assert!(wrong.unwrap_err().is_permanent());
     }
 }

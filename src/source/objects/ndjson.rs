@@ -1,8 +1,8 @@
 //! NDJSON in blocks of whole lines, so that a file of any size needs the memory of a block or of its longest line.
 
-use super::object::{Object, broken, failed};
-use crate::source::error::SourceError;
-use std::io::Read;
+use super::object::{Object, broken};
+use crate::source::error::{ErrorKind, SourceError};
+use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,18 +13,18 @@ const MAX_LINE: usize = 16 << 20;
 /// What is shown of a longer one.
 const LONG_LINE_SAMPLE: usize = 2 << 10;
 
-/// Hands the file over in blocks of whole lines; gives the bytes read. A line that is too long is handed over cut, so
-/// that it is rejected like any other that is not JSON.
+/// Hands the object over in blocks of whole lines. A line that is too long is handed over cut, so that it is rejected
+/// like any other that is not JSON.
 ///
 /// # Errors
-/// `Io`, `BadResponse` for a JSON array, `Cancelled`.
+/// What the reader failed with, `BadResponse` for a JSON array and for bytes that cannot be unpacked, `Cancelled`.
 pub fn lines(
     object: &Object,
     mut file: impl Read,
     cancel: &AtomicBool,
     mut block: impl FnMut(&[u8]) -> ControlFlow<()>,
-) -> Result<u64, SourceError> {
-    let (mut buffer, mut total, mut skipping) = (Vec::with_capacity(BLOCK), 0, false);
+) -> Result<(), SourceError> {
+    let (mut buffer, mut first, mut skipping) = (Vec::with_capacity(BLOCK), true, false);
     loop {
         if cancel.load(Ordering::Relaxed) {
             return Err(SourceError::cancelled());
@@ -34,13 +34,13 @@ pub fn lines(
             .by_ref()
             .take(BLOCK as u64)
             .read_to_end(&mut buffer)
-            .map_err(|e| failed("read", &object.path, &e))?;
-        if total == 0 && buffer.trim_ascii_start().first() == Some(&b'[') {
+            .map_err(|e| failed(object, e))?;
+        if first && buffer.trim_ascii_start().first() == Some(&b'[') {
             return Err(
                 broken(object, "it is a JSON array").hint("One object a line is expected: jq -c '.[]' makes that.")
             );
         }
-        total += n as u64;
+        first &= buffer.trim_ascii_start().is_empty();
         let end = if n == 0 {
             buffer.len()
         } else {
@@ -59,7 +59,7 @@ pub fn lines(
             flow => flow,
         };
         if n == 0 || flow.is_break() {
-            return Ok(total);
+            return Ok(());
         }
         skipping |= too_long;
         if skipping {
@@ -67,6 +67,15 @@ pub fn lines(
         } else {
             buffer.drain(..end);
         }
+    }
+}
+
+/// What a reader's error means. Readers of stores carry a [`SourceError`]; unpackers have their own.
+fn failed(object: &Object, e: io::Error) -> SourceError {
+    match e.downcast::<SourceError>() {
+        Ok(e) => e,
+        Err(e) if e.raw_os_error().is_none() => broken(object, &e.to_string()),
+        Err(e) => SourceError::new(ErrorKind::Io, format!("cannot read \"{}\"", object.key)).detail(e.to_string()),
     }
 }
 
@@ -79,20 +88,18 @@ fn newline_from(buffer: &[u8], from: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::error::ErrorKind;
-    use crate::source::file::object::Format;
+    use crate::source::objects::object::{Format, Packing};
     use engine::record::Dataset;
     use proptest::prelude::*;
-    use std::io;
 
     fn object() -> Object {
         let key = "logs.ndjson".to_string();
         Object {
-            path: key.clone().into(),
             key,
             dataset: Dataset::Logs,
             stream: None,
-            format: Format::Ndjson,
+            format: Format::Ndjson(Packing::None),
+            size: None,
         }
     }
 
@@ -106,8 +113,8 @@ mod tests {
         }
     }
 
-    /// The lines that come out, and the bytes read.
-    fn split(text: &[u8]) -> (Vec<Vec<u8>>, u64) {
+    /// The lines that come out.
+    fn split(text: &[u8]) -> Vec<Vec<u8>> {
         let mut out = Vec::new();
         let read = lines(&object(), Slow(text, 100_000), &AtomicBool::new(false), |block| {
             out.extend(
@@ -118,7 +125,8 @@ mod tests {
             );
             ControlFlow::Continue(())
         });
-        (out, read.unwrap())
+        read.unwrap();
+        out
     }
 
     proptest! {
@@ -130,7 +138,7 @@ mod tests {
             if end {
                 bytes.push(b'\n');
             }
-            prop_assert_eq!(split(&bytes), (text, bytes.len() as u64));
+            prop_assert_eq!(split(&bytes), text);
         }
     }
 
@@ -139,8 +147,7 @@ mod tests {
         let mut text = b"first\n".to_vec();
         text.resize(MAX_LINE + 2 * BLOCK, b'x');
         text.extend(b"\nlast");
-        let (got, read) = split(&text);
-        assert_eq!(read, text.len() as u64);
+        let got = split(&text);
         let got: Vec<(usize, u8)> = got.iter().map(|l| (l.len(), l[0])).collect();
         assert_eq!(got, [(5, b'f'), (LONG_LINE_SAMPLE, b'x'), (4, b'l')]);
     }

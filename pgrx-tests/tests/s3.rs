@@ -1,0 +1,144 @@
+//! Sources of kind `s3` in a database, against a real S3 server.
+
+use blackbox::bridge::{add_http, add_source, assert_minutes, assert_nothing_written, bridge, count, enqueue, run};
+use blackbox::cluster::Cluster;
+use blackbox::openobserve::{Dataset, OpenObserve, PASSWORD, Store, USER};
+use blackbox::s3::{ACCESS_KEY, BUCKET, S3, SECRET_KEY};
+use blackbox::session::Session;
+use blackbox::telemetry::{LOGS, MINUTE, T0, minute};
+
+/// Writes what a minute of the store has, or the first `most` records of each kind, in Hive folders.
+fn put_minute(s3: &S3, store: &Store, at: usize, most: usize) {
+    let from = T0 + at as i64 * MINUTE;
+    for (dataset, folder, stream) in [
+        (Dataset::Logs, "logs", "default"),
+        (Dataset::Metrics, "metrics", "cpu"),
+        (Dataset::Traces, "spans", "default"),
+    ] {
+        let rows = store
+            .search(dataset, stream, from, from + MINUTE, None)
+            .expect("the stream");
+        let lines = rows
+            .into_iter()
+            .take(most)
+            .map(|row| serde_json::Value::Object(row).to_string() + "\n");
+        let key = format!("lake/{folder}/yyyy=2026/mm=01/dd=05/hh=10/mm={at:02}/part.ndjson");
+        s3.put(&key, lines.collect::<String>().as_bytes());
+    }
+}
+
+fn add_bucket(db: &mut Session, s3: &S3, secret: &str, options: &str) {
+    db.exec(&format!(
+        "CREATE SERVER lake FOREIGN DATA WRAPPER observe_bridge
+             OPTIONS (kind 's3', endpoint '{}', bucket '{BUCKET}', prefix 'lake/', layout 'hive');
+         CREATE USER MAPPING FOR CURRENT_USER SERVER lake
+             OPTIONS (access_key_id '{ACCESS_KEY}', secret_access_key '{secret}')",
+        s3.endpoint()
+    ));
+    add_source(db, "lake", options);
+}
+
+#[test]
+fn one_source_with_two_doors() {
+    let cluster = Cluster::without_workers();
+    let (mut old, mut new) = (Store::default(), Store::default());
+    (0..3).for_each(|n| minute(&mut old, T0 + n * MINUTE));
+    (2..4).for_each(|n| minute(&mut new, T0 + n * MINUTE));
+    let s3 = S3::serve();
+    put_minute(&s3, &old, 0, usize::MAX);
+    put_minute(&s3, &old, 1, usize::MAX);
+    // The first objects of a minute that has not settled.
+    put_minute(&s3, &old, 2, 1);
+    // Has nothing of the first two minutes.
+    let oo = OpenObserve::serve(new);
+    let mut db = bridge(&cluster, "doors");
+    db.exec(&format!(
+        "CREATE SERVER oo FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind 'openobserve', endpoint '{}');
+         CREATE USER MAPPING FOR CURRENT_USER SERVER oo OPTIONS (username '{USER}', password '{PASSWORD}')",
+        oo.endpoint()
+    ));
+    // It is 11:00, the windows are those from 10:00 on.
+    add_bucket(&mut db, &s3, SECRET_KEY, r#"{"settle": "58 min", "fallback": "oo"}"#);
+    enqueue(&mut db, T0, 4);
+    run(&mut db);
+    assert_minutes(&mut db, 4);
+    let doors = db.rows(
+        "SELECT bucket, count(DISTINCT t_from), bool_and(object_key LIKE 'lake/%'), min(t_from) FROM oo_locator
+          GROUP BY bucket ORDER BY bucket",
+    );
+    let door = |i: usize| doors[i][..3].to_vec();
+    assert_eq!(
+        (door(0), door(1)),
+        (
+            vec!["lake".into(), "2".into(), "t".into()],
+            vec!["oo".into(), "2".into(), "f".into()]
+        )
+    );
+    // Both doors lead back to the records.
+    for locator in db.column("SELECT id FROM oo_locator WHERE dataset = 'logs'") {
+        assert_eq!(db.int(&format!("SELECT count(*) FROM oo_replay({locator})")), LOGS);
+    }
+    // The sources may change, the facts are replaced by what the bucket has by then.
+    put_minute(&s3, &old, 2, usize::MAX);
+    db.exec("UPDATE etl_source SET options = '{\"settle\": \"57 min\", \"fallback\": \"oo\"}'");
+    enqueue(&mut db, T0, 4);
+    run(&mut db);
+    assert_minutes(&mut db, 4);
+}
+
+#[test]
+fn a_window_that_has_not_settled_waits() {
+    let cluster = Cluster::without_workers();
+    let mut store = Store::default();
+    minute(&mut store, T0);
+    let s3 = S3::serve();
+    put_minute(&s3, &store, 0, usize::MAX);
+    let mut db = bridge(&cluster, "waits");
+    add_bucket(&mut db, &s3, SECRET_KEY, r#"{"settle": "60 min"}"#);
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    assert_nothing_written(&mut db);
+    assert_eq!(count(&mut db, "oo-agg", "failed"), 0, "it is tried again");
+    let error = db.json("SELECT error FROM etl_job_run WHERE job = 'oo-agg'");
+    assert!(
+        error["hint"].as_str().is_some_and(|h| h.contains("fallback")),
+        "{error}"
+    );
+    db.exec("SET observe_bridge.clock = '2026-01-05 11:02:00+00'");
+    db.exec("SELECT etl_retry(run_id) FROM etl_job_run WHERE job = 'oo-agg' AND status <> 'success'");
+    run(&mut db);
+    assert_minutes(&mut db, 1);
+}
+
+#[test]
+fn a_wrong_key_fails_at_once_and_stays_secret() {
+    let cluster = Cluster::without_workers();
+    let s3 = S3::serve();
+    let mut db = bridge(&cluster, "wrong");
+    add_bucket(&mut db, &s3, "Wrong/Secret+Key=1", "{}");
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    assert_eq!(count(&mut db, "oo-agg", "failed"), 1);
+    let error = db.json("SELECT error FROM etl_job_run WHERE job = 'oo-agg'");
+    assert_eq!(error["sqlstate"], "28000");
+    assert!(!error.to_string().contains("Wrong/Secret"), "{error}");
+}
+
+#[test]
+fn options_that_do_not_fit_are_refused_when_a_source_is_added() {
+    let cluster = Cluster::without_workers();
+    let s3 = S3::serve();
+    let mut db = bridge(&cluster, "options");
+    add_bucket(&mut db, &s3, SECRET_KEY, "{}");
+    add_http(&mut db, "http://127.0.0.1:1", USER, PASSWORD);
+    let mut refused = |server: &str, options: &str, said: &str| {
+        let refusal = db.refused(&format!(
+            "SELECT etl_source_add(tenant => 'default', job => 'oo-agg', server => '{server}', options => '{options}')"
+        ));
+        assert!(refusal.message.contains(said) && !refusal.hint.is_empty(), "{refusal}");
+    };
+    refused("lake", r#"{"fallback": "nowhere"}"#, "nowhere");
+    refused("lake", r#"{"fallback": "lake"}"#, "bucket itself");
+    refused("oo", r#"{"settle": 60}"#, "kind s3");
+    refused("lake", r#"{"settle": "soon"}"#, "settle");
+}

@@ -1,0 +1,436 @@
+//! Windows from a bucket, over real sockets, with signatures checked.
+
+use super::source::error::ErrorKind;
+use super::source::fetch::Fetched;
+use super::source::objects::testing::{Row, parquet};
+use super::source::server::{self, Options};
+use super::source::{self, Context, Selection, Source, SourceConfig, SourceError};
+use blackbox::s3::{ACCESS_KEY, BUCKET, Fault, Proxy, S3, SECRET_KEY};
+use blackbox::shared::shared;
+use engine::window::{MINUTE_US, Window, Windows};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// 2026-11-20 22:00 UTC.
+const H22: i64 = 1_795_212_000_000_000;
+const HOUR: Window = Window {
+    from: H22,
+    to: H22 + 60 * MINUTE_US,
+};
+const FOLDER: &str = "files/default/logs/app/2026/11/20/22";
+
+fn options(pairs: &[(&str, &str)]) -> Options {
+    pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
+}
+
+/// A source of the bucket: options of the server, the user mapping and the source.
+fn source(server: &[(&str, &str)], mapping: &[(&str, &str)], selection: Value) -> Source {
+    let mut all = options(&[("kind", "s3"), ("bucket", BUCKET)]);
+    all.extend(options(server));
+    Source {
+        server: "lake".to_string(),
+        config: server::config(&all, &options(mapping), Vec::new()).unwrap(),
+        selection: Selection::parse(&selection).unwrap(),
+    }
+}
+
+fn keys() -> [(&'static str, &'static str); 2] {
+    [("access_key_id", ACCESS_KEY), ("secret_access_key", SECRET_KEY)]
+}
+
+fn bucket(endpoint: &str, layout: &str) -> Source {
+    source(&[("endpoint", endpoint), ("layout", layout)], &keys(), json!({}))
+}
+
+fn context() -> Context {
+    Context {
+        cancel: Arc::default(),
+        concurrency: 4,
+        http_timeout: Duration::from_secs(20),
+    }
+}
+
+fn fetch(source: &Source, windows: impl Into<Windows>) -> Result<Fetched, SourceError> {
+    let got = source::fetch(std::slice::from_ref(source), windows.into(), &context());
+    if let Err(e) = &got {
+        assert!(!format!("{e:?} {e}").contains(SECRET_KEY), "{e:?}");
+    }
+    got
+}
+
+fn failure(source: &Source) -> SourceError {
+    match fetch(source, HOUR) {
+        Ok(got) => panic!("{:?}", got.stats),
+        Err(e) => e,
+    }
+}
+
+/// Rows at every second from `from` on.
+fn rows(from: i64, count: i64) -> Vec<Row> {
+    (0..count)
+        .map(|i| (H22 + (from + i) * 1_000_000, format!("line {}", from + i)))
+        .collect()
+}
+
+fn name(age: u64) -> String {
+    format!("{FOLDER}/{:019}abcd.parquet", 7_529_685_024_161_923_072 + (age << 22))
+}
+
+fn lines(rows: &[Row]) -> Vec<u8> {
+    let line = |(ts, body): &Row| json!({"_timestamp": ts, "body": body, "service_name": "shop"}).to_string() + "\n";
+    rows.iter().map(line).collect::<String>().into_bytes()
+}
+
+#[test]
+fn both_styles_of_addresses_and_a_session_token() {
+    let s3 = S3::serve();
+    s3.put(&name(1), &parquet(&rows(0, 50), 10));
+    let by_path = fetch(&bucket(&s3.endpoint(), "openobserve"), HOUR).unwrap();
+    assert_eq!(by_path.stats.logs, 50);
+    let by_host = [("endpoint", &*s3.virtual_endpoint()), ("path_style", "false")];
+    let by_host = fetch(&source(&by_host, &keys(), json!({})), HOUR).unwrap();
+    assert_eq!(by_host.stats.logs, 50);
+
+    let token = "Session/Token+of=Somebody";
+    let s3 = S3::with_token(token);
+    s3.put(&name(1), &parquet(&rows(0, 50), 10));
+    let endpoint = s3.endpoint();
+    let with = |token| {
+        let mut mapping = keys().to_vec();
+        mapping.push(("session_token", token));
+        source(&[("endpoint", &endpoint)], &mapping, json!({}))
+    };
+    assert_eq!(fetch(&with(token), HOUR).unwrap().stats.logs, 50);
+    let e = failure(&with("Session/Token+of=Nobody"));
+    assert!(e.kind == ErrorKind::Auth && e.is_permanent(), "{e:?}");
+    assert!(
+        !format!("{e:?}").contains("Nobody"),
+        "the server repeats the token, the error does not: {e:?}"
+    );
+}
+
+#[test]
+fn what_is_wrong_is_said_and_whether_waiting_helps() {
+    let s3 = S3::serve();
+    s3.put(&name(1), &parquet(&rows(0, 5), 10));
+    let endpoint = s3.endpoint();
+    let wrong = |server: &[(&str, &str)], mapping: &[(&str, &str)]| {
+        let mut server = server.to_vec();
+        server.push(("endpoint", &endpoint));
+        failure(&source(&server, mapping, json!({})))
+    };
+    let secret = wrong(
+        &[],
+        &[("access_key_id", ACCESS_KEY), ("secret_access_key", "Wrong+Secret")],
+    );
+    assert!(secret.kind == ErrorKind::Auth && secret.is_permanent() && secret.hint.is_some());
+    assert!(!format!("{secret:?}").contains("Wrong+Secret"), "{secret:?}");
+    let id = wrong(
+        &[],
+        &[("access_key_id", "AKIDNOBODY"), ("secret_access_key", SECRET_KEY)],
+    );
+    assert!(id.kind == ErrorKind::Auth && id.is_permanent());
+    assert_eq!(wrong(&[], &[]).kind, ErrorKind::Auth, "nobody");
+    let missing = wrong(&[("bucket", "missing")], &keys());
+    assert!(
+        missing.kind == ErrorKind::NotFound && missing.is_permanent(),
+        "{missing:?}"
+    );
+    let folder = wrong(&[("prefix", "elsewhere/")], &keys());
+    assert!(
+        folder.kind == ErrorKind::Config && folder.detail.is_some(),
+        "{folder:?}"
+    );
+
+    for fault in [Fault::SlowDown, Fault::Internal] {
+        s3.fail(Some(fault));
+        let e = failure(&bucket(&endpoint, "openobserve"));
+        assert!(
+            e.is_transient() && matches!(e.kind, ErrorKind::Http(500 | 503)),
+            "{e:?}"
+        );
+    }
+    s3.fail(None);
+    assert_eq!(fetch(&bucket(&endpoint, "openobserve"), HOUR).unwrap().stats.logs, 5);
+    drop(s3);
+    let gone = failure(&bucket(&endpoint, "openobserve"));
+    assert!(gone.is_transient(), "{gone:?}");
+}
+
+#[test]
+fn hive_folders_with_lines_packed_or_not() {
+    let s3 = S3::serve();
+    let folder = "lake/logs/yyyy=2026/mm=11/dd=20/hh=22/mm=05";
+    let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
+    gz.write_all(&lines(&rows(310, 20))).unwrap();
+    s3.put(&format!("{folder}/a.ndjson"), &lines(&rows(300, 10)));
+    s3.put(&format!("{folder}/b.ndjson.gz"), &gz.finish().unwrap());
+    s3.put(
+        &format!("{folder}/c.json.zst"),
+        &zstd::encode_all(&*lines(&rows(330, 9)), 1).unwrap(),
+    );
+    s3.put(&format!("{folder}/d.parquet"), &parquet(&rows(340, 3), 2));
+    s3.put(&format!("{folder}/e.ndjson"), b"");
+    s3.put(&format!("{folder}/_SUCCESS"), b"");
+    s3.put(
+        "lake/logs/yyyy=2026/mm=11/dd=20/hh=22/mm=06/f.ndjson",
+        &lines(&rows(360, 100)),
+    );
+    let endpoint = s3.endpoint();
+    let server = [("endpoint", &*endpoint), ("layout", "hive"), ("prefix", "lake")];
+    let source = source(&server, &keys(), json!({}));
+    let minute = Window::new(H22 + 5 * MINUTE_US, H22 + 6 * MINUTE_US);
+    let got = fetch(&source, minute).unwrap();
+    assert_eq!(got.stats.logs, 42);
+    assert!(
+        !s3.reads().iter().any(|(key, _)| key.contains("mm=06")),
+        "not of the window"
+    );
+
+    let [window] = got.windows.as_slice() else {
+        panic!("one window")
+    };
+    let locators: Vec<_> = window
+        .locators
+        .iter()
+        .map(|l| (l.object_key.as_str(), &l.attributes["records"]))
+        .collect();
+    assert_eq!(locators.len(), 4);
+    assert_eq!(
+        locators[1],
+        ("lake/logs/yyyy=2026/mm=11/dd=20/hh=22/mm=05/b.ndjson.gz", &json!(20))
+    );
+    assert_eq!(
+        window.locators[0].attributes["uri"],
+        json!(format!("s3://{BUCKET}/{folder}/a.ndjson"))
+    );
+    let replay = |i: usize| source::replay(&source.config, &window.locators[i], 5, &context());
+    for i in 0..4 {
+        assert_eq!(replay(i).unwrap().len(), if i == 3 { 3 } else { 5 });
+    }
+    std::fs::remove_file(s3.path(&window.locators[0].object_key)).unwrap();
+    let gone = replay(0).unwrap_err();
+    assert!(gone.kind == ErrorKind::Gone && gone.is_permanent(), "{gone:?}");
+    s3.put(&format!("{folder}/b.ndjson.gz"), b"no gzip at all");
+    let broken = fetch(&source, minute).map(|_| ()).unwrap_err();
+    assert!(
+        broken.kind == ErrorKind::BadResponse && !broken.is_transient(),
+        "{broken:?}"
+    );
+}
+
+#[test]
+fn lists_longer_than_a_page() {
+    let s3 = S3::serve();
+    for i in 0..1_040 {
+        let folder = format!("logs/yyyy=2026/mm=11/dd=20/hh=22/mm=00/stream=s{:04}", i % 1_030);
+        s3.put(&format!("{folder}/{i}.ndjson"), &lines(&rows(i % 60, 1)));
+    }
+    let source = bucket(&s3.endpoint(), "hive");
+    let minute = Window::new(H22, H22 + MINUTE_US);
+    let selected = |pattern: &str| Source {
+        selection: Selection::parse(&json!({ "logs": [pattern] })).unwrap(),
+        ..source.clone()
+    };
+    // Folders by the page, with tokens and without.
+    assert_eq!(fetch(&selected("s1*"), minute).unwrap().stats.logs, 30);
+    s3.fail(Some(Fault::NoTokens));
+    assert_eq!(fetch(&selected("s1*"), minute).unwrap().stats.logs, 30);
+    s3.fail(None);
+    // Objects by the page.
+    for i in 0..1_005 {
+        s3.put(&format!("{FOLDER}/{:019}.vortex", i), b"");
+    }
+    s3.put(&name(1), &parquet(&rows(0, 7), 10));
+    let before = s3.lists();
+    let got = fetch(&bucket(&s3.endpoint(), "openobserve"), HOUR).unwrap();
+    assert_eq!((got.stats.logs, got.stats.unreadable), (7, 1_005));
+    assert!(s3.lists() - before > 2);
+}
+
+#[test]
+fn only_the_needed_bytes_are_read() {
+    let s3 = S3::serve();
+    // An hour of 3,600 rows in 60 row groups, the bodies 1 kB each: 4 MB.
+    let big: Vec<Row> = (0..3_600)
+        .map(|i| (H22 + i * 1_000_000, format!("line {i} {}", "x".repeat(1_000))))
+        .collect();
+    let bytes = parquet(&big, 60);
+    s3.put(&name(1), &bytes);
+    let source = bucket(&s3.endpoint(), "openobserve");
+    let minute = Window::new(H22 + 30 * MINUTE_US, H22 + 31 * MINUTE_US);
+    assert_eq!(fetch(&source, minute).unwrap().stats.logs, 60);
+    let read: u64 = s3.reads().iter().map(|(_, n)| n).sum();
+    assert!(read < 200_000, "{read} of {} bytes", bytes.len());
+    let whole = Windows::new(HOUR, MINUTE_US);
+    let got = fetch(&source, whole).unwrap();
+    assert_eq!(got.stats.logs, 3_600);
+    assert!(got.windows.iter().all(|w| w.output.stats.logs == 60));
+    let reads = s3.reads();
+    let read: u64 = reads.iter().map(|(_, n)| n).sum();
+    assert!(
+        read < bytes.len() as u64 * 5 / 4 + 1_000_000,
+        "{read} of {} bytes",
+        bytes.len()
+    );
+    assert!(reads.len() < 130, "{} requests", reads.len());
+}
+
+#[test]
+fn a_product_takes_the_place_of_its_sources_while_they_are_read() {
+    let s3 = Arc::new(S3::serve());
+    for age in 1..=6u64 {
+        s3.put(&name(age), &parquet(&rows(age as i64 * 10, 10), 4));
+    }
+    let paths: Vec<PathBuf> = (1..=6).map(|age| s3.path(&name(age))).collect();
+    let (product, merged) = (s3.path(&name(9)), parquet(&rows(10, 60), 7));
+    let reads = AtomicUsize::new(0);
+    s3.before_get(move |_| {
+        if reads.fetch_add(1, Ordering::SeqCst) == 3 {
+            std::fs::write(&product, &merged).unwrap();
+            paths.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+        }
+    });
+    let got = fetch(&bucket(&s3.endpoint(), "openobserve"), HOUR).unwrap();
+    assert_eq!(
+        (got.stats.logs, got.stats.files),
+        (60, 1),
+        "nothing of the first listing is left"
+    );
+
+    // What is listed and never there ends the fetch, to be tried again.
+    let lost = s3.path(&name(9));
+    s3.before_get(move |_| {
+        let _ = std::fs::remove_file(&lost);
+        std::fs::write(&lost, "").unwrap();
+    });
+    s3.put(&name(9), &parquet(&rows(10, 60), 7));
+    let e = failure(&bucket(&s3.endpoint(), "openobserve"));
+    assert!(!e.is_permanent(), "{e:?}");
+}
+
+#[test]
+fn a_wire_that_is_cut_anywhere_loses_and_doubles_nothing() {
+    let s3 = S3::serve();
+    for age in 1..=4u64 {
+        s3.put(&name(age), &parquet(&rows(age as i64 * 100, 100), 30));
+    }
+    s3.put(&name(7), &parquet(&rows(100, 200), 30));
+    let proxy = Proxy::to(s3.address());
+    let source = bucket(&proxy.endpoint(), "openobserve");
+    assert_eq!(fetch(&source, HOUR).unwrap().stats.logs, 400);
+    let all = proxy.passed();
+    assert!(all > 10_000);
+    let mut failed = 0;
+    for part in 0..12 {
+        proxy.cut_after(Some(all * part / 12));
+        match fetch(&source, HOUR) {
+            // Footers are remembered, so the second time less is read.
+            Ok(got) => assert_eq!(got.stats.logs, 400),
+            Err(e) => {
+                assert!(e.is_transient() && e.kind != ErrorKind::Gone, "{e:?}");
+                failed += 1;
+            }
+        }
+        proxy.cut_after(None);
+        assert_eq!(fetch(&source, HOUR).unwrap().stats.logs, 400, "mended");
+    }
+    assert!(failed > 5, "{failed}");
+}
+
+#[test]
+fn a_cancel_ends_a_fetch() {
+    let s3 = S3::serve();
+    for age in 1..=9u64 {
+        s3.put(&name(age), &parquet(&rows(age as i64 * 10, 10), 4));
+    }
+    let cancel = Arc::new(AtomicBool::new(false));
+    let flag = cancel.clone();
+    s3.before_get(move |_| flag.store(true, Ordering::SeqCst));
+    let context = Context { cancel, ..context() };
+    let got = source::fetch(&[bucket(&s3.endpoint(), "openobserve")], HOUR.into(), &context);
+    assert_eq!(got.map(|_| ()).unwrap_err().kind, ErrorKind::Cancelled);
+}
+
+#[test]
+fn two_doors_and_a_seam_without_gap_or_overlap() {
+    let s3 = S3::serve();
+    s3.put(&name(1), &parquet(&rows(0, 3_600), 1_000));
+    let now = H22 + 60 * MINUTE_US;
+    let mock = || server::config(&options(&[("kind", "mock")]), &Options::new(), Vec::new());
+    let with = |selection: Value| {
+        let mut source = source(&[("endpoint", &s3.endpoint())], &keys(), selection);
+        source.config.settle(&source.selection, now, |_| mock()).unwrap();
+        source
+    };
+    let windows = Windows::new(Window::new(H22 + 28 * MINUTE_US, H22 + 32 * MINUTE_US), MINUTE_US);
+    let two = fetch(&with(json!({"logs": ["app", "default"], "fallback": "oo"})), windows).unwrap();
+    let counts: Vec<u64> = two.windows.iter().map(|w| w.output.stats.logs).collect();
+    let alone = Source {
+        server: "oo".to_string(),
+        config: mock().unwrap(),
+        selection: Selection::parse(&json!({"logs": ["default"]})).unwrap(),
+    };
+    let mocked = fetch(&alone, windows).unwrap();
+    let mocked: Vec<u64> = mocked.windows.iter().map(|w| w.output.stats.logs).collect();
+    assert_eq!(counts, [60, 60, mocked[2], mocked[3]]);
+    let doors: Vec<&str> = two.windows.iter().map(|w| w.locators[0].bucket.as_str()).collect();
+    assert_eq!(doors, ["lake", "lake", "oo", "oo"]);
+
+    let one = with(json!({}));
+    let young = fetch(&one, windows).map(|_| ()).unwrap_err();
+    assert!(
+        young.is_transient() && !young.is_permanent() && young.retry_after.is_some(),
+        "{young:?}"
+    );
+    let settled = Window::new(H22, H22 + 30 * MINUTE_US);
+    assert_eq!(fetch(&one, settled).unwrap().stats.logs, 1_800);
+
+    let mut mock_source = alone.clone();
+    mock_source.selection.fallback = Some("lake".to_string());
+    let e = mock_source
+        .config
+        .settle::<SourceError>(&mock_source.selection, now, |_| mock());
+    assert!(e.unwrap_err().is_permanent());
+    let mut itself = source(&[("endpoint", &s3.endpoint())], &keys(), json!({"fallback": "lake"}));
+    let config = itself.config.clone();
+    let e = itself
+        .config
+        .settle::<SourceError>(&itself.selection, now, |_| Ok(config));
+    assert!(e.unwrap_err().is_permanent());
+}
+
+/// The bucket of a real OpenObserve. Needs recordings that are not part of the repository; see `blackbox::shared`.
+#[test]
+fn a_bucket_reads_like_the_folder_it_was_made_of() {
+    let Some(objects) = shared().map(|s| s.join("openobserve/objects/s3")) else {
+        return;
+    };
+    let s3 = S3::serve();
+    s3.put_all(&objects, "");
+    let endpoint = s3.endpoint();
+    let bucket = source(&[("endpoint", &endpoint), ("prefix", "oo/prod/")], &keys(), json!({}));
+    let folder = options(&[("kind", "file"), ("path", &objects.join("oo/prod").to_string_lossy())]);
+    let folder = Source {
+        server: "lake".to_string(),
+        config: server::config(&folder, &Options::new(), vec![objects.clone()]).unwrap(),
+        selection: Selection::default(),
+    };
+    assert!(matches!(folder.config, SourceConfig::File(_)));
+    let windows = Windows::new(Window::new(H22 + 20 * MINUTE_US, H22 + 23 * MINUTE_US), MINUTE_US);
+    let (a, b) = (fetch(&bucket, windows).unwrap(), fetch(&folder, windows).unwrap());
+    assert_eq!(
+        (a.stats.logs, a.stats.metrics, a.stats.spans),
+        (b.stats.logs, b.stats.metrics, b.stats.spans)
+    );
+    assert_eq!(a.windows.len(), 3);
+    for (a, b) in a.windows.iter().zip(&b.windows) {
+        assert_eq!(format!("{:?}", a.output), format!("{:?}", b.output));
+    }
+}

@@ -1,0 +1,223 @@
+//! The way of windows from the listing over the objects to the aggregator.
+
+use super::Arrangement;
+use super::listing::{Folder, Listing};
+use super::object::Object;
+use super::read;
+use super::store::Store;
+use crate::source::error::{ErrorKind, SourceError};
+use crate::source::fetch::{self, Request};
+use crate::source::{FetchStats, Locator, pool};
+use engine::aggregate::Aggregator;
+use engine::record::{Dataset, RecordSink, RejectReason};
+use engine::window::{Window, Windows};
+use serde_json::json;
+use std::sync::{Mutex, PoisonError};
+
+/// How often a fetch lists again because an object vanished between its listing and its reading.
+const LISTINGS: usize = 4;
+
+/// What there is to do. The earlier steps push the later ones.
+enum Task {
+    Dataset(Dataset),
+    Folder(Folder),
+    Object(Object),
+}
+
+/// What one thread gathers.
+#[derive(Default)]
+struct Worker {
+    aggregator: Option<Aggregator>,
+    locators: Vec<Locator>,
+    stats: FetchStats,
+}
+
+/// Reads objects; see [`fetch::Reader`].
+///
+/// A compactor takes objects away while they are read. What was read by then is thrown away and everything listed
+/// again: the product is there before its sources go.
+pub struct Reader<'a, S, O> {
+    /// Makes the store, anew for each listing.
+    open: O,
+    arrangement: &'a Arrangement,
+    request: Request<'a>,
+    listing: Listing<'a, S>,
+    listings: usize,
+    stats: FetchStats,
+}
+
+impl<'a, S: Store, O: Fn() -> Result<S, SourceError>> Reader<'a, S, O> {
+    /// # Errors
+    /// Those of `open` and of [`Listing::new`].
+    pub fn new(open: O, arrangement: &'a Arrangement, request: Request<'a>) -> Result<Self, SourceError> {
+        Ok(Reader {
+            listing: Listing::new(open()?, arrangement, request)?,
+            open,
+            arrangement,
+            request,
+            listings: 1,
+            stats: FetchStats::default(),
+        })
+    }
+
+    /// Runs `read`, on a new listing each time an object has vanished under it.
+    fn until_nothing_vanishes<T>(
+        &mut self,
+        mut read: impl FnMut(&Listing<'a, S>) -> Result<T, SourceError>,
+    ) -> Result<T, SourceError> {
+        loop {
+            match read(&self.listing) {
+                Err(e) if e.kind != ErrorKind::Gone => return Err(e),
+                Err(e) if self.listings >= LISTINGS => {
+                    return Err(e.hint(
+                        "Objects vanish faster than they can be read, or are listed without being there; the window \
+                         is tried again later.",
+                    ));
+                }
+                Err(_) => {
+                    self.listings += 1;
+                    self.stats.requests += self.listing.store().requests();
+                    self.listing = Listing::new((self.open)()?, self.arrangement, self.request)?;
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+impl<S: Store, O: Fn() -> Result<S, SourceError>> fetch::Reader for Reader<'_, S, O> {
+    fn records(&mut self) -> Result<(Aggregator, Vec<Locator>), SourceError> {
+        let request = self.request;
+        let workers = self.until_nothing_vanishes(|listing| {
+            let tasks = request.selection.datasets().map(Task::Dataset).collect();
+            let work = |task, worker: &mut Worker, queue: &pool::Queue<'_, Task>| {
+                queue.check()?;
+                worker.work(task, listing, &request, |task| queue.push(task))
+            };
+            let ctx = request.ctx;
+            pool::run(tasks, ctx.concurrency, &ctx.cancel, Worker::default, work, || {
+                listing.store().interrupt()
+            })
+        })?;
+        let mut aggregator = Aggregator::new(request.windows);
+        let mut locators = Vec::new();
+        for worker in workers {
+            if let Some(a) = worker.aggregator {
+                aggregator.merge(a);
+            }
+            locators.extend(worker.locators);
+            self.stats.add(&worker.stats);
+        }
+        locators.sort_by(|a, b| (a.dataset, &a.object_key, a.t_from).cmp(&(b.dataset, &b.object_key, b.t_from)));
+        Ok((aggregator, locators))
+    }
+
+    fn parents(&mut self, ranges: &[Window], into: &mut Aggregator) -> Result<(), SourceError> {
+        let cancel = &self.request.ctx.cancel;
+        let sink = Mutex::new(into);
+        // A parent that is given twice, because something vanished in between, is the same parent.
+        let workers = self.until_nothing_vanishes(|listing| {
+            let read = |range, worker: &mut FetchStats, queue: &pool::Queue<'_, _>| {
+                for folder in listing.folders(Dataset::Traces, range)? {
+                    for object in listing.objects(&folder, range)?.objects {
+                        queue.check()?;
+                        // The lock is only poisoned by a panic, which ends the fetch.
+                        let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
+                        worker.files += 1;
+                        worker.bytes += read::parents(listing.store(), &object, range, cancel, &mut **sink)?;
+                    }
+                }
+                Ok(())
+            };
+            // One thread: the aggregator can take parents from one object at a time only.
+            pool::run(ranges.to_vec(), 1, cancel, FetchStats::default, read, || {
+                listing.store().interrupt()
+            })
+        })?;
+        workers.iter().for_each(|worker| self.stats.add(worker));
+        Ok(())
+    }
+
+    fn stats(&self) -> FetchStats {
+        let mut stats = self.stats.clone();
+        stats.requests += self.listing.store().requests();
+        stats
+    }
+}
+
+impl Worker {
+    fn aggregator(&mut self, windows: Windows) -> &mut Aggregator {
+        self.aggregator.get_or_insert_with(|| Aggregator::new(windows))
+    }
+
+    fn work<S: Store>(
+        &mut self,
+        task: Task,
+        listing: &Listing<'_, S>,
+        request: &Request<'_>,
+        mut push: impl FnMut(Task),
+    ) -> Result<(), SourceError> {
+        let windows = request.windows;
+        match task {
+            Task::Dataset(dataset) => {
+                let folders = listing.folders(dataset, windows.range())?;
+                folders.into_iter().for_each(|folder| push(Task::Folder(folder)));
+            }
+            Task::Folder(folder) => {
+                let found = listing.objects(&folder, windows.range())?;
+                found.objects.into_iter().for_each(|object| push(Task::Object(object)));
+                self.stats.unreadable += found.unreadable.len() as u64;
+                for key in found.unreadable {
+                    self.unreadable(&folder, &key, windows);
+                }
+            }
+            Task::Object(object) => self.read(&object, listing.store(), request)?,
+        }
+        Ok(())
+    }
+
+    /// Every window that the object may have records of says so.
+    fn unreadable(&mut self, folder: &Folder, key: &str, windows: Windows) {
+        let aggregator = self.aggregator(windows);
+        for window in windows.iter().filter(|window| folder.overlaps(*window)) {
+            let at = Some(window.from);
+            aggregator.reject(folder.dataset(), RejectReason::UnreadableObject, at, key);
+        }
+    }
+
+    fn read<S: Store>(&mut self, object: &Object, store: &S, request: &Request<'_>) -> Result<(), SourceError> {
+        let Request {
+            selection,
+            windows,
+            server,
+            ctx,
+        } = *request;
+        let got = read::records(store, object, selection, windows, &ctx.cancel, self.aggregator(windows))?;
+        self.stats.files += 1;
+        self.stats.bytes += got.bytes;
+        for (window, records) in windows.iter().zip(got.records) {
+            self.stats.add_records(object.dataset, records);
+            if records > 0 {
+                let uri = store.uri(&object.key);
+                self.locators.push(locator(object, uri, records, server, window));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn locator(object: &Object, uri: Option<String>, records: u64, server: &str, window: Window) -> Locator {
+    let mut attributes = json!({ "stream": object.stream, "records": records });
+    if let (Some(uri), Some(members)) = (uri, attributes.as_object_mut()) {
+        members.insert("uri".to_string(), uri.into());
+    }
+    Locator {
+        dataset: object.dataset,
+        bucket: server.to_string(),
+        object_key: object.key.clone(),
+        t_from: window.from,
+        t_to: window.to,
+        query_hint: None,
+        attributes,
+    }
+}

@@ -1,0 +1,149 @@
+//! From an object to its records, with an ear for the cancel flag.
+
+use super::ndjson::lines;
+use super::object::{Format, Object, Packing, broken};
+use super::store::{Progress, Store};
+use crate::source::error::SourceError;
+use crate::source::options::Selection;
+use crate::source::tap::Tap;
+use engine::decode::parquet::Summary;
+use engine::decode::{DecodeError, Options, ParentSink, json, parquet};
+use engine::record::RecordSink;
+use engine::window::{Window, Windows};
+use flate2::read::MultiGzDecoder;
+use std::io::Read;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// What reading an object came to.
+pub struct Got {
+    /// Usable records of each window.
+    pub records: Vec<u64>,
+    /// Bytes read.
+    pub bytes: u64,
+}
+
+/// Decodes the records of the windows into `sink`.
+///
+/// # Errors
+/// Those of [`Store`], `BadResponse` for an object that is not of its format, `Cancelled`.
+pub fn records<S: Store, K: RecordSink>(
+    store: &S,
+    object: &Object,
+    selection: &Selection,
+    windows: Windows,
+    cancel: &Arc<AtomicBool>,
+    sink: &mut K,
+) -> Result<Got, SourceError> {
+    let labels = selection.metric_labels.clone();
+    let options = match &object.stream {
+        Some(stream) => Options::stream(object.dataset, stream, labels),
+        None => Options {
+            labels,
+            ..Options::new(object.dataset)
+        },
+    };
+    let by_name = object.stream.is_none().then_some(&selection.metrics);
+    let mut tap = Tap::new(sink, windows, by_name);
+    let progress = Progress::new(cancel);
+    match object.format {
+        Format::Parquet => columns(store, object, &progress, |reader| {
+            parquet::parquet(&options, reader, windows.range(), &mut tap).map(|_| ())
+        })?,
+        Format::Ndjson(packing) => text(store, object, packing, &progress, |block| {
+            json::ndjson(&options, block, &mut tap);
+            ControlFlow::Continue(())
+        })?,
+    }
+    Ok(Got {
+        records: tap.records,
+        bytes: progress.bytes(),
+    })
+}
+
+/// Hands the spans of `range` to `sink` as parents; gives the bytes read. Errors as for [`records`].
+pub fn parents<S: Store, K: ParentSink + ?Sized>(
+    store: &S,
+    object: &Object,
+    range: Window,
+    cancel: &Arc<AtomicBool>,
+    sink: &mut K,
+) -> Result<u64, SourceError> {
+    let progress = Progress::new(cancel);
+    match object.format {
+        Format::Parquet => columns(store, object, &progress, |reader| {
+            parquet::parents_from_parquet(reader, range, sink).map(|_| ())
+        })?,
+        Format::Ndjson(packing) => text(store, object, packing, &progress, |block| {
+            json::parents_from_ndjson(block, range, sink);
+            ControlFlow::Continue(())
+        })?,
+    }
+    Ok(progress.bytes())
+}
+
+/// The first `max` records of `range` as JSON texts. Errors as for [`records`].
+pub fn rows<S: Store>(
+    store: &S,
+    object: &Object,
+    range: Window,
+    max: usize,
+    cancel: &Arc<AtomicBool>,
+) -> Result<Vec<String>, SourceError> {
+    let progress = Progress::new(cancel);
+    let mut out = Vec::new();
+    match object.format {
+        Format::Parquet => columns(store, object, &progress, |reader| {
+            out = parquet::json_rows(reader, range, max)?;
+            Ok(())
+        })?,
+        Format::Ndjson(packing) => text(store, object, packing, &progress, |block| {
+            out.extend(json::ndjson_rows(block, range, max.saturating_sub(out.len())));
+            if out.len() < max {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })?,
+    }
+    Ok(out)
+}
+
+/// What a Parquet object says of itself. Errors as for [`records`].
+pub fn summary<S: Store>(store: &S, object: &Object, cancel: &Arc<AtomicBool>) -> Result<Summary, SourceError> {
+    let mut summary = Summary::default();
+    columns(store, object, &Progress::new(cancel), |reader| {
+        summary = parquet::summary(&reader)?;
+        Ok(())
+    })?;
+    Ok(summary)
+}
+
+/// Lets `decode` read a Parquet object. An error of the store counts more than what the decoder made of it.
+pub fn columns<S: Store>(
+    store: &S,
+    object: &Object,
+    progress: &Arc<Progress>,
+    decode: impl FnOnce(S::Columns) -> Result<(), DecodeError>,
+) -> Result<(), SourceError> {
+    decode(store.columns(object, progress)?)
+        .map_err(|e| progress.failure().unwrap_or_else(|| broken(object, &e.to_string())))
+}
+
+/// Hands an object of lines over in blocks.
+fn text<S: Store>(
+    store: &S,
+    object: &Object,
+    packing: Packing,
+    progress: &Arc<Progress>,
+    block: impl FnMut(&[u8]) -> ControlFlow<()>,
+) -> Result<(), SourceError> {
+    let bytes = store.bytes(object, progress)?;
+    let unpacked: Box<dyn Read + '_> = match packing {
+        Packing::None => bytes,
+        Packing::Gzip => Box::new(MultiGzDecoder::new(bytes)),
+        Packing::Zstd => Box::new(zstd::Decoder::new(bytes).map_err(|e| broken(object, &e.to_string()))?),
+    };
+    lines(object, unpacked, &progress.cancel, block)
+}

@@ -1,0 +1,82 @@
+//! Objects in a bucket.
+
+mod answer;
+mod body;
+mod bucket;
+mod client;
+mod columns;
+mod options;
+mod settle;
+
+pub use settle::Settle;
+
+use super::error::SourceError;
+use super::fetch::{self, Request};
+use super::objects::{self, Arrangement};
+use super::{Context, Locator};
+use bucket::Bucket;
+use std::fmt;
+
+/// Options of a server of kind `s3` and its user mapping.
+#[derive(Clone)]
+pub struct S3Config {
+    pub bucket: String,
+    /// `http(s)://host[:port][/base/path]`, without the bucket.
+    pub endpoint: String,
+    pub region: String,
+    /// What every key begins with, as it is: a folder's has a slash at its end.
+    pub prefix: String,
+    /// Whether the bucket is named in the path of a request, else in the name of the host.
+    pub path_style: bool,
+    pub arrangement: Arrangement,
+    /// None for a bucket that anybody may read.
+    pub credentials: Option<Credentials>,
+    /// Which windows are whole; all of them where nothing is said.
+    pub settle: Option<Settle>,
+}
+
+/// What requests are signed with. `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    pub access_key_id: String,
+    pub secret_access_key: String,
+    pub session_token: Option<String>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Debug for S3Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Config")
+            .field("endpoint", &self.endpoint)
+            .field("region", &self.region)
+            .field("bucket", &self.bucket)
+            .field("prefix", &self.prefix)
+            .field("credentials", &self.credentials)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads a bucket; see [`fetch::Reader`].
+///
+/// # Errors
+/// Those of [`Bucket::new`] and of [`objects::Reader::new`].
+pub fn reader<'a>(config: &'a S3Config, request: Request<'a>) -> Result<impl fetch::Reader + use<'a>, SourceError> {
+    let open = move || Bucket::new(config, request.server, request.ctx.http_timeout);
+    objects::Reader::new(open, &config.arrangement, request)
+}
+
+/// The rows of the locator's object in its window; see [`super::replay`].
+pub fn replay(
+    config: &S3Config,
+    locator: &Locator,
+    max_records: usize,
+    ctx: &Context,
+) -> Result<Vec<String>, SourceError> {
+    let bucket = Bucket::new(config, &locator.bucket, ctx.http_timeout)?;
+    objects::replay(&bucket, locator, max_records, ctx)
+}

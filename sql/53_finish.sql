@@ -179,6 +179,8 @@ DECLARE
     interrupted CONSTANT boolean := coalesce(error -> 'interrupted' = 'true', false);
     -- Somebody else holds the advisory lock of the job.
     skipped  CONSTANT boolean := coalesce(error -> 'skipped' = 'true', false);
+    -- The source does not have all of it yet, as it said itself.
+    unsettled CONSTANT boolean := coalesce(error -> 'unsettled' = 'true', false);
     died     CONSTANT boolean := error ->> 'sqlstate' IS NOT DISTINCT FROM '57P01';
     held     bigint[];
     run      etl_job_run;
@@ -212,6 +214,11 @@ BEGIN
             RAISE WARNING 'window % of job "%" was skipped % times in a row', run.window_from, run.job, skips
                 USING DETAIL = error ->> 'message', HINT = error ->> 'hint';
         END IF;
+    ELSIF unsettled AND windows > 1 THEN
+        -- The older ones may have settled.
+        at_most  := (windows + 1) / 2;
+    ELSIF unsettled THEN
+        retry_at := at + greatest(least(coalesce(retry_after, '0'), longest_wait), interval '2 s');
     ELSIF transient THEN
         -- A batch counts as if its windows had been tried one after the other, until the circuit opens.
         INSERT INTO etl_job_circuit AS c (job, tenant_id, failures) VALUES (run.job, run.tenant_id, least(windows, circuit_threshold))
@@ -257,7 +264,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION etl_finish_failure(bigint[], integer[], jsonb, boolean, interval) IS
-    'Records a failed attempt at the windows of a batch and returns the new status of the last: queued, failed or cancelled; NULL: they were lost to somebody else. error.permanent = true fails at once, error.interrupted or error.skipped = true uses up no attempt';
+    'Records a failed attempt at the windows of a batch and returns the new status of the last: queued, failed or cancelled; NULL: they were lost to somebody else. error.permanent = true fails at once, error.interrupted, error.skipped or error.unsettled = true uses up no attempt';
 
 CREATE FUNCTION etl_rescue(batch_id bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER

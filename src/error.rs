@@ -2,6 +2,7 @@
 
 use crate::backend::sqlstate;
 use crate::source::SourceError;
+use crate::source::error::ErrorKind;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportWithLevel};
 use pgrx::prelude::*;
 use serde_json::{Value, json};
@@ -168,7 +169,7 @@ impl Error {
         }
     }
 
-    /// The value of `etl_job_run.error`: sqlstate, message, detail, hint, permanent, interrupted,
+    /// The value of `etl_job_run.error`: sqlstate, message, detail, hint, permanent, interrupted, unsettled,
     /// skipped.
     pub fn to_json(&self) -> Value {
         json!({
@@ -182,6 +183,7 @@ impl Error {
             "permanent": self.is_permanent(),
             "interrupted": self.is_interruption(),
             "skipped": matches!(self, Error::SkippedLocked { .. }),
+            "unsettled": matches!(self, Error::Source(e) if e.kind == ErrorKind::Unsettled),
         })
     }
 

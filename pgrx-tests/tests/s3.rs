@@ -111,6 +111,32 @@ fn a_window_that_has_not_settled_waits() {
 }
 
 #[test]
+fn windows_that_have_not_settled_hold_up_none_that_have() {
+    let cluster = Cluster::without_workers();
+    let s3 = S3::serve();
+    let mut store = Store::default();
+    (0..8).for_each(|n| minute(&mut store, T0 + n * MINUTE));
+    (0..8).for_each(|n| put_minute(&s3, &store, n, usize::MAX));
+    let mut db = bridge(&cluster, "young");
+    db.exec("UPDATE etl_job SET concurrency = 1 WHERE name = 'oo-agg'");
+    // It is 11:00: five of the eight windows, which are claimed as one batch, are older than 55 minutes.
+    add_bucket(&mut db, &s3, SECRET_KEY, r#"{"settle": "55 min"}"#);
+    enqueue(&mut db, T0, 8);
+    run(&mut db);
+    assert_minutes(&mut db, 5);
+    assert_eq!(count(&mut db, "oo-agg", "queued"), 3);
+    assert_eq!(
+        db.int("SELECT count(*) FROM etl_job_circuit WHERE state <> 'closed' OR failures > 0"),
+        0,
+        "nothing is wrong with the source"
+    );
+    db.exec("SET observe_bridge.clock = '2026-01-05 11:10:00+00'");
+    run(&mut db);
+    assert_minutes(&mut db, 8);
+    assert_eq!(count(&mut db, "oo-agg", "failed"), 0);
+}
+
+#[test]
 fn a_wrong_key_fails_at_once_and_stays_secret() {
     let cluster = Cluster::without_workers();
     let s3 = S3::serve();

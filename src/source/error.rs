@@ -27,6 +27,8 @@ pub enum ErrorKind {
     BadResponse,
     /// A 200 in which the server admits that rows are missing.
     Partial,
+    /// The window is too young: the source may not have all of it yet.
+    Unsettled,
     /// Options that cannot work.
     Config,
     /// The caller asked to stop.
@@ -127,6 +129,7 @@ impl SourceError {
             ErrorKind::Timeout => "08006",
             ErrorKind::Http(429) => "53400",
             ErrorKind::Http(_) | ErrorKind::Partial => "HV000",
+            ErrorKind::Unsettled => "55000",
             ErrorKind::Auth => "28000",
             ErrorKind::NotFound => "42704",
             ErrorKind::Gone => "P0002",

@@ -74,7 +74,7 @@ impl Settle {
     pub fn too_young(&self, server: &str, range: Window) -> SourceError {
         let wait = range.to.saturating_sub(self.until).clamp(0, MAX_WAIT_US);
         SourceError::new(
-            ErrorKind::Partial,
+            ErrorKind::Unsettled,
             format!("server \"{server}\": the bucket may not have all objects of the window yet"),
         )
         .detail("OpenObserve's rows reach the bucket up to half an hour after they happened.")
@@ -116,7 +116,8 @@ mod tests {
     #[test]
     fn too_young_is_a_matter_of_waiting() {
         let e = settle(Layout::OpenObserve, serde_json::json!({})).too_young("lake", Window::new(0, 72 * MINUTE));
-        assert!(e.is_transient() && !e.is_permanent() && e.hint.is_some());
+        assert!(!e.is_transient() && !e.is_permanent() && e.hint.is_some());
+        assert_eq!(e.kind, ErrorKind::Unsettled);
         assert_eq!(e.retry_after, Some(Duration::from_secs(120)));
     }
 

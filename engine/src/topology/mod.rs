@@ -4,6 +4,7 @@
 //! known without running something is reported as [`Unresolved`], never guessed. Secrets of the input reach neither
 //! an edge, nor evidence, nor an error.
 
+pub mod ansible;
 mod edge;
 mod error;
 pub mod relation;

@@ -2,6 +2,7 @@
 //! FOLDER with the `*.expected.json` (or a folder's `expected.json`) beside it, prints precision and recall of each,
 //! and looks for secrets in everything that comes out. Exits with 1 when a file is below its threshold.
 
+mod compare;
 mod score;
 mod suite;
 

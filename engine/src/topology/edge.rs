@@ -123,8 +123,6 @@ pub enum Class {
     Resolved,
     /// The host group is named; its members are the destinations.
     GroupRef,
-    /// A value equals an identifier of a security group, though no dependency is declared.
-    AttributeOnly,
 }
 
 /// Something that the input refers to, but that cannot be known from the input alone.
@@ -186,7 +184,7 @@ impl Extracted {
             if same {
                 kept.src_urn = kept.src_urn.take().or(again.src_urn.take());
                 kept.dst_urn = kept.dst_urn.take().or(again.dst_urn.take());
-                let other = std::mem::replace(&mut again.evidence, Evidence::new(Class::AttributeOnly));
+                let other = std::mem::replace(&mut again.evidence, Evidence::new(Class::GroupRef));
                 kept.evidence.merge(other);
             }
             same

@@ -1,6 +1,6 @@
 //! One inventory of a checkout with everything that evaluating variables needs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -27,6 +27,8 @@ pub struct World {
     addresses: HashMap<Arc<str>, usize>,
     /// `ansible_host` of hosts that have one as plain text, else the name.
     address_of: Vec<Arc<str>>,
+    /// Addresses that several hosts have.
+    shared: HashSet<Arc<str>>,
 }
 
 impl World {
@@ -60,13 +62,13 @@ impl World {
             playbook_dir: playbook_dir.to_owned(),
             addresses: HashMap::new(),
             address_of: Vec::new(),
+            shared: HashSet::new(),
         };
         world.index_addresses();
         Ok(world)
     }
 
     fn index_addresses(&mut self) {
-        let mut shared = Vec::new();
         for (index, name) in self.inventory.hosts.keys().enumerate() {
             let vars = self.vars.of(name);
             let written = ["ansible_host", "ansible_ssh_host"]
@@ -74,12 +76,12 @@ impl World {
                 .find_map(|key| plain(&vars, key));
             let address = written.unwrap_or_else(|| name.clone());
             if self.addresses.insert(address.clone(), index).is_some() {
-                shared.push(address.clone());
+                self.shared.insert(address.clone());
             }
             self.address_of.push(address);
         }
-        for address in shared {
-            self.addresses.remove(&address);
+        for address in &self.shared {
+            self.addresses.remove(address);
         }
         // A name is found before an address.
         for (index, name) in self.inventory.hosts.keys().enumerate() {
@@ -103,6 +105,11 @@ impl World {
     /// `ansible_host` where it is written out, else the name.
     pub fn address(&self, index: usize) -> &str {
         self.address_of.get(index).map_or("", AsRef::as_ref)
+    }
+
+    /// Whether other hosts have the same address, or there is no other host: then groups are what can be told apart.
+    pub fn shares_address(&self, index: usize) -> bool {
+        self.address_of.len() == 1 || self.address_of.get(index).is_some_and(|address| self.shared.contains(address))
     }
 
     /// Turns a path that variables gave (`<root>/roles/x`) into one of the tree; relative ones are below `base`.

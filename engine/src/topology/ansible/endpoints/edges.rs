@@ -179,6 +179,10 @@ fn edge(world: &World, site: &Site, mention: &Mention, words: &str, port: Option
         edge.dst_urn = Some(Resource::host(target).urn);
         return Some(edge);
     }
+    // A host that has its address for itself and names itself depends on nothing.
+    if index == site.host && !world.shares_address(index) {
+        return None;
+    }
     let group = site.accesses.iter().rev().find(|access| {
         let members = world.members.get(&access.group);
         access.at <= mention.at && members.is_some_and(|hosts| hosts.contains(target))

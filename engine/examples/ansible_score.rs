@@ -15,7 +15,10 @@ fn main() -> std::process::ExitCode {
     let verbose = args.next().is_some_and(|flag| flag == "-v");
     let mut failed = false;
     for checkout in score::checkouts(Path::new(&folder)) {
-        let name = checkout.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = checkout
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
         for score in score::score(&checkout) {
             let ok = score.ratio() >= score::threshold(score.what) && score.forbidden == 0;
             failed |= !ok;
@@ -29,7 +32,12 @@ fn main() -> std::process::ExitCode {
                 100.0 * score.ratio(),
                 score.forbidden
             );
-            for note in score.notes.iter().filter(|_| verbose || !ok).take(if verbose { usize::MAX } else { 20 }) {
+            for note in score
+                .notes
+                .iter()
+                .filter(|_| verbose || !ok)
+                .take(if verbose { usize::MAX } else { 20 })
+            {
                 println!("       {note}");
             }
         }

@@ -16,8 +16,9 @@ fn ansible_checkouts_reach_the_thresholds() {
         for score in score::score(&checkout) {
             assert!(
                 score.ratio() >= score::threshold(score.what) && score.forbidden == 0,
-                "{}: {} {}/{}, forbidden {}: {:#?}",
+                "{} {}: {} {}/{}, forbidden {}: {:#?}",
                 checkout.display(),
+                score.file,
                 score.what,
                 score.right,
                 score.total,

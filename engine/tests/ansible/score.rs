@@ -28,7 +28,11 @@ pub struct Score {
 
 impl Score {
     pub fn ratio(&self) -> f64 {
-        if self.total == 0 { 1.0 } else { self.right as f64 / self.total as f64 }
+        if self.total == 0 {
+            1.0
+        } else {
+            self.right as f64 / self.total as f64
+        }
     }
 
     fn note(&mut self, text: String) {
@@ -71,7 +75,8 @@ pub fn read_tree(dir: &Path) -> Tree {
                     open.push(path);
                 }
             } else if let (Ok(bytes), Ok(name)) = (fs::read(&path), path.strip_prefix(dir)) {
-                tree.insert(&name.to_string_lossy(), bytes).expect("a checkout within the limits");
+                tree.insert(&name.to_string_lossy(), bytes)
+                    .expect("a checkout within the limits");
             }
         }
     }
@@ -81,9 +86,8 @@ pub fn read_tree(dir: &Path) -> Tree {
 /// Scores of one checkout.
 pub fn score(dir: &Path) -> Vec<Score> {
     let tree = Arc::new(read_tree(dir));
-    let read = |name: &str| -> Option<Json> {
-        serde_json::from_slice(&fs::read(dir.join("oracle").join(name)).ok()?).ok()
-    };
+    let read =
+        |name: &str| -> Option<Json> { serde_json::from_slice(&fs::read(dir.join("oracle").join(name)).ok()?).ok() };
     let edges = read("app_edges.expected.json");
     let texts = |json: &Json, key: &str| -> Vec<String> {
         match json.get(key) {
@@ -102,11 +106,26 @@ pub fn score(dir: &Path) -> Vec<Score> {
     let world = pick(&report, &list);
     let Some(world) = world else {
         let note = format!("no inventory of {} has the expected hosts", report.worlds.len());
-        return vec![Score { file: "inventory.list.json".into(), what: "inventory", total: 1, notes: vec![note], ..Score::default() }];
+        return vec![Score {
+            file: "inventory.list.json".into(),
+            what: "inventory",
+            total: 1,
+            notes: vec![note],
+            ..Score::default()
+        }];
     };
     if report.worlds.len() > 1 {
-        let path = world.inventory.hosts.values().next().map(|host| host.file.to_string()).unwrap_or_default();
-        let one = Options { inventories: vec![path], ..options };
+        let path = world
+            .inventory
+            .hosts
+            .values()
+            .next()
+            .map(|host| host.file.to_string())
+            .unwrap_or_default();
+        let one = Options {
+            inventories: vec![path],
+            ..options
+        };
         report = extract(&tree, &one).expect("a checkout that can be read");
     }
     let mut scores = vec![groups(&world, &list), variables(&world, &list)];
@@ -124,22 +143,57 @@ pub fn score(dir: &Path) -> Vec<Score> {
 fn pick(report: &Report, list: &Json) -> Option<Arc<World>> {
     let mut hosts: BTreeSet<String> = BTreeSet::new();
     for group in list.as_object().into_iter().flatten().map(|(_, group)| group) {
-        hosts.extend(group.get("hosts").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str).map(str::to_owned));
+        hosts.extend(
+            group
+                .get("hosts")
+                .and_then(Json::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(Json::as_str)
+                .map(str::to_owned),
+        );
     }
-    let same = |world: &&Arc<World>| world.inventory.hosts.keys().map(ToString::to_string).collect::<BTreeSet<_>>() == hosts;
+    let same = |world: &&Arc<World>| {
+        world
+            .inventory
+            .hosts
+            .keys()
+            .map(ToString::to_string)
+            .collect::<BTreeSet<_>>()
+            == hosts
+    };
     report.worlds.iter().find(same).cloned()
 }
 
 fn names(json: Option<&Json>) -> Vec<&str> {
-    json.and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str).collect()
+    json.and_then(Json::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Json::as_str)
+        .collect()
 }
 
 fn groups(world: &World, list: &Json) -> Score {
-    let mut score = Score { file: "inventory.list.json".into(), what: "groups", ..Score::default() };
-    for (name, group) in list.as_object().into_iter().flatten().filter(|(name, _)| name.as_str() != "_meta") {
+    let mut score = Score {
+        file: "inventory.list.json".into(),
+        what: "groups",
+        ..Score::default()
+    };
+    for (name, group) in list
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| name.as_str() != "_meta")
+    {
         let ours = world.inventory.groups.get(name.as_str());
-        let hosts: Vec<&str> = ours.iter().flat_map(|group| group.hosts.iter().map(AsRef::as_ref)).collect();
-        let children: Vec<&str> = ours.iter().flat_map(|group| group.children.iter().map(AsRef::as_ref)).collect();
+        let hosts: Vec<&str> = ours
+            .iter()
+            .flat_map(|group| group.hosts.iter().map(AsRef::as_ref))
+            .collect();
+        let children: Vec<&str> = ours
+            .iter()
+            .flat_map(|group| group.children.iter().map(AsRef::as_ref))
+            .collect();
         let right = hosts == names(group.get("hosts")) && children == names(group.get("children"));
         score.count(right, || format!("{name}: {hosts:?} {children:?} expected {group}"));
     }
@@ -157,7 +211,10 @@ fn listed(value: &Value) -> Json {
     match value {
         Value::Unsafe(text) => serde_json::json!({ "__ansible_unsafe": text.as_ref() }),
         Value::List(list) => list.iter().map(listed).collect(),
-        Value::Map(map) => map.iter().map(|(key, value)| (key.to_string(), listed(value))).collect(),
+        Value::Map(map) => map
+            .iter()
+            .map(|(key, value)| (key.to_string(), listed(value)))
+            .collect(),
         other => other.to_json(),
     }
 }
@@ -174,7 +231,11 @@ fn same(a: &Json, b: &Json) -> bool {
 }
 
 fn variables(world: &World, list: &Json) -> Score {
-    let mut score = Score { file: "inventory.list.json".into(), what: "variables", ..Score::default() };
+    let mut score = Score {
+        file: "inventory.list.json".into(),
+        what: "variables",
+        ..Score::default()
+    };
     let expected = list.pointer("/_meta/hostvars").and_then(Json::as_object);
     for (host, vars) in expected.into_iter().flatten() {
         let ours = world.vars.of(host);
@@ -191,7 +252,11 @@ fn variables(world: &World, list: &Json) -> Score {
 }
 
 fn host_patterns(world: &World, patterns: &Json) -> Score {
-    let mut score = Score { file: "patterns.json".into(), what: "host patterns", ..Score::default() };
+    let mut score = Score {
+        file: "patterns.json".into(),
+        what: "host patterns",
+        ..Score::default()
+    };
     for (pattern, expected) in patterns.as_object().into_iter().flatten() {
         let found = select(&world.inventory, &world.members, pattern).unwrap_or_default();
         let found: Vec<&str> = found.iter().map(AsRef::as_ref).collect();
@@ -205,7 +270,11 @@ fn host_patterns(world: &World, patterns: &Json) -> Score {
 }
 
 fn jinja(world: &Arc<World>, resolved: &Json) -> Score {
-    let mut score = Score { file: "vars.resolved.json".into(), what: "static Jinja2", ..Score::default() };
+    let mut score = Score {
+        file: "vars.resolved.json".into(),
+        what: "static Jinja2",
+        ..Score::default()
+    };
     let session = Session::new(world.clone(), Mode::Strict);
     for (host, vars) in resolved.get("hosts").and_then(Json::as_object).into_iter().flatten() {
         let scope = Scope::host(&session, &Arc::from(host.as_str()));
@@ -215,9 +284,13 @@ fn jinja(world: &Arc<World>, resolved: &Json) -> Score {
             match (entry.get("value"), found) {
                 (Some(expected), Some(Ok(value))) => {
                     let value = value.to_json();
-                    score.count(same(&value, expected), || format!("{host} {name}: {value} expected {expected}"));
+                    score.count(same(&value, expected), || {
+                        format!("{host} {name}: {value} expected {expected}")
+                    });
                 }
-                (Some(_), found) => score.count(false, || format!("{host} {name}: {:?}", found.map(|found| found.err()))),
+                (Some(_), found) => {
+                    score.count(false, || format!("{host} {name}: {:?}", found.map(|found| found.err())))
+                }
                 (None, Some(Ok(_))) => {
                     score.forbidden += 1;
                     score.note(format!("{host} {name} has a value that Ansible has not: {entry}"));
@@ -230,8 +303,17 @@ fn jinja(world: &Arc<World>, resolved: &Json) -> Score {
 }
 
 fn application(report: &Report, expected: &Json) -> Score {
-    let mut score = Score { file: "app_edges.expected.json".into(), what: "application edges", ..Score::default() };
-    let edges: Vec<_> = report.extracted.edges.iter().filter(|edge| edge.relation == "DEPENDS_ON").collect();
+    let mut score = Score {
+        file: "app_edges.expected.json".into(),
+        what: "application edges",
+        ..Score::default()
+    };
+    let edges: Vec<_> = report
+        .extracted
+        .edges
+        .iter()
+        .filter(|edge| edge.relation == "DEPENDS_ON")
+        .collect();
     let text = |json: &Json, key: &str| json.get(key).and_then(Json::as_str).unwrap_or("").to_owned();
     let mut known: BTreeSet<(String, String)> = BTreeSet::new();
     for entry in expected.get("must").and_then(Json::as_array).into_iter().flatten() {
@@ -250,19 +332,29 @@ fn application(report: &Report, expected: &Json) -> Score {
     }
     for pair in expected.get("must_not").and_then(Json::as_array).into_iter().flatten() {
         let pair = names(Some(pair));
-        for edge in edges.iter().filter(|edge| [edge.src.as_str(), edge.dst.as_str()] == pair.as_slice()) {
+        for edge in edges
+            .iter()
+            .filter(|edge| [edge.src.as_str(), edge.dst.as_str()] == pair.as_slice())
+        {
             score.forbidden += 1;
             score.note(format!("must not be: {} -> {} {:?}", edge.src, edge.dst, edge.evidence));
         }
     }
-    for edge in edges.iter().filter(|edge| !known.contains(&(edge.src.clone(), edge.dst.clone()))) {
+    for edge in edges
+        .iter()
+        .filter(|edge| !known.contains(&(edge.src.clone(), edge.dst.clone())))
+    {
         score.note(format!("not listed: {} -> {} {:?}", edge.src, edge.dst, edge.evidence));
     }
     score
 }
 
 fn plays(report: &Report, expected: &Json) -> Score {
-    let mut score = Score { file: "app_edges.expected.json".into(), what: "plays", ..Score::default() };
+    let mut score = Score {
+        file: "app_edges.expected.json".into(),
+        what: "plays",
+        ..Score::default()
+    };
     for entry in expected.get("plays").and_then(Json::as_array).into_iter().flatten() {
         let pattern = entry.get("pattern").and_then(Json::as_str).unwrap_or("");
         let right = report.plays.iter().any(|play| {
@@ -277,7 +369,11 @@ fn plays(report: &Report, expected: &Json) -> Score {
 
 /// Strings that must appear nowhere: as listed, in everything that the extractor gives out.
 fn leaks(report: &Report, expected: &Json) -> Score {
-    let mut score = Score { file: "app_edges.expected.json".into(), what: "no leaks", ..Score::default() };
+    let mut score = Score {
+        file: "app_edges.expected.json".into(),
+        what: "no leaks",
+        ..Score::default()
+    };
     let out = format!("{:?} {:?}", report.extracted, report.plays);
     for secret in names(expected.get("must_not_leak")) {
         score.count(!out.contains(secret), || "a secret is given out".to_owned());

@@ -45,9 +45,11 @@ pub struct Report {
 /// share an address. Identifiers are inventory names.
 pub fn extract(tree: &Arc<Tree>, options: &Options) -> Result<Report, TopologyError> {
     let mut options = options.clone();
+    let mut unresolved = Vec::new();
     let named = !options.inventories.is_empty();
     if !named || options.playbooks.is_empty() {
         let found = discover(tree);
+        unresolved.extend(found.broken.iter().map(|path| broken(path, "YAML")));
         if !named {
             options.inventories = found.inventories;
         }
@@ -58,7 +60,6 @@ pub fn extract(tree: &Arc<Tree>, options: &Options) -> Result<Report, TopologyEr
     let dir = playbook_dir(&options.playbooks).to_owned();
     let mut report = Report::default();
     let mut edges = Vec::new();
-    let mut unresolved = Vec::new();
     for inventory in &options.inventories {
         match World::load(tree, &options.root, inventory, &dir, &mut unresolved) {
             Ok(world) => one(
@@ -69,16 +70,20 @@ pub fn extract(tree: &Arc<Tree>, options: &Options) -> Result<Report, TopologyEr
                 &mut report,
             ),
             Err(error) if named => return Err(error),
-            Err(_) => unresolved.push(Unresolved {
-                src: inventory.clone(),
-                reference: "inventory".to_owned(),
-                reason: Reason::Broken,
-                at: None,
-            }),
+            Err(_) => unresolved.push(broken(inventory, "inventory")),
         }
     }
     report.extracted = Extracted::new(edges, unresolved);
     Ok(report)
+}
+
+fn broken(path: &str, what: &str) -> Unresolved {
+    Unresolved {
+        src: path.to_owned(),
+        reference: what.to_owned(),
+        reason: Reason::Broken,
+        at: None,
+    }
 }
 
 fn one(

@@ -109,7 +109,11 @@ impl World {
 
     /// Whether other hosts have the same address, or there is no other host: then groups are what can be told apart.
     pub fn shares_address(&self, index: usize) -> bool {
-        self.address_of.len() == 1 || self.address_of.get(index).is_some_and(|address| self.shared.contains(address))
+        self.address_of.len() == 1
+            || self
+                .address_of
+                .get(index)
+                .is_some_and(|address| self.shared.contains(address))
     }
 
     /// Turns a path that variables gave (`<root>/roles/x`) into one of the tree; relative ones are below `base`.

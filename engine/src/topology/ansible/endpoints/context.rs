@@ -1,103 +1,136 @@
 //! Words around an address: whether they speak of a dependency, and of which protocol.
 
-/// Words of keys whose value is no dependency of the owner: names of the owner itself, who may come in, exceptions.
-const OTHER_KEYS: &[&str] = &[
-    "advertis",
+/// Words of keys whose value is no dependency of the owner: the owner itself, who may come in, places, texts.
+const OTHER_WORDS: &[&str] = &[
+    "advertise",
+    "advertised",
     "listen",
+    "listener",
+    "listeners",
     "bind",
-    "server_name",
-    "servername",
-    "serveralias",
-    "hostname",
     "fqdn",
-    "domain_name",
-    "public_",
-    "external_url",
     "allow",
+    "allowed",
     "deny",
+    "denied",
     "permit",
+    "permitted",
     "trusted",
     "whitelist",
     "acl",
+    "acls",
     "firewall",
     "iptables",
-    "no_proxy",
-    "noproxy",
     "users",
     "grants",
-    "client_ip",
     "san",
-    "alt_name",
+    "sans",
     "subject",
     "cert",
-    "tls",
-    "ssl_",
-    "known_hosts",
-    "ansible_",
-    "src_ip",
-    "source_ip",
-    "from_ip",
-    "node_ip",
-    "node_name",
-    "my_ip",
-    "self",
+    "certs",
+    "certificate",
+    "path",
+    "dest",
+    "dir",
+    "directory",
+    "file",
+    "log",
+    "logs",
+    "logfile",
+    "image",
+    "version",
+    "repo",
+    "repos",
+    "repository",
+    "package",
+    "packages",
+    "download",
+    "downloads",
+    "mirror",
+    "mirrors",
+    "docs",
+    "homepage",
+    "redirect",
+    "cors",
+    "origin",
+    "origins",
     "label",
+    "labels",
     "tags",
     "description",
     "comment",
     "msg",
     "motd",
-    "path",
-    "dest",
-    "dir",
-    "file",
-    "log",
-    "image",
-    "version",
-    "repo",
-    "package",
-    "download",
-    "mirror",
-    "docs",
-    "homepage",
-    "mail_from",
+    "volumes",
+    "ports",
     "email",
-    "cors",
-    "origin",
-    "redirect",
-    "return",
+    "noproxy",
+    "exclude",
+    "excludes",
+    "title",
+    "checksum",
+    "archive",
+    "binary",
 ];
-/// Keys that hold an endpoint although a word above is part of them.
-const ENDPOINT_ENDINGS: &[&str] = &[
-    "_url",
-    "_uri",
-    "_dsn",
-    "_endpoint",
-    "_connection",
-    "_connect_string",
-    "_brokers",
+/// The same, as parts of keys.
+const OTHER_PARTS: &[&str] = &[
+    "server_name",
+    "servername",
+    "serveralias",
+    "server_alias",
+    "domain_name",
+    "public_",
+    "external_url",
+    "no_proxy",
+    "alt_name",
+    "known_hosts",
+    "ansible_",
+    "src_ip",
+    "source_ip",
+    "client_ip",
+    "from_ip",
+    "node_ip",
+    "node_name",
+    "cluster_name",
+    "mail_from",
+    "user_agent",
+    "keyserver",
+];
+/// Keys that name the owner.
+const OWN_KEYS: &[&str] = &[
+    "hostname",
+    "host_name",
+    "name",
+    "inventory_hostname",
+    "machine",
+    "nodename",
+    "return",
 ];
 
 /// Whether the value of this key may name what its owner depends on.
 pub(super) fn is_endpoint_key(key: &str) -> bool {
-    let key = key.to_ascii_lowercase().replace('-', "_");
-    let other = OTHER_KEYS.iter().any(|word| key.contains(word));
-    let download = [
-        "download",
-        "repo",
-        "mirror",
-        "docs",
-        "homepage",
-        "redirect",
-        "package",
-        "image",
-        "public_",
-        "external_url",
-    ];
-    if other && ENDPOINT_ENDINGS.iter().any(|ending| key.ends_with(ending)) {
-        return !download.iter().any(|word| key.contains(word));
+    let key = key.replace('-', "_");
+    let lower = key.to_ascii_lowercase();
+    let other = OWN_KEYS.contains(&lower.as_str()) || OTHER_PARTS.iter().any(|part| lower.contains(part));
+    !other && !words(&key).iter().any(|word| OTHER_WORDS.contains(&word.as_str()))
+}
+
+/// The words of a key, in lower case: `KAFKA_HOSTS`, `kafkaHosts` and `kafka.hosts` have two.
+fn words(key: &str) -> Vec<String> {
+    let mut found = vec![String::new()];
+    let mut lower = false;
+    for c in key.chars() {
+        let apart = !c.is_alphanumeric();
+        if apart || (c.is_uppercase() && lower) {
+            found.push(String::new());
+        }
+        lower = c.is_lowercase();
+        if let Some(word) = found.last_mut().filter(|_| !apart) {
+            word.extend(c.to_lowercase());
+        }
     }
-    !other
+    found.retain(|word| !word.is_empty());
+    found
 }
 
 /// Words that make a variable one of endpoints. Variables are many, and most that hold a host name are not used for

@@ -106,7 +106,8 @@ pub(super) fn why(error: &Error) -> Why {
     }
     match error.kind() {
         ErrorKind::UndefinedError => Why::Undefined("undefined value".to_owned()),
-        ErrorKind::OutOfFuel => Why::Budget,
+        // Only the limit on the size of results stops writing.
+        ErrorKind::OutOfFuel | ErrorKind::WriteFailure => Why::Budget,
         ErrorKind::SyntaxError => Why::Unsupported("template syntax".to_owned()),
         ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction => {
             // The detail of these names the filter, test or function, nothing else.

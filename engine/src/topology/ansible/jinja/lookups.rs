@@ -15,6 +15,9 @@ use super::scope::Scope;
 use super::session::Mode;
 use super::source::{NEW_LIST, NEW_MAP};
 
+/// Name of the function that shows what `set` built.
+pub(super) const TRACE: &str = "__trace";
+
 pub(super) fn add(environment: &mut Environment<'static>) {
     environment.add_function(
         "lookup",
@@ -34,6 +37,12 @@ pub(super) fn add(environment: &mut Environment<'static>) {
             },
         );
     }
+    environment.add_function(TRACE, |state: &State, value: &Engine| {
+        if let (Some(scope), Some(text)) = (scope_of(state), value.as_str()) {
+            scope.session.trace(text);
+        }
+        Engine::from(())
+    });
     environment.add_function(NEW_LIST, || Engine::from_object(MutableList::default()));
     environment.add_function(NEW_MAP, || Engine::from_object(MutableMap::default()));
 }

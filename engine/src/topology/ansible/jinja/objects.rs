@@ -68,7 +68,9 @@ pub(super) struct LazyMap {
 impl Object for LazyMap {
     fn get_value(self: &Arc<Self>, key: &Engine) -> Option<Engine> {
         let key = key_text(key);
-        match self.map.get(key.as_str()) {
+        // A host's character finds what is kept under the host's name.
+        let host = || self.scope.session.world.host_name(token_of(&key)?);
+        match self.map.get(key.as_str()).or_else(|| self.map.get(host()?.as_ref())) {
             Some(value) => Some(self.scope.lazy(value)),
             None => absent(&self.scope.session, &key),
         }

@@ -182,7 +182,7 @@ impl Scope {
             Value::Int(number) => Engine::from(*number),
             Value::Float(number) => Engine::from(*number),
             Value::Unsafe(text) => text_value(&self.session, text),
-            Value::Str(text) if is_template(text) => match self.session.template(self, text) {
+            Value::Str(text) if is_template(text) => match self.session.variable(self, text) {
                 Ok(value) => value,
                 Err(why) => self.failed(why),
             },

@@ -23,10 +23,12 @@ const MAX_DEPTH: usize = 24;
 const MAX_TEMPLATE: usize = 1 << 20;
 /// Largest result of a template, in bytes.
 const MAX_OUTPUT: usize = 4 << 20;
+/// Most endpoints that `set` builds in one template, and the most bytes of one.
+const MAX_BUILT: usize = 1_000;
 /// Instructions of one evaluation.
 const FUEL: u64 = 200_000;
 /// Instructions and bytes of all evaluations of one extraction together.
-const MAX_WORK: u64 = 4_000_000_000;
+const MAX_WORK: u64 = 2_000_000_000;
 
 /// How to treat hosts and unknown values; see the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub struct Rendered {
     pub text: String,
     /// In the order in which the groups were read.
     pub accesses: Vec<Access>,
+    /// Endpoints that `set` built, with the groups that were read so far: [`Access::at`] is at most 0 in them.
+    pub built: Vec<(String, Vec<Access>)>,
 }
 
 /// Evaluates templates over one inventory.
@@ -76,7 +80,14 @@ struct Run {
     frames: Vec<Frame>,
     work: u64,
     accesses: Vec<Access>,
+    built: Vec<(String, Vec<Access>)>,
+    /// Values of variables in the outermost evaluation that runs, with the groups that they read. By scope, host and text:
+    /// scopes of other hosts come and go, so an address alone is not enough.
+    known: HashMap<Key, (minijinja::Value, Vec<Arc<str>>)>,
 }
+
+/// Scope and text by address, and the host.
+type Key = (usize, usize, Option<Arc<str>>);
 
 /// What became known while one template is evaluated.
 #[derive(Default)]
@@ -166,9 +177,11 @@ impl Session {
         self.begin();
         let (trim, lstrip, body) = source::header(text);
         let text = self.expand(scope, body, (trim, lstrip), true)?.1;
+        let mut run = self.run();
         Ok(Rendered {
             text,
-            accesses: std::mem::take(&mut self.run().accesses),
+            accesses: std::mem::take(&mut run.accesses),
+            built: std::mem::take(&mut run.built),
         })
     }
 
@@ -181,7 +194,7 @@ impl Session {
             .and_then(|end| text.get(..end))?
             .matches('\n')
             .count();
-        let changed = source::with_mutable_lists(body);
+        let changed = self.prepared(body);
         let template = self
             .environments
             .get(&(trim, lstrip))?
@@ -240,7 +253,48 @@ impl Session {
 
     fn begin(&self) {
         self.written.store(0, Ordering::Relaxed);
-        self.run().accesses.clear();
+        let mut run = self.run();
+        run.accesses.clear();
+        run.built.clear();
+    }
+
+    /// Notes a text that `set` built, where it holds a host and a port.
+    pub(super) fn trace(&self, text: &str) {
+        let mut chars = text.chars().peekable();
+        let mut endpoint = false;
+        while let Some(c) = chars.next() {
+            endpoint |= format::token_of(c.encode_utf8(&mut [0; 4])).is_some() && chars.peek() == Some(&':');
+        }
+        let mut run = self.run();
+        if endpoint && text.len() <= MAX_BUILT && run.built.len() < MAX_BUILT {
+            let read: Vec<Access> = run
+                .accesses
+                .iter()
+                .map(|access| Access {
+                    at: 0,
+                    group: access.group.clone(),
+                })
+                .collect();
+            let known = run.built.iter().any(|(known, _)| known == text);
+            if !known {
+                run.built.push((text.to_owned(), read));
+            }
+        }
+    }
+
+    /// The text as the engine gets it.
+    fn prepared(&self, text: &str) -> String {
+        let text = source::with_mutable_lists(text);
+        match self.mode {
+            Mode::Strict => text.into_owned(),
+            Mode::Symbolic => source::symbolic(&text, lookups::TRACE, |name| {
+                let index = self
+                    .world
+                    .host_index(name)
+                    .filter(|_| !self.world.members.contains_key(name))?;
+                Some(format::token(index))
+            }),
+        }
     }
 
     /// Runs an evaluation in a frame of its own: undefined values left over are its failure.
@@ -249,10 +303,15 @@ impl Session {
     }
 
     fn framed<T>(&self, membership: bool, work: impl FnOnce() -> Result<T, Why>) -> Result<T, Why> {
-        self.run().frames.push(Frame {
+        let mut run = self.run();
+        if run.frames.is_empty() {
+            run.known.clear();
+        }
+        run.frames.push(Frame {
             membership,
             ..Frame::default()
         });
+        drop(run);
         let result = work();
         let frame = self.run().frames.pop().unwrap_or_default();
         let cause = match (&result, frame.failure) {
@@ -269,6 +328,32 @@ impl Session {
             (_, Some(why)) => Err(why),
             (result, None) => result,
         }
+    }
+
+    /// The value of a variable's template. Evaluated once for each outermost evaluation: variables in variables would cost
+    /// exponential time otherwise.
+    pub(super) fn variable(self: &Arc<Self>, scope: &Arc<Scope>, text: &Arc<str>) -> Result<minijinja::Value, Why> {
+        let key = (Arc::as_ptr(scope) as usize, text.as_ptr() as usize, scope.host.clone());
+        let before = {
+            let mut run = self.run();
+            if let Some((value, groups)) = run.known.get(&key).cloned() {
+                let at = self.written.load(Ordering::Relaxed);
+                run.accesses
+                    .extend(groups.into_iter().map(|group| Access { at, group }));
+                return Ok(value);
+            }
+            run.accesses.len()
+        };
+        let value = self.template(scope, text)?;
+        let mut run = self.run();
+        let groups = run
+            .accesses
+            .iter()
+            .skip(before)
+            .map(|access| access.group.clone())
+            .collect();
+        run.known.insert(key, (value.clone(), groups));
+        Ok(value)
     }
 
     /// Evaluates one template text to an engine value.
@@ -302,7 +387,7 @@ impl Session {
         }
         let environment = self.environments.get(&blocks).ok_or(Why::Budget)?;
         let membership = tests_membership(text);
-        let text = source::with_mutable_lists(text);
+        let text = self.prepared(text);
         self.framed(membership, || {
             let template = environment
                 .template_from_str(&text)

@@ -40,6 +40,70 @@ pub(super) fn with_mutable_lists(text: &str) -> Cow<'_, str> {
     Cow::Owned(changed)
 }
 
+/// For symbolic reading: text in quotes that names a host becomes the host's character, so that comparisons hold, and
+/// what `set` builds is shown to `trace` at once: a loop that builds a list of endpoints keeps only its last round.
+pub(super) fn symbolic(text: &str, trace: &str, host: impl Fn(&str) -> Option<String>) -> String {
+    let mut changed = String::with_capacity(text.len() + 64);
+    let mut rest = text;
+    while let Some(open) = rest.find(['{']) {
+        let (before, tag) = rest.split_at(open);
+        changed.push_str(before);
+        let close = match tag.get(..2) {
+            Some("{{") => tag.find("}}"),
+            Some("{%") => tag.find("%}"),
+            _ => None,
+        };
+        let Some(close) = close else {
+            let skip = tag.chars().next().map_or(1, char::len_utf8);
+            changed.push_str(tag.get(..skip).unwrap_or(""));
+            rest = tag.get(skip..).unwrap_or("");
+            continue;
+        };
+        let (code, after) = tag.split_at(close);
+        hosts_in(code, &host, &mut changed);
+        rest = after.get(2..).unwrap_or("");
+        changed.push_str(after.get(..2).unwrap_or(""));
+        if let Some(name) = assigned(code) {
+            changed.push_str(&format!("{{{{ {trace}({name}) }}}}"));
+        }
+    }
+    changed.push_str(rest);
+    changed
+}
+
+/// Copies code, with the names of hosts in quotes replaced.
+fn hosts_in(code: &str, host: impl Fn(&str) -> Option<String>, out: &mut String) {
+    let mut rest = code;
+    while let Some(open) = rest.find(['\'', '"']) {
+        let (before, quoted) = rest.split_at(open);
+        out.push_str(before);
+        let quote = quoted.get(..1).unwrap_or("");
+        let inner = quoted.get(1..).unwrap_or("");
+        let Some(close) = inner.find(quote) else {
+            rest = quoted;
+            break;
+        };
+        let (name, after) = inner.split_at(close);
+        out.push_str(quote);
+        out.push_str(host(name).as_deref().unwrap_or(name));
+        out.push_str(quote);
+        rest = after.get(1..).unwrap_or("");
+    }
+    out.push_str(rest);
+}
+
+/// The name in `{% set name = ...`.
+fn assigned(code: &str) -> Option<&str> {
+    let rest = code
+        .strip_prefix("{%")?
+        .trim_start_matches(['-', '+'])
+        .trim_start()
+        .strip_prefix("set ")?;
+    let (name, _) = rest.split_once('=')?;
+    let name = name.trim();
+    name.chars().all(|c| c.is_alphanumeric() || c == '_').then_some(name)
+}
+
 /// `{% set name = [] ` or `{}`: what is before the value, and the function to call instead.
 fn empty_set(tag: &str) -> Option<(&str, &'static str)> {
     let (head, value) = tag.split_once('=')?;
@@ -93,6 +157,16 @@ mod tests {
             "{% set a =__list() %}{%- set b=__map() -%}{% set c = [1] %}{{ a.append(1) }}{{ b.update({}) }}"
         );
         assert_eq!(with_mutable_lists("{% set a = [] %}"), "{% set a = [] %}");
+    }
+
+    #[test]
+    fn symbolic_reading_sees_names_and_assignments() {
+        let host = |name: &str| (name == "db1").then(|| "@".to_owned());
+        let text = "a 'db1' { {% set x = 'db1' ~ \"web\" -%}{{ 'db1' == y }}{% set z %}b{% endset %}{{ 'open";
+        assert_eq!(
+            symbolic(text, "t", host),
+            "a 'db1' { {% set x = '@' ~ \"web\" -%}{{ t(x) }}{{ '@' == y }}{% set z %}b{% endset %}{{ 'open"
+        );
     }
 
     #[test]

@@ -244,12 +244,16 @@ impl Walk<'_> {
         for _ in 0..MAX_SALVAGE {
             match self.symbolic.render(scope, &text) {
                 Ok(rendered) => {
-                    sites.push(
-                        SiteKind::File { name },
-                        rendered.text,
-                        rendered.accesses,
-                        path.to_owned(),
-                    );
+                    let place = path.to_owned();
+                    for (text, accesses) in rendered.built {
+                        let path = vec![Arc::from("set")];
+                        let kind = SiteKind::Value {
+                            path,
+                            neighbours: Arc::default(),
+                        };
+                        sites.push(kind, text, accesses, place.clone());
+                    }
+                    sites.push(SiteKind::File { name }, rendered.text, rendered.accesses, place);
                     return;
                 }
                 Err(why) => {
@@ -455,9 +459,22 @@ mod salvage {
         let mut rest = found;
         while let Some((head, tail)) = rest.split_once("{{") {
             kept.push_str(head);
-            rest = tail.split_once("}}").map_or("", |(_, after)| after);
+            let (code, after) = tail.split_once("}}").unwrap_or((tail, ""));
+            // An address fact that cannot be named still says whose it is.
+            if let Some(host) = fact_of(code) {
+                kept.push_str(&format!("{{{{{host}}}}}"));
+            }
+            rest = after;
         }
         kept.push_str(rest);
         (kept.len() < found.len()).then(|| format!("{}{kept}{}", &text[..start], &text[end..]))
+    }
+
+    /// `x` in `hostvars[x]['ansible_' ...`.
+    fn fact_of(code: &str) -> Option<&str> {
+        let (_, inner) = code.split_once("hostvars[")?;
+        let (host, rest) = inner.split_once(']')?;
+        let plain = host.chars().all(|c| c.is_alphanumeric() || c == '_');
+        (plain && rest.contains("ansible_")).then_some(host)
     }
 }

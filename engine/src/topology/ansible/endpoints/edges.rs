@@ -104,7 +104,7 @@ fn value(world: &World, site: &Site, path: &[Arc<str>], neighbours: &[(Arc<str>,
     }
     for mention in found {
         let certain = mention.scheme.is_some() || mention.port.is_some();
-        if !(certain || speaks) || context::is_other_line(line_of(text, mention.at)) && !speaks {
+        if !speaks && (!certain || context::is_other_line(line_of(text, mention.at))) {
             continue;
         }
         let port = mention.port.or_else(|| port_beside(key, neighbours));

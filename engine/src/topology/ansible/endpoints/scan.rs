@@ -36,7 +36,7 @@ static URL: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 /// `host=x`, `server=x`, `data source=x` of connection strings, with `port=` near it.
 static DSN: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i)\b(?:host|server|hostname|data source|addr|address)\s*=\s*([\w.-]+)(?:[:,](\d{1,5}))?").ok()
+    Regex::new(r#"(?i)\b(?:host|server|data source|addr|address)\s*[=:]\s*["']?([\w.-]+)(?:[:,](\d{1,5}))?"#).ok()
 });
 /// `server x`, `server label x:port`, `proxy_pass x`: backends of proxies.
 static BACKEND: LazyLock<Option<Regex>> = LazyLock::new(|| {

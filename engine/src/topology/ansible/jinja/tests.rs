@@ -56,6 +56,8 @@ fn one_expression_keeps_its_type_and_more_are_text() {
     same("{{ port }}", "8080");
     same("{{ port }} ", "\"8080 \"");
     same("{{ list }}", "[1,8080]");
+    same("{{ list }}\n", "[1,8080]");
+    same("{{ 'x' }}\n\n", "\"x\\n\\n\"");
     same("{{ list }}!", "\"[1, 8080]!\"");
     same("{% if false %}x{% endif %}", "null");
     same("{{ none }}a{{ true }}", "\"aTrue\"");
@@ -129,7 +131,7 @@ fn filters_of_ansible() {
         r#""{\"b\": 1, \"a\": [true, \"\\u00e9\"]}""#,
     );
     same("{{ {'a': 1} | combine({'b': 2}) }}", r#"{"a":1,"b":2}"#);
-    same("{{ 'a-b' | regex_replace('^(.)-', '\\\\1+') }}", "\"a+b\"");
+    same("{{ 'a-b' | regex_replace('^(.)-', '\\1+') }}", "\"a+b\"");
     same(
         "{{ 'yes' | bool }} {{ 'x' | bool }} {{ '12' | int + 1 }}",
         "\"True False 13\"",

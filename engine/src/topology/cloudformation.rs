@@ -87,19 +87,19 @@ impl<'t> Finder<'t> {
         for (field, value) in fields {
             if !matches!(field.as_str(), "DependsOn" | "Condition" | "Type") {
                 field.clone_into(&mut self.path);
-                self.walk(value, &BTreeSet::new());
+                self.walk(value);
             }
         }
     }
 
-    /// Goes through a value; `own` are the variables of an enclosing `Fn::Sub`. Parsers limit the depth to 128.
-    fn walk(&mut self, value: &'t Value, own: &BTreeSet<&str>) {
+    /// Goes through a value. Parsers limit the depth to 128.
+    fn walk(&mut self, value: &'t Value) {
         let length = self.path.len();
         match value {
             Value::Array(list) => {
                 for (index, inner) in list.iter().enumerate() {
                     self.path.push_str(&format!("[{index}]"));
-                    self.walk(inner, own);
+                    self.walk(inner);
                     self.path.truncate(length);
                 }
             }
@@ -107,7 +107,7 @@ impl<'t> Finder<'t> {
                 for (name, inner) in fields {
                     self.path.push('.');
                     self.path.push_str(name);
-                    self.field(name, inner, own);
+                    self.field(name, inner);
                     self.path.truncate(length);
                 }
             }
@@ -115,7 +115,7 @@ impl<'t> Finder<'t> {
         }
     }
 
-    fn field(&mut self, name: &str, inner: &'t Value, own: &BTreeSet<&str>) {
+    fn field(&mut self, name: &str, inner: &'t Value) {
         match (name, inner) {
             ("Ref", Value::String(target)) => self.refer(target, Class::Reference),
             ("Fn::GetAtt", Value::String(target)) => self.refer(before_dot(target), Class::Reference),
@@ -123,7 +123,7 @@ impl<'t> Finder<'t> {
                 if let Some(target) = parts.first().and_then(Value::as_str) {
                     self.refer(before_dot(target), Class::Reference);
                 }
-                parts.iter().skip(1).for_each(|part| self.walk(part, own));
+                parts.iter().skip(1).for_each(|part| self.walk(part));
             }
             ("Fn::Sub", Value::String(text)) => self.substitute(text, &BTreeSet::new()),
             ("Fn::Sub", Value::Array(parts)) => {
@@ -132,19 +132,19 @@ impl<'t> Finder<'t> {
                 if let Some(text) = parts.first().and_then(Value::as_str) {
                     self.substitute(text, &names);
                 }
-                parts.iter().skip(1).for_each(|part| self.walk(part, own));
+                parts.iter().skip(1).for_each(|part| self.walk(part));
             }
             ("Fn::ImportValue", Value::String(export)) => self.lost(export, Reason::External),
             ("Fn::ImportValue", _) => {
                 self.lost("Fn::ImportValue", Reason::External);
-                self.walk(inner, own);
+                self.walk(inner);
             }
             ("Fn::If", _) => {
                 self.conditional += 1;
-                self.walk(inner, own);
+                self.walk(inner);
                 self.conditional -= 1;
             }
-            _ => self.walk(inner, own),
+            _ => self.walk(inner),
         }
     }
 

@@ -11,8 +11,9 @@ use super::TopologyError;
 
 /// Deepest nesting; the same as serde_json's.
 pub const MAX_DEPTH: usize = 128;
-/// Most nodes of one input, with aliases filled in. A node takes up to 100 bytes.
-pub const MAX_NODES: usize = 3_000_000;
+/// Most nodes of one document, with aliases filled in; a node takes some 200 bytes. Also the most nodes that all
+/// aliases of a stream fill in.
+pub const MAX_NODES: usize = 2_000_000;
 const FORMAT: &str = "YAML";
 
 /// What to do with tags.
@@ -28,8 +29,15 @@ pub enum Tags {
 pub struct Documents<'a> {
     parser: Parser<'a, StrInput<'a>>,
     tags: Tags,
+    /// Collections that are not closed yet, the outermost first.
+    open: Vec<Open>,
+    /// Whether objects in an outer list `items` are handed out by themselves.
+    split: bool,
     anchors: HashMap<usize, (Value, usize)>,
+    /// Of this document.
     nodes: usize,
+    /// Filled in for aliases, in all documents.
+    aliased: usize,
     done: bool,
 }
 
@@ -66,14 +74,23 @@ impl<'a> Documents<'a> {
         Documents {
             parser: Parser::new_from_str(text),
             tags,
+            open: Vec::new(),
+            split: false,
             anchors: HashMap::new(),
             nodes: 0,
+            aliased: 0,
             done: false,
         }
     }
 
+    /// Hands out the objects of a list `items` one by one, before the document that they are in: a cluster's dump is one
+    /// document, too large to keep whole. Elements that do not say what they are (`kind`, `metadata`) stay inside.
+    pub fn split_items(mut self) -> Documents<'a> {
+        self.split = true;
+        self
+    }
+
     fn document(&mut self) -> Result<Option<Value>, TopologyError> {
-        let mut open: Vec<Open> = Vec::new();
         loop {
             let Some(event) = self.parser.next_event() else {
                 return Ok(None);
@@ -83,11 +100,12 @@ impl<'a> Documents<'a> {
                 Event::StreamEnd => return Ok(None),
                 Event::DocumentStart(_) => {
                     self.anchors.clear();
+                    self.nodes = 0;
                     continue;
                 }
                 Event::Nothing | Event::StreamStart | Event::DocumentEnd => continue,
                 Event::SequenceStart(anchor, tag) => {
-                    self.open(&mut open, Frame::List(Vec::new()), anchor, tag.as_deref())?;
+                    self.open(Frame::List(Vec::new()), anchor, tag.as_deref())?;
                     continue;
                 }
                 Event::MappingStart(anchor, tag) => {
@@ -96,7 +114,7 @@ impl<'a> Documents<'a> {
                         merged: Vec::new(),
                         key: Key::Expected,
                     };
-                    self.open(&mut open, frame, anchor, tag.as_deref())?;
+                    self.open(frame, anchor, tag.as_deref())?;
                     continue;
                 }
                 Event::Scalar(text, style, anchor, tag) => {
@@ -111,7 +129,7 @@ impl<'a> Documents<'a> {
                                     ..
                                 },
                             ..
-                        }) = open.last_mut()
+                        }) = self.open.last_mut()
                     {
                         *key = Key::Merge;
                         continue;
@@ -125,9 +143,12 @@ impl<'a> Documents<'a> {
                     self.finish(value, anchor, self.function(tag.as_deref()), 1)?
                 }
                 Event::Alias(anchor) => {
-                    let (value, size) = self.anchors.get(&anchor).cloned().unwrap_or((Value::Null, 1));
+                    let size = self.anchors.get(&anchor).map_or(1, |(_, size)| *size);
+                    self.aliased = self.aliased.saturating_add(size);
                     self.count(size)?;
-                    value
+                    self.anchors
+                        .get(&anchor)
+                        .map_or(Value::Null, |(value, _)| value.clone())
                 }
                 Event::SequenceEnd | Event::MappingEnd => {
                     let Some(Open {
@@ -135,7 +156,7 @@ impl<'a> Documents<'a> {
                         anchor,
                         tag,
                         nodes,
-                    }) = open.pop()
+                    }) = self.open.pop()
                     else {
                         continue;
                     };
@@ -146,39 +167,57 @@ impl<'a> Documents<'a> {
                     self.finish(value, anchor, tag, self.nodes - nodes + 1)?
                 }
             };
-            match open.last_mut() {
+            if self.is_item(&value) {
+                // What is handed out takes no more space here.
+                self.nodes = self.open.last().map_or(0, |list| list.nodes);
+                return Ok(Some(value));
+            }
+            match self.open.last_mut() {
                 None => return Ok(Some(value)),
                 Some(parent) => parent.frame.push(value),
             }
         }
     }
 
-    fn open(
-        &mut self,
-        open: &mut Vec<Open>,
-        frame: Frame,
-        anchor: usize,
-        tag: Option<&Tag>,
-    ) -> Result<(), TopologyError> {
-        if open.len() >= MAX_DEPTH {
+    fn open(&mut self, frame: Frame, anchor: usize, tag: Option<&Tag>) -> Result<(), TopologyError> {
+        if self.open.len() >= MAX_DEPTH {
             return Err(TopologyError::Limit {
                 what: "levels of nesting",
                 limit: MAX_DEPTH,
             });
         }
         self.count(1)?;
-        open.push(Open {
+        let tag = self.function(tag);
+        self.open.push(Open {
             frame,
             anchor,
-            tag: self.function(tag),
+            tag,
             nodes: self.nodes,
         });
         Ok(())
     }
 
+    fn is_item(&self, value: &Value) -> bool {
+        let in_items = match self.open.as_slice() {
+            [
+                Open {
+                    frame: Frame::Map {
+                        key: Key::Named(name), ..
+                    },
+                    ..
+                },
+                Open {
+                    frame: Frame::List(_), ..
+                },
+            ] => name == "items",
+            _ => false,
+        };
+        self.split && in_items && value.get("kind").is_some() && value.get("metadata").is_some()
+    }
+
     fn count(&mut self, nodes: usize) -> Result<(), TopologyError> {
         self.nodes = self.nodes.saturating_add(nodes);
-        if self.nodes > MAX_NODES {
+        if self.nodes.max(self.aliased) > MAX_NODES {
             return Err(TopologyError::Limit {
                 what: "YAML nodes",
                 limit: MAX_NODES,
@@ -347,6 +386,22 @@ mod tests {
             [
                 json!({"base": {"x": "1", "y": "2"}, "use": {"x": "1", "y": "3"}, "r": {"Ref": "Vpc"},
                     "s": {"Fn::Sub": ["${A}", {"A": {"Fn::GetAtt": "B.Arn"}}]}})
+            ]
+        );
+    }
+
+    #[test]
+    fn items_come_one_by_one() {
+        let text = "items:\n- {kind: A, metadata: {}}\n- {b: 1}\n- {kind: C, metadata: {}}\nkind: List\n---\nx: [{kind: A, metadata: {}}]\n";
+        let read: Result<Vec<Value>, TopologyError> = Documents::new(text, Tags::Ignore).split_items().collect();
+        let object = |kind: &str| json!({"kind": kind, "metadata": {}});
+        assert_eq!(
+            read.unwrap(),
+            [
+                object("A"),
+                object("C"),
+                json!({"items": [{"b": "1"}], "kind": "List"}),
+                json!({"x": [object("A")]})
             ]
         );
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::object::{Labels, Object, Pod, Variable, is_cluster_kind};
-use crate::topology::json::{self, MAX_TREE_BYTES, Text, list_at, str_at};
+use crate::topology::json::{self, MAX_TREE_BYTES, list_at, str_at};
 use crate::topology::yaml::{Documents, Tags};
 use crate::topology::{Reason, TopologyError, Unresolved};
 
@@ -32,17 +32,16 @@ pub fn objects(text: &str, namespace: &str) -> Result<(Vec<Object>, Vec<Unresolv
                 limit: MAX_TREE_BYTES,
             });
         }
-        for document in Documents::new(text, Tags::Ignore) {
+        for document in Documents::new(text, Tags::Ignore).split_items() {
             reader.value(&document?, "");
         }
     }
     Ok((reader.objects, reader.unresolved))
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct List<'a> {
-    #[serde(borrow)]
-    kind: Option<Text<'a>>,
+    kind: Option<String>,
     #[serde(borrow)]
     items: Option<Vec<&'a RawValue>>,
 }
@@ -56,26 +55,22 @@ struct Reader<'n> {
 impl Reader<'_> {
     /// A document: the items of a list one by one, so that a large list needs no tree of values.
     fn json(&mut self, document: &RawValue) -> Result<(), TopologyError> {
-        if document.get().starts_with('[') {
-            let items: Vec<&RawValue> = json::parse(document.get(), FORMAT)?;
-            return items
-                .into_iter()
-                .try_for_each(|item| Ok(self.value(&json::parse(item.get(), FORMAT)?, "")));
-        }
-        let list: List = json::parse(document.get(), FORMAT).unwrap_or(List {
-            kind: None,
-            items: None,
-        });
-        let kind = list.kind.as_ref().and_then(|kind| kind.as_str().strip_suffix("List"));
-        match (kind, list.items) {
-            (Some(kind), Some(items)) => items
-                .into_iter()
-                .try_for_each(|item| Ok(self.value(&json::parse(item.get(), FORMAT)?, kind))),
-            _ => {
-                self.value(&json::parse(document.get(), FORMAT)?, "");
-                Ok(())
+        let (items, kind): (Vec<&RawValue>, String) = if document.get().starts_with('[') {
+            (json::parse(document.get(), FORMAT)?, String::new())
+        } else {
+            let list: List = json::parse(document.get(), FORMAT).unwrap_or_default();
+            match (list.kind, list.items) {
+                (Some(kind), Some(items)) if kind.ends_with("List") => (items, kind),
+                _ => (vec![document], String::new()),
             }
+        };
+        for item in items {
+            self.value(
+                &json::parse(item.get(), FORMAT)?,
+                kind.strip_suffix("List").unwrap_or_default(),
+            );
         }
+        Ok(())
     }
 
     /// An object or a list. Items of a `PodList` need not say that they are Pods. Parsers limit the depth to 128.

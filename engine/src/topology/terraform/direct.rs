@@ -17,6 +17,8 @@ use crate::topology::{Class, Edge, Evidence, Extracted, MAX_PLACES, Reason, Topo
 /// Most edges of one state, and most steps of the search for longer paths.
 const MAX_EDGES: usize = 500_000;
 const MAX_STEPS: usize = 400_000_000;
+/// Most declared dependencies of all instances; a name of a whole module counts for every resource inside.
+pub const MAX_DEPENDENCIES: usize = 4_000_000;
 /// What more instances than this have in common identifies none of them.
 const MAX_OWNERS: usize = 64;
 /// The attributes that other instances refer to.
@@ -28,7 +30,7 @@ const IDENTITIES: [&str; 3] = ["id", "arn", "self_link"];
 /// [`TopologyError::Limit`] when instances without attribute evidence multiply beyond all measure.
 pub fn edges(state: &State<'_>) -> Result<(Extracted, Secrets), TopologyError> {
     let mut unresolved = state.broken.clone();
-    let mut graph = Graph::new(state, &mut unresolved);
+    let mut graph = Graph::new(state, &mut unresolved)?;
     let secrets = graph.match_attributes(state);
     let edges = graph.reduced(state)?;
     Ok((Extracted::new(edges, unresolved), secrets))
@@ -55,7 +57,7 @@ struct Graph {
 }
 
 impl Graph {
-    fn new(state: &State<'_>, unresolved: &mut Vec<Unresolved>) -> Graph {
+    fn new(state: &State<'_>, unresolved: &mut Vec<Unresolved>) -> Result<Graph, TopologyError> {
         let targets = state.targets();
         let mut groups = Vec::new();
         // (resource, levels of shared module calls) -> address of the innermost shared call -> group
@@ -66,11 +68,19 @@ impl Graph {
             dependencies: Vec::new(),
         };
         let mut seen: HashMap<usize, usize> = HashMap::new();
+        let mut count = 0usize;
         for (index, source) in state.instances.iter().enumerate() {
             let begin = graph.dependencies.len();
             for &name in &source.dependencies {
                 let named = targets.get(name as usize).map_or(&[] as &[usize], Vec::as_slice);
                 let mut found = false;
+                count += 1 + named.len();
+                if count > MAX_DEPENDENCIES {
+                    return Err(TopologyError::Limit {
+                        what: "dependencies",
+                        limit: MAX_DEPENDENCIES,
+                    });
+                }
                 for &resource in named {
                     let levels = shared_levels(state, source.resource, resource);
                     let by_module = known
@@ -99,7 +109,7 @@ impl Graph {
             graph.of.push(begin..graph.dependencies.len());
         }
         graph.groups = groups;
-        graph
+        Ok(graph)
     }
 
     /// Looks for identities of possible targets in the attributes of every instance, and collects secret values.
@@ -176,7 +186,9 @@ impl Graph {
     fn reduced(self, state: &State<'_>) -> Result<Vec<Edge>, TopologyError> {
         let mut edges = Vec::new();
         let mut search = Search::new(self.groups.len(), state.instances.len());
-        let acyclic = is_acyclic(state);
+        // A real configuration has no cycles. In an edited state that has some, "implied by a longer path" means
+        // nothing, so nothing is dropped.
+        let acyclic = super::config::of_state(state)?.is_acyclic();
         for (index, source) in state.instances.iter().enumerate() {
             if acyclic {
                 search.mark_beyond(&self, index)?;
@@ -366,10 +378,4 @@ fn group_by_module<'s>(
 fn is_below(path: &str, mark: &str) -> bool {
     path.strip_prefix(mark)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-}
-
-/// A real configuration has no cycles. In an edited state that has some, "implied by a longer path" means nothing, so
-/// nothing is dropped.
-fn is_acyclic(state: &State<'_>) -> bool {
-    super::config::of_state(state).is_acyclic()
 }

@@ -42,7 +42,7 @@ pub fn plan_edges(text: &str) -> Result<Extracted, TopologyError> {
 /// # Errors
 /// [`TopologyError`].
 pub fn state_graph(text: &str) -> Result<Extracted, TopologyError> {
-    config::of_state(&state::read(text)?).reduced()
+    config::of_state(&state::read(text)?)?.reduced()
 }
 
 /// The same from `terraform show -json` of a state.
@@ -50,7 +50,7 @@ pub fn state_graph(text: &str) -> Result<Extracted, TopologyError> {
 /// # Errors
 /// [`TopologyError`].
 pub fn show_graph(text: &str) -> Result<Extracted, TopologyError> {
-    config::of_state(&show::read(text)?).reduced()
+    config::of_state(&show::read(text)?)?.reduced()
 }
 
 /// The same from a plan.

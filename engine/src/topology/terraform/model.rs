@@ -123,7 +123,7 @@ impl<'a> State<'a> {
         };
         let is_module = |name: &str| {
             let words: Vec<&str> = name.split('.').collect();
-            words.len() % 2 == 0 && words.iter().step_by(2).all(|word| *word == "module")
+            words.len().is_multiple_of(2) && words.iter().step_by(2).all(|word| *word == "module")
         };
         self.names
             .iter()

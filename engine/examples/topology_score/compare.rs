@@ -137,7 +137,7 @@ fn kubernetes(expected: &Value, found: &Extracted, add: &mut Add<'_>) {
     add("application", 0.95, &expected_application, &application);
     add(
         "dangling",
-        1.0,
+        0.9,
         &rows(expected, "dangling", 3).into_iter().map(plain).collect(),
         &dangling,
     );

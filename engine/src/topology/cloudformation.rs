@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::yaml::{Documents, Tags};
-use super::{Class, Edge, Evidence, Extracted, Reason, TopologyError, Unresolved, json, relation};
+use super::{Class, Edge, Evidence, Extracted, Reason, TopologyError, Unresolved, is_id, json, place, relation};
 
 const FORMAT: &str = "CloudFormation template";
 
@@ -70,6 +70,9 @@ impl<'t> Finder<'t> {
     fn resource(&mut self, name: &'t str, resource: &'t Value) {
         self.source = name;
         self.path.clear();
+        if !is_id(name) {
+            return;
+        }
         let Some(fields) = resource.as_object() else {
             // `Fn::ForEach::Name: [...]` writes resources when the template is processed.
             self.lost(name, Reason::Dynamic);
@@ -87,19 +90,19 @@ impl<'t> Finder<'t> {
         for (field, value) in fields {
             if !matches!(field.as_str(), "DependsOn" | "Condition" | "Type") {
                 field.clone_into(&mut self.path);
-                self.walk(value, &BTreeSet::new());
+                self.walk(value);
             }
         }
     }
 
-    /// Goes through a value; `own` are the variables of an enclosing `Fn::Sub`. Parsers limit the depth to 128.
-    fn walk(&mut self, value: &'t Value, own: &BTreeSet<&str>) {
+    /// Goes through a value. Parsers limit the depth to 128.
+    fn walk(&mut self, value: &'t Value) {
         let length = self.path.len();
         match value {
             Value::Array(list) => {
                 for (index, inner) in list.iter().enumerate() {
                     self.path.push_str(&format!("[{index}]"));
-                    self.walk(inner, own);
+                    self.walk(inner);
                     self.path.truncate(length);
                 }
             }
@@ -107,7 +110,7 @@ impl<'t> Finder<'t> {
                 for (name, inner) in fields {
                     self.path.push('.');
                     self.path.push_str(name);
-                    self.field(name, inner, own);
+                    self.field(name, inner);
                     self.path.truncate(length);
                 }
             }
@@ -115,7 +118,7 @@ impl<'t> Finder<'t> {
         }
     }
 
-    fn field(&mut self, name: &str, inner: &'t Value, own: &BTreeSet<&str>) {
+    fn field(&mut self, name: &str, inner: &'t Value) {
         match (name, inner) {
             ("Ref", Value::String(target)) => self.refer(target, Class::Reference),
             ("Fn::GetAtt", Value::String(target)) => self.refer(before_dot(target), Class::Reference),
@@ -123,7 +126,7 @@ impl<'t> Finder<'t> {
                 if let Some(target) = parts.first().and_then(Value::as_str) {
                     self.refer(before_dot(target), Class::Reference);
                 }
-                parts.iter().skip(1).for_each(|part| self.walk(part, own));
+                parts.iter().skip(1).for_each(|part| self.walk(part));
             }
             ("Fn::Sub", Value::String(text)) => self.substitute(text, &BTreeSet::new()),
             ("Fn::Sub", Value::Array(parts)) => {
@@ -132,19 +135,19 @@ impl<'t> Finder<'t> {
                 if let Some(text) = parts.first().and_then(Value::as_str) {
                     self.substitute(text, &names);
                 }
-                parts.iter().skip(1).for_each(|part| self.walk(part, own));
+                parts.iter().skip(1).for_each(|part| self.walk(part));
             }
             ("Fn::ImportValue", Value::String(export)) => self.lost(export, Reason::External),
             ("Fn::ImportValue", _) => {
                 self.lost("Fn::ImportValue", Reason::External);
-                self.walk(inner, own);
+                self.walk(inner);
             }
             ("Fn::If", _) => {
                 self.conditional += 1;
-                self.walk(inner, own);
+                self.walk(inner);
                 self.conditional -= 1;
             }
-            _ => self.walk(inner, own),
+            _ => self.walk(inner),
         }
     }
 
@@ -180,7 +183,7 @@ impl<'t> Finder<'t> {
             src: self.source.to_owned(),
             reference: crate::text::cut(reference, crate::urn::MAX_NAME_BYTES).to_owned(),
             reason,
-            at: Some(self.path.clone()).filter(|path| !path.is_empty()),
+            at: Some(place(&self.path)).filter(|path| !path.is_empty()),
         });
     }
 }

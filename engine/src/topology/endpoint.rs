@@ -71,7 +71,6 @@ pub fn find(name: &str, value: &str) -> Vec<Endpoint> {
     } else {
         host_list(value, says_host, says_host, &mut found);
     }
-    found.truncate(MAX_HOSTS);
     found
 }
 
@@ -151,7 +150,7 @@ fn add(text: &str, bare: bool, explicit: bool, found: &mut Vec<Endpoint>) {
         None => bare,
         Some(_) => number.is_some(),
     };
-    if well_formed && is_name(&host) && !found.iter().any(|known| known.host == host) {
+    if found.len() < MAX_HOSTS && well_formed && is_name(&host) && !found.iter().any(|known| known.host == host) {
         found.push(Endpoint {
             host,
             port: number,

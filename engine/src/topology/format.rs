@@ -106,10 +106,9 @@ fn of_json(text: &str) -> Result<Format, TopologyError> {
         Format::Kubernetes
     } else if aliyun::WRAPPERS.into_iter().any(|name| is(name, b'{'))
         || is("LoadBalancerId", b'"')
-        || has("ServerGroupId")
+        || is("ServerGroupId", b'"')
+        || (is("Servers", b'[') && has("RequestId"))
     {
-        Format::Aliyun
-    } else if is("Servers", b'[') && has("RequestId") {
         Format::Aliyun
     } else if aws::MARKS.into_iter().any(|name| is(name, b'[')) {
         Format::Aws

@@ -5,18 +5,33 @@ use hashbrown::HashMap;
 use super::edge;
 use super::object::{Id, Index, Object, Variable, selects};
 use crate::topology::endpoint::{self, Endpoint};
-use crate::topology::{Class, Edge, Evidence, relation};
+use crate::topology::{Class, Edge, Evidence, TopologyError, relation};
 
 /// Longest value after `$(NAME)` is filled in; the kernel takes no more than 128 kB either.
 const MAX_VALUE_BYTES: usize = 64 << 10;
 
+/// Most bytes of all variables together, with what they take over from ConfigMaps and from each other.
+pub const MAX_ENVIRONMENT_BYTES: usize = 256 << 20;
+
 /// `DEPENDS_ON` edges of a workload. A name that clearly is a Service's, but of none in the input, gives an edge marked
 /// `dangling`; a workload that names the Service in front of itself gives none.
-pub fn edges(object: &Object, index: &Index<'_>, edges: &mut Vec<Edge>) {
+///
+/// # Errors
+/// [`TopologyError::Limit`] when `budget`, the bytes that are left, is used up.
+pub fn edges(
+    object: &Object,
+    index: &Index<'_>,
+    budget: &mut usize,
+    edges: &mut Vec<Edge>,
+) -> Result<(), TopologyError> {
     for variables in object.pod.iter().flat_map(|pod| &pod.containers) {
         let mut environment = HashMap::new();
         for (name, value) in flatten(variables, object, index) {
             let value = expand(value, &environment);
+            *budget = budget.checked_sub(value.len() + 1).ok_or(TopologyError::Limit {
+                what: "bytes of environment variables",
+                limit: MAX_ENVIRONMENT_BYTES,
+            })?;
             for endpoint in endpoint::find(name, &value) {
                 let Some((service, found)) = service(&endpoint, object, index) else {
                     continue;
@@ -24,7 +39,7 @@ pub fn edges(object: &Object, index: &Index<'_>, edges: &mut Vec<Edge>) {
                 if found.is_some_and(|service| selects(service, object)) {
                     continue;
                 }
-                let mut evidence = Evidence::at(Class::Literal, format!("env.{name}"));
+                let mut evidence = Evidence::at(Class::Literal, &format!("env.{name}"));
                 evidence.dangling = found.is_none();
                 evidence
                     .props
@@ -34,33 +49,33 @@ pub fn edges(object: &Object, index: &Index<'_>, edges: &mut Vec<Edge>) {
             environment.insert(name, value);
         }
     }
+    Ok(())
 }
 
 /// The variables of a container with what ConfigMaps of the input say, in order of definition.
-fn flatten<'o>(variables: &'o [Variable], object: &'o Object, index: &Index<'o>) -> Vec<(&'o str, &'o str)> {
-    let data = |map: &'o str| index.get(object.refers("ConfigMap", map)).map(|map| &map.data);
-    let mut flat = Vec::new();
-    for variable in variables {
-        match variable {
-            Variable::Value { name, value } => flat.push((name.as_str(), value.as_str())),
-            Variable::Key { name, map, key } => {
-                flat.extend(
-                    data(map)
-                        .and_then(|data| data.get(key))
-                        .map(|value| (name.as_str(), value.as_str())),
-                );
-            }
-            Variable::All { map } => {
-                flat.extend(
-                    data(map)
-                        .into_iter()
-                        .flatten()
-                        .map(|(name, value)| (name.as_str(), value.as_str())),
-                );
-            }
-        }
-    }
-    flat
+fn flatten<'o>(
+    variables: &'o [Variable],
+    object: &'o Object,
+    index: &Index<'o>,
+) -> impl Iterator<Item = (&'o str, &'o str)> {
+    let data = move |map: &'o str| index.get(object.refers("ConfigMap", map)).map(|map| &map.data);
+    variables.iter().flat_map(move |variable| {
+        let (one, all) = match variable {
+            Variable::Value { name, value } => (Some((name.as_str(), value.as_str())), None),
+            Variable::Key { name, map, key } => (
+                data(map)
+                    .and_then(|data| data.get(key))
+                    .map(|value| (name.as_str(), value.as_str())),
+                None,
+            ),
+            Variable::All { map } => (None, data(map)),
+        };
+        one.into_iter().chain(
+            all.into_iter()
+                .flatten()
+                .map(|(name, value)| (name.as_str(), value.as_str())),
+        )
+    })
 }
 
 /// Fills in `$(NAME)` of variables defined before; `$$(NAME)` stays, and so does what is not defined.

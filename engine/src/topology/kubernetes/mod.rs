@@ -22,9 +22,10 @@ pub fn edges(text: &str, namespace: &str) -> Result<Extracted, TopologyError> {
     let (objects, unresolved) = read::objects(text, namespace)?;
     let index = Index::new(&objects);
     let mut edges = Vec::new();
+    let mut budget = endpoints::MAX_ENVIRONMENT_BYTES;
     for object in &objects {
         structure::edges(object, &index, &mut edges);
-        endpoints::edges(object, &index, &mut edges);
+        endpoints::edges(object, &index, &mut budget, &mut edges)?;
         if edges.len() > MAX_EDGES {
             return Err(TopologyError::Limit {
                 what: "edges",

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::direct::MAX_DEPENDENCIES;
 use super::model::State;
 use crate::topology::{Class, Edge, Evidence, Extracted, TopologyError, relation};
 
@@ -16,7 +17,10 @@ pub struct ConfigGraph {
 }
 
 /// The declared dependencies between the resources of a state that have instances.
-pub fn of_state(state: &State<'_>) -> ConfigGraph {
+///
+/// # Errors
+/// [`TopologyError::Limit`].
+pub fn of_state(state: &State<'_>) -> Result<ConfigGraph, TopologyError> {
     let targets = state.targets();
     let mut names: Vec<BTreeSet<u32>> = vec![BTreeSet::new(); state.resources.len()];
     for instance in &state.instances {
@@ -24,17 +28,24 @@ pub fn of_state(state: &State<'_>) -> ConfigGraph {
             names.extend(&instance.dependencies);
         }
     }
-    let edges = names.iter().enumerate().map(|(source, names)| {
+    let mut count = 0;
+    let mut edges = Vec::with_capacity(names.len());
+    for (source, names) in names.iter().enumerate() {
         let named = names.iter().filter_map(|&name| targets.get(name as usize)).flatten();
-        named
+        let named = named
             .filter(|&&target| target != source)
-            .map(|&target| (target, Evidence::new(Class::Declared)))
-            .collect()
-    });
-    ConfigGraph {
-        edges: edges.collect(),
-        names: state.resources.iter().map(|resource| resource.config.clone()).collect(),
+            .inspect(|_| count += 1)
+            .take(MAX_DEPENDENCIES);
+        edges.push(named.map(|&target| (target, Evidence::new(Class::Declared))).collect());
+        if count >= MAX_DEPENDENCIES {
+            return Err(TopologyError::Limit {
+                what: "dependencies",
+                limit: MAX_DEPENDENCIES,
+            });
+        }
     }
+    let names = state.resources.iter().map(|resource| resource.config.clone()).collect();
+    Ok(ConfigGraph { names, edges })
 }
 
 impl ConfigGraph {

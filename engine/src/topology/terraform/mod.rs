@@ -2,6 +2,7 @@
 
 mod address;
 mod attributes;
+mod beyond;
 mod config;
 mod direct;
 mod model;
@@ -42,7 +43,7 @@ pub fn plan_edges(text: &str) -> Result<Extracted, TopologyError> {
 /// # Errors
 /// [`TopologyError`].
 pub fn state_graph(text: &str) -> Result<Extracted, TopologyError> {
-    config::of_state(&state::read(text)?).reduced()
+    config::of_state(&state::read(text)?)?.reduced()
 }
 
 /// The same from `terraform show -json` of a state.
@@ -50,7 +51,7 @@ pub fn state_graph(text: &str) -> Result<Extracted, TopologyError> {
 /// # Errors
 /// [`TopologyError`].
 pub fn show_graph(text: &str) -> Result<Extracted, TopologyError> {
-    config::of_state(&show::read(text)?).reduced()
+    config::of_state(&show::read(text)?)?.reduced()
 }
 
 /// The same from a plan.

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use serde_json::value::RawValue;
 
 use super::address::Address;
-use crate::topology::{Reason, TopologyError, Unresolved, json::Text};
+use crate::topology::{Reason, TopologyError, Unresolved, is_id, json::Text};
 
 /// Most instances read from one state.
 const MAX_INSTANCES: usize = 2_000_000;
@@ -59,7 +59,7 @@ impl<'a> State<'a> {
         sensitive: Option<&'a RawValue>,
         dependencies: Vec<u32>,
     ) -> Result<(), TopologyError> {
-        let Some(parsed) = Address::parse(&address) else {
+        let Some(parsed) = Address::parse(&address).filter(|_| is_id(&address)) else {
             self.broken.push(broken(&address));
             return Ok(());
         };
@@ -123,7 +123,7 @@ impl<'a> State<'a> {
         };
         let is_module = |name: &str| {
             let words: Vec<&str> = name.split('.').collect();
-            words.len() % 2 == 0 && words.iter().step_by(2).all(|word| *word == "module")
+            words.len().is_multiple_of(2) && words.iter().step_by(2).all(|word| *word == "module")
         };
         self.names
             .iter()

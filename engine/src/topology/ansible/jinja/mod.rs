@@ -14,6 +14,7 @@ mod format;
 mod frame;
 mod lookups;
 mod methods;
+mod nesting;
 mod objects;
 mod scope;
 mod session;

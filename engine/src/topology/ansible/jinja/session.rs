@@ -14,7 +14,7 @@ use super::format::{self, Emitted};
 use super::frame::{self, Missing};
 use super::objects::Root;
 use super::scope::Scope;
-use super::{lookups, source};
+use super::{lookups, nesting, source};
 
 /// Variables in variables, at most.
 const MAX_DEPTH: usize = 24;
@@ -189,6 +189,9 @@ impl Session {
             .and_then(|end| text.get(..end))?
             .matches('\n')
             .count();
+        if !nesting::is_bounded(body) {
+            return None;
+        }
         let changed = self.prepared(body);
         let template = self
             .environments
@@ -381,7 +384,7 @@ impl Session {
         blocks: (bool, bool),
         outermost: bool,
     ) -> Result<(minijinja::Value, String), Why> {
-        if text.len() > MAX_TEMPLATE || self.is_spent() {
+        if text.len() > MAX_TEMPLATE || self.is_spent() || !nesting::is_bounded(text) {
             return Err(Why::Budget);
         }
         let environment = self.environments.get(&blocks).ok_or(Why::Budget)?;

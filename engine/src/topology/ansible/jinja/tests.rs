@@ -122,6 +122,9 @@ fn cycles_and_bombs_end() {
     assert!(eval("{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}").is_err());
     assert!(eval(&format!("{{{{ {} }}}}", "(".repeat(20_000))).is_err());
     assert!(eval(&format!("{{{{ {}1 }}}}", "not ".repeat(20_000))).is_err());
+    // What is just within the bound is followed, and the stack holds.
+    assert!(eval(&format!("{{{{ {}1 }}}}", "not ".repeat(240))).is_ok());
+    assert!(eval(&format!("{{{{ 1{} }}}}", " + 1".repeat(240))).is_ok());
 }
 
 #[test]

@@ -70,6 +70,7 @@ pub fn follow(tree: &Tree) -> Result<(ConfigGraph, Vec<Unresolved>), TopologyErr
             for reference in &block.depends_on {
                 follower.reference(index, reference, Class::DependsOn, &mut found)?;
             }
+            follower.count(&found)?;
             let address = format!("{}{}", module.prefix, block.name);
             let Some(&source) = follower.resources.get(&address) else {
                 continue;
@@ -106,6 +107,17 @@ pub fn follow(tree: &Tree) -> Result<(ConfigGraph, Vec<Unresolved>), TopologyErr
 impl<'t> Follower<'t> {
     fn module(&self, index: usize) -> Option<&'t Node> {
         self.tree.modules.get(index)
+    }
+
+    fn count(&mut self, found: &Found) -> Result<(), TopologyError> {
+        self.size += found.resources.len() + found.lost.len() + 1;
+        if self.size > MAX_FOLLOWED {
+            return Err(TopologyError::Limit {
+                what: "references through modules",
+                limit: MAX_FOLLOWED,
+            });
+        }
+        Ok(())
     }
 
     /// What the calls around a module wait for.
@@ -236,13 +248,7 @@ impl<'t> Follower<'t> {
             for reference in depends_on {
                 self.reference(home, reference, Class::DependsOn, &mut found)?;
             }
-            self.size += found.resources.len() + found.lost.len() + 1;
-            if self.size > MAX_FOLLOWED {
-                return Err(TopologyError::Limit {
-                    what: "references through modules",
-                    limit: MAX_FOLLOWED,
-                });
-            }
+            self.count(&found)?;
             self.known.insert(top, Rc::new(found));
             stack.pop();
         }

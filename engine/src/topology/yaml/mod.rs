@@ -3,6 +3,13 @@
 //! All scalars become strings, except null: nothing here computes with numbers, and so `1e3`, `0x10`, `yes` and
 //! `1.10` stay what the author wrote. Merge keys (`<<`) are resolved; of repeated keys the last counts.
 
+mod frame;
+mod keys;
+
+pub use keys::outer_keys;
+
+use frame::{Frame, Key, merge};
+
 use hashbrown::HashMap;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, Tag};
 use serde_json::{Map, Value};
@@ -11,8 +18,9 @@ use super::TopologyError;
 
 /// Deepest nesting; the same as serde_json's.
 pub const MAX_DEPTH: usize = 128;
-/// Most nodes of one input, with aliases filled in. A node takes up to 100 bytes.
-pub const MAX_NODES: usize = 3_000_000;
+/// Most nodes of one document, with aliases filled in; a node takes some 200 bytes. Also the most nodes that all
+/// aliases of a stream fill in.
+pub const MAX_NODES: usize = 2_000_000;
 const FORMAT: &str = "YAML";
 
 /// What to do with tags.
@@ -28,29 +36,16 @@ pub enum Tags {
 pub struct Documents<'a> {
     parser: Parser<'a, StrInput<'a>>,
     tags: Tags,
+    /// Collections that are not closed yet, the outermost first.
+    open: Vec<Open>,
+    /// Whether objects in an outer list `items` are handed out by themselves.
+    split: bool,
     anchors: HashMap<usize, (Value, usize)>,
+    /// Of this document.
     nodes: usize,
+    /// Filled in for aliases, in all documents.
+    aliased: usize,
     done: bool,
-}
-
-/// A collection that is being filled.
-enum Frame {
-    List(Vec<Value>),
-    Map {
-        map: Map<String, Value>,
-        merged: Vec<Value>,
-        key: Key,
-    },
-}
-
-enum Key {
-    Expected,
-    /// The value of this key comes next.
-    Named(String),
-    /// `<<`.
-    Merge,
-    /// A list or map as key: its value is left out.
-    Unusable,
 }
 
 struct Open {
@@ -66,14 +61,23 @@ impl<'a> Documents<'a> {
         Documents {
             parser: Parser::new_from_str(text),
             tags,
+            open: Vec::new(),
+            split: false,
             anchors: HashMap::new(),
             nodes: 0,
+            aliased: 0,
             done: false,
         }
     }
 
+    /// Hands out the objects of a list `items` one by one, before the document that they are in: a cluster's dump is one
+    /// document, too large to keep whole. Elements that do not say what they are (`kind`, `metadata`) stay inside.
+    pub fn split_items(mut self) -> Documents<'a> {
+        self.split = true;
+        self
+    }
+
     fn document(&mut self) -> Result<Option<Value>, TopologyError> {
-        let mut open: Vec<Open> = Vec::new();
         loop {
             let Some(event) = self.parser.next_event() else {
                 return Ok(None);
@@ -83,11 +87,12 @@ impl<'a> Documents<'a> {
                 Event::StreamEnd => return Ok(None),
                 Event::DocumentStart(_) => {
                     self.anchors.clear();
+                    self.nodes = 0;
                     continue;
                 }
                 Event::Nothing | Event::StreamStart | Event::DocumentEnd => continue,
                 Event::SequenceStart(anchor, tag) => {
-                    self.open(&mut open, Frame::List(Vec::new()), anchor, tag.as_deref())?;
+                    self.open(Frame::List(Vec::new()), anchor, tag.as_deref())?;
                     continue;
                 }
                 Event::MappingStart(anchor, tag) => {
@@ -96,7 +101,7 @@ impl<'a> Documents<'a> {
                         merged: Vec::new(),
                         key: Key::Expected,
                     };
-                    self.open(&mut open, frame, anchor, tag.as_deref())?;
+                    self.open(frame, anchor, tag.as_deref())?;
                     continue;
                 }
                 Event::Scalar(text, style, anchor, tag) => {
@@ -111,7 +116,7 @@ impl<'a> Documents<'a> {
                                     ..
                                 },
                             ..
-                        }) = open.last_mut()
+                        }) = self.open.last_mut()
                     {
                         *key = Key::Merge;
                         continue;
@@ -125,9 +130,12 @@ impl<'a> Documents<'a> {
                     self.finish(value, anchor, self.function(tag.as_deref()), 1)?
                 }
                 Event::Alias(anchor) => {
-                    let (value, size) = self.anchors.get(&anchor).cloned().unwrap_or((Value::Null, 1));
+                    let size = self.anchors.get(&anchor).map_or(1, |(_, size)| *size);
+                    self.aliased = self.aliased.saturating_add(size);
                     self.count(size)?;
-                    value
+                    self.anchors
+                        .get(&anchor)
+                        .map_or(Value::Null, |(value, _)| value.clone())
                 }
                 Event::SequenceEnd | Event::MappingEnd => {
                     let Some(Open {
@@ -135,7 +143,7 @@ impl<'a> Documents<'a> {
                         anchor,
                         tag,
                         nodes,
-                    }) = open.pop()
+                    }) = self.open.pop()
                     else {
                         continue;
                     };
@@ -146,39 +154,57 @@ impl<'a> Documents<'a> {
                     self.finish(value, anchor, tag, self.nodes - nodes + 1)?
                 }
             };
-            match open.last_mut() {
+            if self.is_item(&value) {
+                // What is handed out takes no more space here.
+                self.nodes = self.open.last().map_or(0, |list| list.nodes);
+                return Ok(Some(value));
+            }
+            match self.open.last_mut() {
                 None => return Ok(Some(value)),
                 Some(parent) => parent.frame.push(value),
             }
         }
     }
 
-    fn open(
-        &mut self,
-        open: &mut Vec<Open>,
-        frame: Frame,
-        anchor: usize,
-        tag: Option<&Tag>,
-    ) -> Result<(), TopologyError> {
-        if open.len() >= MAX_DEPTH {
+    fn open(&mut self, frame: Frame, anchor: usize, tag: Option<&Tag>) -> Result<(), TopologyError> {
+        if self.open.len() >= MAX_DEPTH {
             return Err(TopologyError::Limit {
                 what: "levels of nesting",
                 limit: MAX_DEPTH,
             });
         }
         self.count(1)?;
-        open.push(Open {
+        let tag = self.function(tag);
+        self.open.push(Open {
             frame,
             anchor,
-            tag: self.function(tag),
+            tag,
             nodes: self.nodes,
         });
         Ok(())
     }
 
+    fn is_item(&self, value: &Value) -> bool {
+        let in_items = match self.open.as_slice() {
+            [
+                Open {
+                    frame: Frame::Map {
+                        key: Key::Named(name), ..
+                    },
+                    ..
+                },
+                Open {
+                    frame: Frame::List(_), ..
+                },
+            ] => name == "items",
+            _ => false,
+        };
+        self.split && in_items && value.get("kind").is_some() && value.get("metadata").is_some()
+    }
+
     fn count(&mut self, nodes: usize) -> Result<(), TopologyError> {
         self.nodes = self.nodes.saturating_add(nodes);
-        if self.nodes > MAX_NODES {
+        if self.nodes.max(self.aliased) > MAX_NODES {
             return Err(TopologyError::Limit {
                 what: "YAML nodes",
                 limit: MAX_NODES,
@@ -216,46 +242,6 @@ impl<'a> Documents<'a> {
     }
 }
 
-impl Frame {
-    fn push(&mut self, value: Value) {
-        match self {
-            Frame::List(list) => list.push(value),
-            Frame::Map { map, merged, key } => match std::mem::replace(key, Key::Expected) {
-                Key::Expected => {
-                    *key = match value {
-                        Value::String(name) => Key::Named(name),
-                        Value::Null => Key::Named("null".to_owned()),
-                        _ => Key::Unusable,
-                    }
-                }
-                Key::Named(name) => {
-                    map.insert(name, value);
-                }
-                Key::Merge => merged.push(value),
-                Key::Unusable => {}
-            },
-        }
-    }
-}
-
-/// Fills in what `<<` names: own keys win, then the first of several maps.
-fn merge(mut map: Map<String, Value>, merged: Vec<Value>) -> Map<String, Value> {
-    for value in merged {
-        let maps = match value {
-            Value::Array(list) => list,
-            other => vec![other],
-        };
-        for (key, value) in maps
-            .into_iter()
-            .filter_map(|map| if let Value::Object(map) = map { Some(map) } else { None })
-            .flatten()
-        {
-            map.entry(key).or_insert(value);
-        }
-    }
-    map
-}
-
 impl Iterator for Documents<'_> {
     type Item = Result<Value, TopologyError>;
 
@@ -266,42 +252,6 @@ impl Iterator for Documents<'_> {
         let document = self.document();
         self.done = !matches!(document, Ok(Some(_)));
         document.transpose()
-    }
-}
-
-/// Calls `found` with the keys of the outermost maps of all documents until it returns true. Nothing is kept, so this is
-/// cheap even for a large stream; errors end it, they come up again when the input is read.
-pub fn outer_keys(text: &str, mut found: impl FnMut(&str) -> bool) {
-    let mut parser = Parser::new_from_str(text);
-    let mut depth = 0usize;
-    let mut is_key = false;
-    while let Some(Ok((event, _))) = parser.next_event() {
-        match event {
-            Event::StreamEnd => return,
-            Event::DocumentStart(_) => (depth, is_key) = (0, false),
-            Event::MappingStart(..) | Event::SequenceStart(..) => {
-                if depth == 0 && matches!(event, Event::SequenceStart(..)) {
-                    return;
-                }
-                is_key |= depth == 0;
-                depth += 1;
-                if depth > MAX_DEPTH {
-                    return;
-                }
-            }
-            Event::MappingEnd | Event::SequenceEnd => {
-                depth = depth.saturating_sub(1);
-                is_key ^= depth == 1;
-            }
-            Event::Scalar(text, ..) if depth == 1 => {
-                if is_key && found(&text) {
-                    return;
-                }
-                is_key = !is_key;
-            }
-            Event::Alias(_) if depth == 1 => is_key = !is_key,
-            _ => {}
-        }
     }
 }
 
@@ -352,6 +302,22 @@ mod tests {
     }
 
     #[test]
+    fn items_come_one_by_one() {
+        let text = "items:\n- {kind: A, metadata: {}}\n- {b: 1}\n- {kind: C, metadata: {}}\nkind: List\n---\nx: [{kind: A, metadata: {}}]\n";
+        let read: Result<Vec<Value>, TopologyError> = Documents::new(text, Tags::Ignore).split_items().collect();
+        let object = |kind: &str| json!({"kind": kind, "metadata": {}});
+        assert_eq!(
+            read.unwrap(),
+            [
+                object("A"),
+                object("C"),
+                json!({"items": [{"b": "1"}], "kind": "List"}),
+                json!({"x": [object("A")]})
+            ]
+        );
+    }
+
+    #[test]
     fn bombs_and_depth_end_in_an_error() {
         let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
         for level in 1..12 {
@@ -380,21 +346,10 @@ mod tests {
         assert!(read("a: *nobody").is_err());
     }
 
-    #[test]
-    fn outer_keys_are_those_of_maps() {
-        let mut keys = Vec::new();
-        outer_keys("a: {b: c}\nd: [e, f]\ng: h\n---\n? {x: y}\n: z\ni: j\n", |key| {
-            keys.push(key.to_owned());
-            false
-        });
-        assert_eq!(keys, ["a", "d", "g", "i"]);
-    }
-
     proptest! {
         #[test]
         fn never_panics(text in "[-a:&*!<{}\\[\\]|>#'\"?, \n]{0,60}", other in ".{0,60}") {
             let _ = (read(&text), read(&other));
-            outer_keys(&text, |_| false);
         }
     }
 }

@@ -8,7 +8,20 @@ const MAX_BLOCKS: usize = 100;
 /// Words that nest like operators.
 const WORDS: &[&str] = &["not", "and", "or", "if", "else", "is", "in"];
 /// Blocks that have an end.
-const BLOCKS: &[&str] = &["if", "for", "macro", "call", "filter", "with", "block", "set", "autoescape", "raw", "elif", "else"];
+const BLOCKS: &[&str] = &[
+    "if",
+    "for",
+    "macro",
+    "call",
+    "filter",
+    "with",
+    "block",
+    "set",
+    "autoescape",
+    "raw",
+    "elif",
+    "else",
+];
 
 /// Whether the engine can be given this text. Linear in its length.
 pub(super) fn is_bounded(text: &str) -> bool {
@@ -35,7 +48,12 @@ pub(super) fn is_bounded(text: &str) -> bool {
             return false;
         }
         if close == "%}" {
-            match whole.trim_start_matches(['-', '+']).split_whitespace().next().unwrap_or("") {
+            match whole
+                .trim_start_matches(['-', '+'])
+                .split_whitespace()
+                .next()
+                .unwrap_or("")
+            {
                 word if word.starts_with("end") => open = open.saturating_sub(blocks.pop().unwrap_or(0)),
                 "elif" => {
                     open += 1;
@@ -152,9 +170,14 @@ mod tests {
 
     #[test]
     fn what_is_long_is_not() {
-        let list = (0..20_000).map(|at| format!("{{'a': b.c | d, 'e': {at} + 1}}")).collect::<Vec<_>>().join(", ");
+        let list = (0..20_000)
+            .map(|at| format!("{{'a': b.c | d, 'e': {at} + 1}}"))
+            .collect::<Vec<_>>()
+            .join(", ");
         assert!(is_bounded(&format!("{{{{ [{list}] }}}}")));
-        assert!(is_bounded(&"{% if a %}{{ b.c[0] | d('x') }}{% else %}y{% endif %}\n".repeat(20_000)));
+        assert!(is_bounded(
+            &"{% if a %}{{ b.c[0] | d('x') }}{% else %}y{% endif %}\n".repeat(20_000)
+        ));
         assert!(is_bounded(&"{% set a = 1 %}{ {# x #}".repeat(20_000)));
     }
 }

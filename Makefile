@@ -2,7 +2,7 @@
 PG_CONFIG ?= /usr/lib/postgresql/17/bin/pg_config
 export PG_CONFIG
 
-.PHONY: help setup demo stop test lint build install bench topology clean
+.PHONY: help setup demo stop test chaos lint build install bench topology clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## *' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -18,6 +18,9 @@ stop:            ## stop the demo's cluster
 
 test: setup      ## engine tests and black-box tests against a real cluster
 	@scripts/test.sh
+
+chaos: setup     ## 200 random crashes at every step of a window: nothing lost, nothing double
+	@scripts/chaos.sh
 
 lint: setup      ## rustfmt, clippy, shell syntax
 	@scripts/lint.sh

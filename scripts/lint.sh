@@ -8,6 +8,7 @@ step "cargo fmt --check"
 cargo fmt --all --check
 step "cargo clippy"
 cargo clippy --workspace --all-targets --quiet -- -D warnings
+cargo clippy --package observe_bridge --features fault-points --all-targets --quiet -- -D warnings
 step "shell scripts"
 for script in scripts/*.sh .ci/run; do bash -n "$script"; done
 ok "lint"

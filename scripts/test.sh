@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Engine tests (no PostgreSQL), then black-box tests against the release extension in private clusters.
-# Ends with the test runner's own summary.
+# What is installed for them, and stays, is a test build: the release with fault points. Ends with the test runner's own
+# summary.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
@@ -23,7 +24,8 @@ make_venv() {
 }
 
 make_venv
-scripts/install.sh
+scripts/install.sh fault-points
+ok "a test build is installed now: make install puts the ordinary one in its place"
 step "engine tests and black-box tests"
 # Two at a time: each black-box test runs a cluster of its own, and several are about who waits for whom.
 if cargo nextest --version >/dev/null 2>&1; then

@@ -11,13 +11,15 @@ CREATE TABLE dim_tenant (
     name       text,
     labels     jsonb       NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(labels) = 'object'),
     enabled    boolean     NOT NULL DEFAULT true,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    max_running integer    CHECK (max_running > 0)
 );
 COMMENT ON TABLE  dim_tenant         IS 'Tenants. Every fact belongs to one; ''default'' is there from the start';
 COMMENT ON SEQUENCE dim_tenant_tenant_id_seq IS 'Numbers the tenants';
 COMMENT ON COLUMN dim_tenant.code    IS 'The name by which SQL functions know the tenant';
 COMMENT ON COLUMN dim_tenant.enabled IS
     'false: no window of this tenant is enqueued or claimed; nothing is lost, enabling it again catches up';
+COMMENT ON COLUMN dim_tenant.max_running IS 'Most runs of this tenant at once, over all jobs; NULL: no limit';
 
 CREATE TABLE etl_job (
     name         text      PRIMARY KEY CHECK (name <> ''),
@@ -32,9 +34,14 @@ CREATE TABLE etl_job (
     timeout      interval  NOT NULL DEFAULT '10 min' CHECK (timeout > '0' AND isfinite(timeout)),
     enabled      boolean   NOT NULL DEFAULT true,
     command      text,
+    search_path  text CHECK (search_path !~* '\mpg_temp'),
+    source_range text,
+    lock_key     bigint CHECK (lock_key <> 0),
     owner        regrole   DEFAULT quote_ident(current_user)::regrole,
     needs_source boolean   NOT NULL DEFAULT false,
     coalesce     boolean   NOT NULL DEFAULT false,
+    max_running  integer   CHECK (max_running > 0),
+    batch        integer   NOT NULL DEFAULT 1 CHECK (batch BETWEEN 1 AND 1000),
     -- Windows are counted from the epoch in UTC, so only intervals of a fixed length can align them.
     CONSTRAINT etl_job_align_fixed CHECK (align >= '1 s' AND isfinite(align)
         AND extract(year FROM align) = 0 AND extract(month FROM align) = 0),
@@ -56,25 +63,32 @@ COMMENT ON COLUMN etl_job.align IS
     'Length of a window; windows start at multiples of it since the epoch, in UTC';
 COMMENT ON COLUMN etl_job.delay        IS 'How long after its end a window is enqueued, for records that arrive late';
 COMMENT ON COLUMN etl_job.lookback     IS 'How far back the first window of a tenant starts';
-COMMENT ON COLUMN etl_job.concurrency  IS 'Windows of one tenant that may run at once';
+COMMENT ON COLUMN etl_job.concurrency  IS 'Runs of one tenant at once';
 COMMENT ON COLUMN etl_job.after IS
     'Jobs whose windows must have succeeded before the overlapping window of this one runs';
 COMMENT ON COLUMN etl_job.max_attempts IS 'Attempts before a window is failed; transient failures do not count';
 COMMENT ON COLUMN etl_job.timeout      IS 'Longest duration of one run';
-COMMENT ON COLUMN etl_job.command      IS 'SQL jobs: what is executed';
+COMMENT ON COLUMN etl_job.command      IS 'SQL jobs: the function that is called, with its schema, or a statement with $1, $2, $3';
+COMMENT ON COLUMN etl_job.search_path  IS 'SQL jobs: the search_path of command and source_range';
+COMMENT ON COLUMN etl_job.source_range IS 'SQL jobs: a SELECT that gives the times of the first and the last event of tenant $1';
+COMMENT ON COLUMN etl_job.lock_key     IS
+    'SQL jobs: an advisory lock that others who write the same take too; while somebody holds it no window runs';
 COMMENT ON COLUMN etl_job.owner        IS 'SQL jobs: the role that executes command; NULL for built-in jobs';
 COMMENT ON COLUMN etl_job.needs_source IS 'The job runs only for tenants that have an enabled etl_source for it';
 COMMENT ON COLUMN etl_job.coalesce IS
     'The job reads the present, not its window: the newest window stands for all older queued ones';
+COMMENT ON COLUMN etl_job.max_running  IS 'Most runs of this job at once, over all tenants; NULL: no limit';
+COMMENT ON COLUMN etl_job.batch IS
+    'Most contiguous windows that one run takes together when there is a backlog; each is committed by itself';
 
 INSERT INTO etl_job
-    (name,           kind,      run_interval, align,    delay,   lookback, concurrency, after,      timeout,  owner, needs_source, coalesce)
+    (name,           kind,      run_interval, align,    delay,   lookback, concurrency, after,      timeout,  owner, needs_source, coalesce, batch)
 VALUES
-    ('oo-agg',       'builtin', '1 min',      '1 min',  '2 min', '24 h',   2,           '{}',       '10 min', NULL,  true,         false),
-    ('age-refresh',  'builtin', '0',          '5 min',  '0',     '0',      1,           '{oo-agg}', '5 min',  NULL,  false,        true),
-    ('topo-iac',     'builtin', '15 min',     '15 min', '0',     '48 h',   1,           '{}',       '10 min', NULL,  true,         true),
-    ('topo-ansible', 'builtin', '1 h',        '1 h',    '0',     '168 h',  1,           '{}',       '10 min', NULL,  true,         true),
-    ('retention',    'builtin', '1 h',        '1 h',    '0',     '1 h',    1,           '{}',       '30 min', NULL,  false,        true);
+    ('oo-agg',       'builtin', '1 min',      '1 min',  '2 min', '24 h',   2,           '{}',       '10 min', NULL,  true,         false,    60),
+    ('age-refresh',  'builtin', '0',          '5 min',  '0',     '0',      1,           '{oo-agg}', '5 min',  NULL,  false,        true,     1),
+    ('topo-iac',     'builtin', '15 min',     '15 min', '0',     '48 h',   1,           '{}',       '10 min', NULL,  true,         true,     1),
+    ('topo-ansible', 'builtin', '1 h',        '1 h',    '0',     '168 h',  1,           '{}',       '10 min', NULL,  true,         true,     1),
+    ('retention',    'builtin', '1 h',        '1 h',    '0',     '1 h',    1,           '{}',       '30 min', NULL,  false,        true,     1);
 
 INSERT INTO dim_tenant (tenant_id, code, name) VALUES (1, 'default', 'Default tenant');
 SELECT pg_catalog.setval(pg_catalog.pg_get_serial_sequence('dim_tenant', 'tenant_id'), 1);
@@ -210,7 +224,7 @@ $$;
 COMMENT ON FUNCTION etl_owner_guard() IS
     'Trigger: a SQL job or source may only be written by a member of the role it acts for';
 
-CREATE TRIGGER etl_owner_guard BEFORE INSERT OR DELETE OR UPDATE OF name, kind, command, owner ON etl_job
+CREATE TRIGGER etl_owner_guard BEFORE INSERT OR DELETE OR UPDATE OF name, kind, command, owner, search_path, source_range, lock_key ON etl_job
     FOR EACH ROW EXECUTE FUNCTION etl_owner_guard();
 CREATE TRIGGER etl_owner_guard BEFORE INSERT OR DELETE OR UPDATE OF tenant_id, job, server, options, owner, enabled ON etl_source
     FOR EACH ROW EXECUTE FUNCTION etl_owner_guard();

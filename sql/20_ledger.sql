@@ -12,8 +12,8 @@ CREATE TABLE etl_job_run (
     status           text        NOT NULL DEFAULT 'queued'
                                  CHECK (status IN ('queued', 'running', 'success', 'failed', 'cancelled')),
     origin           text        NOT NULL DEFAULT 'schedule'
-                                 CHECK (origin IN ('schedule', 'backfill', 'dependency', 'manual')),
-    priority         integer     NOT NULL DEFAULT 0 CHECK (priority IN (0, 5, 10)),
+                                 CHECK (origin IN ('schedule', 'backfill', 'dependency', 'manual', 'invalidation')),
+    priority         integer     NOT NULL DEFAULT 0 CHECK (priority IN (0, 5, 10, 20)),
     attempt          integer     NOT NULL DEFAULT 0,
     max_attempts     integer     NOT NULL,
     next_attempt_at  timestamptz,
@@ -26,6 +26,11 @@ CREATE TABLE etl_job_run (
     created_at       timestamptz NOT NULL DEFAULT etl_now(),
     requeue          boolean     NOT NULL DEFAULT false,
     cancel_requested boolean     NOT NULL DEFAULT false,
+    batch_id         bigint,
+    batch_limit      integer     CHECK (batch_limit > 0),
+    backfill_id      bigint,
+    slice_no         integer,
+    backfill_found   text        CHECK (backfill_found IN ('missing', 'failed', 'success', 'other')),
     CHECK (window_from < window_to)
 ) WITH (
     -- Every row is updated two or three times within minutes.
@@ -36,7 +41,7 @@ CREATE TABLE etl_job_run (
 );
 COMMENT ON TABLE  etl_job_run                  IS 'The ledger and the queue: exactly one row per (job, tenant, window)';
 COMMENT ON SEQUENCE etl_job_run_run_id_seq     IS 'Numbers the runs';
-COMMENT ON COLUMN etl_job_run.priority         IS 'Lower first: 0 live, 5 by hand, 10 backfill and catching up';
+COMMENT ON COLUMN etl_job_run.priority         IS 'Lower first: 0 live, 5 by hand, 10 backfill and catching up; 20 is not claimed: its backfill is paused';
 COMMENT ON COLUMN etl_job_run.attempt IS
     'Attempts so far; also the fencing token of the runner, so it never goes back';
 COMMENT ON COLUMN etl_job_run.max_attempts IS
@@ -46,16 +51,28 @@ COMMENT ON COLUMN etl_job_run.worker_pid       IS 'Process that runs it or ran i
 COMMENT ON COLUMN etl_job_run.error            IS 'The last failure: {sqlstate, message, detail, hint}';
 COMMENT ON COLUMN etl_job_run.requeue          IS 'A running window that is to run again when it ends';
 COMMENT ON COLUMN etl_job_run.cancel_requested IS 'A running window whose runner is asked to stop';
+COMMENT ON COLUMN etl_job_run.batch_id IS
+    'run_id of the last window of those that were claimed together, of the window itself when it was claimed alone; the key of the lock that says somebody works on them';
+COMMENT ON COLUMN etl_job_run.batch_limit IS
+    'Most windows that are claimed together with this one; halved when a batch fails, so that a window that cannot be done ends up alone';
+COMMENT ON COLUMN etl_job_run.backfill_id      IS 'The backfill that enqueued it last';
+COMMENT ON COLUMN etl_job_run.slice_no         IS 'The slice of that backfill';
+COMMENT ON COLUMN etl_job_run.backfill_found IS
+    'What that backfill found: no window or a cancelled one (missing), a failed or successful one; other: a window that is not its own, of which it only awaits the end';
 
 CREATE UNIQUE INDEX ux_job_once ON etl_job_run (job, tenant_id, window_from, window_to);
 CREATE INDEX etl_job_run_queue   ON etl_job_run (job, tenant_id, priority, window_from) WHERE status = 'queued';
-CREATE INDEX etl_job_run_running ON etl_job_run (job, tenant_id)                        WHERE status = 'running';
+CREATE INDEX etl_job_run_running ON etl_job_run (batch_id)                              WHERE status = 'running';
+CREATE INDEX etl_job_run_slots   ON etl_job_run (job, tenant_id)                        WHERE status = 'running' AND run_id = batch_id;
 CREATE INDEX etl_job_run_failed  ON etl_job_run (job, tenant_id)                        WHERE status = 'failed';
 CREATE INDEX etl_job_run_success ON etl_job_run (job, tenant_id, window_to)             WHERE status = 'success';
+CREATE INDEX etl_job_run_backfill ON etl_job_run (backfill_id, slice_no, status) WHERE status <> 'success' AND backfill_id IS NOT NULL;
 COMMENT ON INDEX ux_job_once         IS 'A window is there once, whoever enqueues it';
 COMMENT ON INDEX etl_job_run_queue   IS 'The order in which windows are claimed';
-COMMENT ON INDEX etl_job_run_running IS 'What runs: slots in use, orphans';
+COMMENT ON INDEX etl_job_run_running IS 'What runs, by batch: orphans';
+COMMENT ON INDEX etl_job_run_slots   IS 'Batches that run: slots in use';
 COMMENT ON INDEX etl_job_run_failed  IS 'What failed, for etl_status';
+COMMENT ON INDEX etl_job_run_backfill IS 'What a backfill has still to do, and what of it failed';
 COMMENT ON INDEX etl_job_run_success IS 'The newest window that succeeded, for etl_status';
 
 CREATE TABLE etl_cursor (
@@ -67,6 +84,37 @@ CREATE TABLE etl_cursor (
 COMMENT ON TABLE  etl_cursor IS
     'Where etl_tick goes on; only etl_tick advances it. Deleting a row restarts at upper - lookback';
 COMMENT ON COLUMN etl_cursor.next_from IS 'Start of the next window to enqueue';
+
+-- The ledger says what was enqueued, the cursor where enqueuing goes on: without the one the other means nothing.
+CREATE FUNCTION etl_ledger_forget() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        DELETE FROM etl_cursor;
+        DELETE FROM etl_coverage;
+        RETURN NULL;
+    END IF;
+    DELETE FROM etl_cursor c
+    USING (SELECT DISTINCT g.job, g.tenant_id FROM gone g) pair
+    WHERE c.job = pair.job AND c.tenant_id = pair.tenant_id
+      AND NOT EXISTS (SELECT FROM etl_job_run r WHERE r.job = pair.job AND r.tenant_id = pair.tenant_id);
+    DELETE FROM etl_coverage c
+    USING (SELECT DISTINCT g.job, g.tenant_id FROM gone g) pair
+    WHERE c.job = pair.job AND c.tenant_id = pair.tenant_id
+      AND NOT EXISTS (SELECT FROM etl_job_run r WHERE r.job = pair.job AND r.tenant_id = pair.tenant_id);
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION etl_ledger_forget() IS
+    'Trigger: a (job, tenant) whose ledger is emptied starts anew at its lookback';
+CREATE TRIGGER etl_ledger_forget AFTER DELETE ON etl_job_run
+    REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION etl_ledger_forget();
+CREATE TRIGGER etl_ledger_forget_all AFTER TRUNCATE ON etl_job_run
+    FOR EACH STATEMENT EXECUTE FUNCTION etl_ledger_forget();
+COMMENT ON TRIGGER etl_ledger_forget     ON etl_job_run IS 'An emptied ledger starts anew';
+COMMENT ON TRIGGER etl_ledger_forget_all ON etl_job_run IS 'An emptied ledger starts anew';
 
 -- Unlogged: after a crash the turns start anew, which costs nothing. Its rows are also the locks under which the
 -- windows of a dependent job are decided (etl_dependents).

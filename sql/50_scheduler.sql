@@ -1,5 +1,5 @@
 -- =====================================================================================================================
--- Enqueuing: which windows there are. etl_tick goes on from etl_cursor, etl_enqueue takes any range.
+-- Enqueuing: which windows there are. etl_schedule goes on from etl_cursor, etl_enqueue takes any range.
 --
 -- A window is [from, to), both multiples of etl_job.align since the epoch, in UTC. All interval arithmetic runs with
 -- TimeZone = UTC, so that '1 day' is 24 hours whatever the session's zone does. "Now" is etl_now(), which tests may set.
@@ -11,6 +11,9 @@ SELECT j.name                               AS job,
        t.code                               AS tenant,
        coalesce(o.enabled, j.enabled)
            AND t.enabled
+           -- observe_bridge.tenant_shard, such as 2/8: this server runs one tenant in eight.
+           AND coalesce((hashint8extended(t.tenant_id, 0) & 9223372036854775807) % split_part(shard.setting, '/', 2)::bigint + 1
+                        = split_part(shard.setting, '/', 1)::bigint, true)
            AND (NOT j.needs_source OR EXISTS (
                    SELECT FROM etl_source s WHERE s.job = j.name AND s.tenant_id = t.tenant_id AND s.enabled)) AS enabled,
        j.kind,
@@ -22,12 +25,16 @@ SELECT j.name                               AS job,
        j.after,
        j.max_attempts,
        j.timeout,
-       j.coalesce                           AS coalescing
+       j.coalesce                           AS coalescing,
+       j.max_running                        AS job_max_running,
+       t.max_running                        AS tenant_max_running,
+       j.batch
 FROM etl_job j
 CROSS JOIN dim_tenant t
+CROSS JOIN (SELECT nullif(current_setting('observe_bridge.tenant_shard', true), '') AS setting) shard
 LEFT JOIN etl_job_tenant o ON o.job = j.name AND o.tenant_id = t.tenant_id;
 COMMENT ON VIEW etl_job_effective IS
-    'Every job of every tenant with its overrides applied; enabled: the job, the tenant, and a source where one is needed';
+    'Every job of every tenant with its overrides applied; enabled: the job, the tenant, the shard, and a source where one is needed';
 
 CREATE FUNCTION etl_floor(at timestamptz, align interval) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -69,8 +76,8 @@ $$;
 COMMENT ON FUNCTION etl_due(timestamptz) IS
     'For every scheduled (job, tenant) that is enabled: the end of the last window due at a time, and where a new cursor starts';
 
-CREATE FUNCTION etl_tick(at timestamptz DEFAULT now()) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION etl_schedule(at timestamptz) RETURNS bigint
+LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 SET "TimeZone" = 'UTC'
 SET jit = off
@@ -80,18 +87,6 @@ DECLARE
     clock       CONSTANT timestamptz := etl_now();
     enqueued bigint;
 BEGIN
-    IF at IS NULL OR NOT isfinite(at) THEN
-        RAISE EXCEPTION 'etl_tick needs a finite time, not %', coalesce(at::text, 'NULL')
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'Call etl_tick() for now.';
-    END IF;
-    IF etl_restoring() THEN
-        RETURN 0;
-    END IF;
-    IF at = now() THEN
-        at := clock;
-    END IF;
-
-    -- Each statement below writes nothing, and takes no transaction id, when there is nothing to do.
     UPDATE etl_source s
     SET enabled = false, disabled_reason = format('foreign server "%s" does not exist any more', s.server)
     WHERE s.enabled AND NOT EXISTS (SELECT FROM pg_foreign_server f WHERE f.srvname = s.server);
@@ -113,16 +108,18 @@ BEGIN
     END IF;
 
     WITH due AS MATERIALIZED (
-        SELECT d.*, c.next_from,
+        SELECT d.*, first.next_from,
                -- Years to catch up are enqueued bit by bit: the next tick goes on.
-               least(d.upper_bound, c.next_from + max_windows * d.align) AS upto
+               least(d.upper_bound, first.next_from + max_windows * d.align) AS upto
         FROM etl_cursor c JOIN etl_due(at) d USING (job, tenant_id)
+        -- After a change of align the first window may begin before the last one ended: rather twice than not at all.
+        CROSS JOIN LATERAL (SELECT date_bin(d.align, c.next_from, 'epoch') AS next_from) first
         WHERE c.next_from < d.upper_bound
     ), advanced AS (
         UPDATE etl_cursor c SET next_from = due.upto
         FROM due WHERE c.job = due.job AND c.tenant_id = due.tenant_id
     ), inserted AS (
-        INSERT INTO etl_job_run (job, tenant_id, window_from, window_to, origin, priority, max_attempts, next_attempt_at)
+        INSERT INTO etl_job_run AS r (job, tenant_id, window_from, window_to, origin, priority, max_attempts, next_attempt_at)
         SELECT due.job, due.tenant_id, w.window_from, w.window_from + due.align, 'schedule',
                -- A long catch-up must not hold up the present.
                CASE WHEN w.window_from < due.upper_bound - greatest(3 * due.align, '15 min') THEN 10 ELSE 0 END,
@@ -132,11 +129,43 @@ BEGIN
         FROM due
         CROSS JOIN LATERAL generate_series(due.next_from, due.upto - due.align, due.align) AS w (window_from)
         ORDER BY due.job, due.tenant_id, w.window_from
-        ON CONFLICT (job, tenant_id, window_from, window_to) DO NOTHING
+        ON CONFLICT (job, tenant_id, window_from, window_to) DO UPDATE
+        -- A backfill was here first: from now on the window is the schedule's, whatever becomes of the backfill.
+        SET status          = CASE r.status WHEN 'running' THEN 'running'         ELSE 'queued' END,
+            next_attempt_at = CASE r.status WHEN 'running' THEN r.next_attempt_at ELSE excluded.next_attempt_at END,
+            max_attempts    = CASE r.status WHEN 'running' THEN r.max_attempts    ELSE r.attempt + excluded.max_attempts END,
+            finished_at     = NULL,
+            origin          = excluded.origin,
+            priority        = excluded.priority,
+            backfill_id     = NULL,
+            slice_no        = NULL
+        WHERE r.backfill_id IS NOT NULL AND r.status IN ('queued', 'running', 'cancelled')
         RETURNING 1
     )
     SELECT count(*) INTO enqueued FROM inserted;
 
+    RETURN enqueued;
+END
+$$;
+COMMENT ON FUNCTION etl_schedule(timestamptz) IS
+    'Enqueues every window that the schedules of jobs make due at a time and that is not yet enqueued; returns how many';
+
+CREATE FUNCTION etl_tick(at timestamptz DEFAULT now()) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    enqueued bigint;
+BEGIN
+    IF at IS NULL OR NOT isfinite(at) THEN
+        RAISE EXCEPTION 'etl_tick needs a finite time, not %', coalesce(at::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Call etl_tick() for now.';
+    END IF;
+    IF etl_restoring() THEN
+        RETURN 0;
+    END IF;
+    -- None of them writes, or takes a transaction id, when there is nothing to do.
+    enqueued := etl_invalidations_apply() + etl_schedule(CASE at WHEN now() THEN etl_now() ELSE at END) + etl_backfill_feed();
     IF enqueued > 0 THEN
         PERFORM etl_wake();
     END IF;
@@ -144,7 +173,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION etl_tick(timestamptz) IS
-    'Enqueues every window that is due and not yet enqueued; returns how many. It only enqueues, and a clock that went back does nothing';
+    'Enqueues every window that is due and not yet enqueued, that was invalidated, or that is next in a backfill; returns how many. It only enqueues, and a clock that went back does nothing';
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- etl_enqueue
@@ -215,9 +244,13 @@ BEGIN
             stats            = CASE r.status WHEN 'running' THEN r.stats           END,
             origin           = excluded.origin,
             priority         = excluded.priority,
+            batch_limit      = NULL,
+            backfill_id      = NULL,
+            slice_no         = NULL,
             max_attempts     = CASE r.status WHEN 'running' THEN r.max_attempts    ELSE r.attempt + excluded.max_attempts END,
             args             = excluded.args
-        WHERE r.status <> 'queued'
+        -- A queued one that belongs to a backfill does so no more: whatever becomes of that, it will run.
+        WHERE r.status <> 'queued' OR r.backfill_id IS NOT NULL
         RETURNING 1
     )
     SELECT count(*) INTO enqueued FROM enqueued_windows;

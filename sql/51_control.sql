@@ -37,12 +37,13 @@ BEGIN
         requeue         = run.status = 'running',
         next_attempt_at = CASE run.status WHEN 'running' THEN r.next_attempt_at ELSE due END,
         finished_at     = NULL,
+        batch_limit     = NULL,
         priority        = least(r.priority, 5),
         max_attempts    = CASE WHEN run.status IN ('running', 'queued') THEN r.max_attempts
                                ELSE r.attempt + coalesce((SELECT j.max_attempts FROM etl_job j WHERE j.name = r.job), 1) END
     WHERE r.run_id = run.run_id
       AND (run.status <> 'running' OR NOT r.requeue)
-      AND (run.status <> 'queued'  OR r.next_attempt_at IS DISTINCT FROM due);
+      AND (run.status <> 'queued'  OR r.next_attempt_at IS DISTINCT FROM due OR r.priority = 20);
     done := FOUND;
 
     IF done THEN
@@ -56,6 +57,44 @@ $$;
 COMMENT ON FUNCTION etl_retry(bigint) IS
     'Queues a run that ended again, a running one for when it ends, and lets a waiting one run now; false: nothing to change';
 
+CREATE FUNCTION etl_retry(job text, tenant text, "from" timestamptz DEFAULT '-infinity', "to" timestamptz DEFAULT 'infinity') RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    j          etl_job := etl_job_require(job);
+    for_tenant bigint  := CASE WHEN tenant IS NOT NULL THEN etl_tenant_require(tenant) END;
+    retried    bigint;
+BEGIN
+    IF "from" IS NULL OR "to" IS NULL OR "from" >= "to" THEN
+        RAISE EXCEPTION 'the range of windows to retry is empty'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL  = format('from = %s, to = %s.', coalesce("from"::text, 'NULL'), coalesce("to"::text, 'NULL')),
+                  HINT    = 'Windows that overlap ["from", "to") are retried; leave both out for all of them.';
+    END IF;
+    WITH failed AS MATERIALIZED (
+        SELECT r.run_id FROM etl_job_run r
+        WHERE r.status = 'failed' AND r.job = j.name AND r.tenant_id = coalesce(for_tenant, r.tenant_id)
+          AND r.window_from < "to" AND r.window_to > "from"
+        ORDER BY r.tenant_id, r.window_from
+        FOR UPDATE
+    )
+    UPDATE etl_job_run r
+    SET status = 'queued', next_attempt_at = NULL, finished_at = NULL, priority = least(r.priority, 5), batch_limit = NULL,
+        max_attempts = r.attempt + j.max_attempts
+    FROM failed f WHERE r.run_id = f.run_id;
+    GET DIAGNOSTICS retried = ROW_COUNT;
+    -- Whoever retries believes the cause is gone.
+    UPDATE etl_job_circuit c SET next_probe_at = etl_now()
+    WHERE c.job = j.name AND c.tenant_id = coalesce(for_tenant, c.tenant_id) AND c.state = 'open';
+    PERFORM etl_wake();
+    RETURN retried;
+END
+$$;
+COMMENT ON FUNCTION etl_retry(text, text, timestamptz, timestamptz) IS
+    'Queues every failed window of a job that overlaps a range again, of one tenant or (NULL) all; returns how many. Open circuits are probed at once';
+
 CREATE FUNCTION etl_cancel(run_id bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @extschema@, pg_temp
@@ -68,11 +107,11 @@ BEGIN
             UPDATE etl_job_run r SET status = 'cancelled', finished_at = etl_now(), next_attempt_at = NULL WHERE r.run_id = run.run_id;
         WHEN 'running' THEN
             UPDATE etl_job_run r SET cancel_requested = true, requeue = false WHERE r.run_id = run.run_id;
-            -- Whoever holds the lock of the run works on it (the number is the kind of lock): a pid alone may be reused.
+            -- Whoever holds the lock of its batch works on it (the number is the kind of lock): a pid alone may be reused.
             PERFORM pg_cancel_backend(l.pid) FROM pg_locks l
             WHERE l.locktype = 'userlock' AND l.objsubid = 2817 AND l.granted
               AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-              AND l.classid = (run.run_id >> 32)::oid AND l.objid = (run.run_id & 4294967295)::oid;
+              AND l.classid = (run.batch_id >> 32)::oid AND l.objid = (run.batch_id & 4294967295)::oid;
         ELSE
             RETURN false;
     END CASE;

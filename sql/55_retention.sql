@@ -78,6 +78,8 @@ BEGIN
     GET DIAGNOSTICS n = ROW_COUNT;
     removed := removed || jsonb_build_object('etl_partial_1m', n);
 
+    -- What the ledger forgets stays known as covered, else the watermark would go back.
+    PERFORM etl_coverage_advance(for_tenant, at - (keep ->> 'etl_job_run')::interval);
     -- The newest windows of each job stay, however old: they show what happened last.
     WITH RECURSIVE jobs AS (
         (SELECT r.job FROM etl_job_run r ORDER BY r.job LIMIT 1)
@@ -94,6 +96,11 @@ BEGIN
       AND r.status IN ('success', 'failed', 'cancelled') AND r.finished_at < at - (keep ->> 'etl_job_run')::interval;
     GET DIAGNOSTICS n = ROW_COUNT;
     removed := removed || jsonb_build_object('etl_job_run', n);
+
+    DELETE FROM etl_backfill b
+    WHERE b.tenant_id = for_tenant AND b.state NOT IN ('running', 'paused') AND b.finished_at < at - (keep ->> 'etl_job_run')::interval;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    removed := removed || jsonb_build_object('etl_backfill', n);
 
     DELETE FROM etl_reject r WHERE r.tenant_id = for_tenant AND r.created_at < at - (keep ->> 'etl_reject')::interval;
     GET DIAGNOSTICS n = ROW_COUNT;
@@ -125,7 +132,7 @@ BEGIN
     FOR object IN
         SELECT f.name FROM etl_fact_tables() f WHERE f.name NOT IN ('kb_chunk', 'evidence_link')
         UNION ALL
-        SELECT unnest('{etl_job_run,etl_cursor,etl_turn,etl_job_circuit,etl_partial_1m,etl_reject,dim_tenant}'::text[])
+        SELECT unnest('{etl_job_run,etl_backfill,etl_cursor,etl_turn,etl_job_circuit,etl_coverage,etl_invalidation,etl_partial_1m,etl_reject,dim_tenant}'::text[])
     LOOP
         EXECUTE format('DELETE FROM @extschema@.%I WHERE tenant_id = $1', object) USING for_tenant;
         GET DIAGNOSTICS n = ROW_COUNT;

@@ -13,6 +13,7 @@ COMMENT ON FUNCTION etl_metric_label(text) IS 'A label value of the Prometheus t
 CREATE FUNCTION etl_metrics() RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, @extschema@, pg_temp
+SET jit = off
 AS $$
     WITH status AS (
         SELECT s.*, format('job=%s,tenant=%s', etl_metric_label(s.job), etl_metric_label(s.tenant)) AS labels FROM etl_status s
@@ -23,7 +24,8 @@ AS $$
                (4, 'observe_bridge_circuit_state',                  'gauge', '0 closed, 1 half open, 2 open'),
                (5, 'observe_bridge_rejected_records',               'gauge', 'Records refused in the windows whose rejects are kept'),
                (6, 'observe_bridge_run_seconds',                    'gauge', 'Mean duration of the runs that succeeded in the last hour'),
-               (7, 'observe_bridge_records_per_hour',               'gauge', 'Records ingested by the runs that succeeded in the last hour')
+               (7, 'observe_bridge_records_per_hour',               'gauge', 'Records ingested by the runs that succeeded in the last hour'),
+               (8, 'observe_bridge_backfill_windows',              'gauge', 'Windows of the backfills that are not done')
     ), recent AS (
         SELECT r.job, r.tenant_id, avg(extract(epoch FROM r.finished_at - r.started_at)) AS seconds,
                sum((r.stats #>> '{records,logs}')::bigint)    AS logs,
@@ -55,6 +57,13 @@ AS $$
         FROM recent n JOIN dim_tenant t USING (tenant_id)
         CROSS JOIN LATERAL (VALUES ('logs', n.logs), ('metrics', n.metrics), ('traces', n.spans)) AS d (dataset, records)
         WHERE n.job = 'oo-agg' AND d.records IS NOT NULL
+        UNION ALL
+        SELECT 'observe_bridge_backfill_windows',
+               format('job=%s,tenant=%s,backfill="%s",status="%s"', etl_metric_label(b.job), etl_metric_label(b.tenant), b.backfill_id, n.status), n.windows
+        FROM etl_backfill_progress b
+        CROSS JOIN LATERAL (VALUES ('done', b.windows_done), ('failed', b.windows_failed),
+                                   ('remaining', b.windows - b.windows_done - b.windows_failed)) AS n (status, windows)
+        WHERE b.state IN ('running', 'paused', 'failed')
     )
     SELECT coalesce(string_agg(text, '' ORDER BY ordinal), '')
     FROM (

@@ -15,17 +15,26 @@ DECLARE
         etl_partitions_ensure, etl_partitions_drop,
         etl_restoring, etl_absent, etl_members, etl_members_detach, etl_in_extension_script, etl_setup_facts, etl_setup_timescaledb,
         etl_setup_age, etl_setup_vector, etl_setup_pg_trgm, etl_setup_pg_cron, etl_setup_pg_stat_statements, observe_bridge_setup,
-        etl_floor, etl_due, etl_tick, etl_enqueue, etl_run_lock, etl_retry, etl_cancel, etl_pause, etl_resume,
-        etl_backoff, etl_turn_take, etl_claimable, etl_claim, etl_dependents, etl_finish_success,
+        etl_floor, etl_due, etl_schedule, etl_tick, etl_enqueue, etl_run_lock, etl_retry, etl_cancel, etl_pause, etl_resume,
+        etl_backoff, etl_turn_take, etl_claimable, etl_batch_take, etl_claim, etl_claim_range, etl_ledger_forget, etl_dependents, etl_finish_success,
         etl_finish_failure, etl_rescue, etl_chunks_drop, etl_retention_run, etl_tenant_drop, etl_source_add, etl_source_drop,
+        etl_ceil, etl_backfill_range, etl_backfill_cut, etl_backfill, etl_stats_rows, etl_backfill_windows, etl_backfill_enqueue,
+        etl_backfill_ended, etl_backfill_close, etl_backfill_may_feed, etl_backfill_step, etl_backfill_feed, etl_backfill_require,
+        etl_backfill_hold, etl_backfill_pause, etl_backfill_resume, etl_backfill_cancel,
+        etl_coverage_change, etl_coverage_advance, etl_upper, etl_prefix, etl_watermark, etl_invalidate, etl_invalidations_apply,
+        etl_command_statement, etl_command_resolve, etl_statement_types, etl_job_check, etl_source_range_check, etl_source_range, etl_path,
+        etl_job_create, etl_job_alter, etl_job_drop, etl_job_dropped, etl_standing, etl_guard, etl_stamp, etl_months, etl_ensure_current,
         etl_metric_label, etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay, observe_bridge_fdw_validator}';
     -- What claims and finishes runs is not among them: etl_run() does that in the name of the extension's owner.
     for_operator CONSTANT text[] := '{
         etl_job_require, etl_tenant_require, observe_bridge_setup, etl_tick, etl_enqueue, etl_retry, etl_cancel, etl_pause,
-        etl_resume, etl_source_add, etl_source_drop,
+        etl_resume, etl_watermark, etl_invalidate, etl_guard, etl_ensure_current,
+        etl_command_resolve, etl_statement_types, etl_job_check, etl_source_range_check, etl_source_range, etl_path,
+        etl_job_create, etl_job_alter, etl_job_drop, etl_source_add, etl_source_drop,
+        etl_backfill, etl_backfill_pause, etl_backfill_resume, etl_backfill_cancel, etl_stats_rows,
         etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay}';
     -- Reads only.
-    for_reader CONSTANT text[] := '{etl_metrics, etl_worker_status}';
+    for_reader CONSTANT text[] := '{etl_metrics, etl_stats_rows, etl_worker_status, etl_watermark}';
     fn record;
 BEGIN
     FOR fn IN
@@ -46,12 +55,14 @@ $$;
 
 GRANT SELECT ON
     dim_tenant, etl_job, etl_job_tenant, etl_source, etl_retention,
-    etl_job_run, etl_cursor, etl_turn, etl_job_circuit, etl_partial_1m, etl_reject,
-    etl_job_effective, etl_status
+    etl_job_run, etl_cursor, etl_turn, etl_job_circuit, etl_partial_1m, etl_reject, etl_coverage, etl_invalidation,
+    etl_job_effective, etl_status,
+    etl_backfill, etl_backfill_slice, etl_backfill_progress
 TO observe_bridge_reader, observe_bridge_operator, pg_monitor;
 
 -- pg_dump reads the sequences of dumped tables.
-GRANT SELECT ON SEQUENCE dim_tenant_tenant_id_seq, etl_source_source_id_seq, etl_job_run_run_id_seq, etl_reject_reject_id_seq, etl_claim_seq
+GRANT SELECT ON SEQUENCE dim_tenant_tenant_id_seq, etl_source_source_id_seq, etl_job_run_run_id_seq, etl_reject_reject_id_seq, etl_claim_seq,
+    etl_backfill_backfill_id_seq
 TO observe_bridge_reader, observe_bridge_operator, pg_monitor;
 
 GRANT INSERT, UPDATE         ON dim_tenant                              TO observe_bridge_operator;
@@ -72,8 +83,17 @@ SELECT pg_catalog.pg_extension_config_dump('etl_source',               '');
 SELECT pg_catalog.pg_extension_config_dump('etl_source_source_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('etl_retention',            '');
 SELECT pg_catalog.pg_extension_config_dump('etl_cursor',               '');
-SELECT pg_catalog.pg_extension_config_dump('etl_job_run',              $$WHERE status IN ('queued', 'running', 'failed')$$);
+-- What succeeded and is not yet part of the coverage: without it the watermark would never get past it.
+SELECT pg_catalog.pg_extension_config_dump('etl_job_run', $$WHERE status IN ('queued', 'running', 'failed')
+    OR status = 'success' AND NOT EXISTS (SELECT FROM @extschema@.etl_coverage c
+        WHERE c.job = etl_job_run.job AND c.tenant_id = etl_job_run.tenant_id AND c.covered_from <= window_from AND c.covered_to >= window_to)$$);
+SELECT pg_catalog.pg_extension_config_dump('etl_coverage',             '');
+SELECT pg_catalog.pg_extension_config_dump('etl_invalidation',         '');
 SELECT pg_catalog.pg_extension_config_dump('etl_job_run_run_id_seq',   '');
+SELECT pg_catalog.pg_extension_config_dump('etl_backfill',              $$WHERE state IN ('running', 'paused', 'failed')$$);
+SELECT pg_catalog.pg_extension_config_dump('etl_backfill_slice',
+    $$WHERE backfill_id IN (SELECT b.backfill_id FROM @extschema@.etl_backfill b WHERE b.state IN ('running', 'paused', 'failed'))$$);
+SELECT pg_catalog.pg_extension_config_dump('etl_backfill_backfill_id_seq', '');
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Comments of the functions that are written in Rust.
@@ -89,6 +109,10 @@ COMMENT ON FUNCTION log_template(text) IS 'A log line with <*> for what varies';
 COMMENT ON FUNCTION log_fingerprint(text) IS 'Fingerprint of the template of a log line: 64 bits as a signed number, the same for ever';
 COMMENT ON FUNCTION log_template(text, text) IS 'As log_template(message), for a tenant';
 COMMENT ON FUNCTION log_fingerprint(text, text) IS 'As log_fingerprint(message), for a tenant';
+COMMENT ON FUNCTION etl_statement_types(text, oid[], text[], boolean) IS 'The types of the columns of one statement with these parameters and search_path, without running it';
+COMMENT ON FUNCTION etl_source_range(text, text) IS 'The first and the last event of a tenant by the source_range of a job, read as its owner; NULL when there are none';
+COMMENT ON PROCEDURE etl_ensure_current(text, text, interval, interval, text, bigint, bigint, timestamptz, timestamptz, boolean) IS
+    'Brings a SQL job up to its source in the calling session, month by month with a commit after each; for migrations. skipped says why there was nothing to do: state_missing, source_empty, within_threshold';
 COMMENT ON PROCEDURE etl_run(integer, interval) IS
     'Works the queue in the calling session, with a commit after each step: until it is empty, max_runs are done or the deadline has passed';
 

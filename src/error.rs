@@ -1,5 +1,6 @@
 //! One error type for everything that can go wrong, and its way into `ereport` and `etl_job_run.error`.
 
+use crate::backend::sqlstate;
 use crate::source::SourceError;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportWithLevel};
 use pgrx::prelude::*;
@@ -16,6 +17,8 @@ pub enum Error {
     /// PostgreSQL raised an error below us (SPI, locks, constraints, a cancel).
     Postgres {
         sqlstate: PgSqlErrorCode,
+        /// The SQLSTATE as PostgreSQL packs it, where pgrx has no name for it (see [`crate::backend::sqlstate`]).
+        code: Option<i32>,
         message: String,
         detail: Option<String>,
         hint: Option<String>,
@@ -31,6 +34,8 @@ pub enum Error {
     LostRun { run_id: i64 },
     /// Somebody is dropping or changing the extension: nothing could be written.
     Busy,
+    /// Somebody else holds the advisory lock of a SQL job: nothing was run.
+    SkippedLocked { key: i64 },
     /// The run took longer than its job's `timeout`.
     TimedOut { job: String, seconds: i64 },
     /// The process went over `observe_bridge.worker_memory_limit` while fetching.
@@ -81,7 +86,7 @@ impl Error {
 
     /// Says nothing about the window: it uses up no attempt.
     fn is_interruption(&self) -> bool {
-        self.is_cancel() || matches!(self, Error::Busy)
+        self.is_cancel() || matches!(self, Error::Busy | Error::LostRun { .. })
     }
 
     /// The SQLSTATE under which the error is raised and stored.
@@ -91,6 +96,7 @@ impl Error {
             Error::Postgres { sqlstate, .. } | Error::Invalid { sqlstate, .. } => *sqlstate,
             Error::LostRun { .. } => PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE,
             Error::Busy => PgSqlErrorCode::ERRCODE_OBJECT_IN_USE,
+            Error::SkippedLocked { .. } => PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
             Error::TimedOut { .. } => PgSqlErrorCode::ERRCODE_QUERY_CANCELED,
             Error::OutOfBudget { .. } => PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
             Error::Corrupt { .. } => PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
@@ -105,6 +111,9 @@ impl Error {
             Error::Postgres { message, .. } | Error::Invalid { message, .. } => message.clone(),
             Error::LostRun { run_id } => format!("run {run_id} is no longer ours"),
             Error::Busy => "the extension was being changed".to_string(),
+            Error::SkippedLocked { key } => {
+                format!("skipped_locked: advisory lock {key} is held by another session")
+            }
             Error::TimedOut { job, seconds } => format!("job \"{job}\" ran into its timeout of {seconds} s"),
             Error::OutOfBudget { .. } => "the window needs more memory than a worker may use".to_string(),
             Error::Corrupt { what, .. } => format!("cannot read {what}"),
@@ -127,6 +136,9 @@ impl Error {
             )),
             Error::Corrupt { detail, .. } => Some(detail.clone()),
             Error::Busy => Some("Another session is dropping the extension, or it is of another version.".to_string()),
+            Error::SkippedLocked { .. } => {
+                Some("The window was not run. It waits and is tried again, which uses up no attempt.".to_string())
+            }
             Error::TimedOut { .. } | Error::Internal(_) => None,
         }
     }
@@ -136,7 +148,9 @@ impl Error {
         match self {
             Error::Source(e) => e.hint.clone(),
             Error::Postgres { hint, .. } | Error::Invalid { hint, .. } => hint.clone(),
-            Error::TimedOut { .. } => Some("Raise etl_job.timeout, or look at what the source is slow at.".to_string()),
+            Error::TimedOut { .. } => {
+                Some("Raise etl_job.timeout, or look at what the source or function is slow at.".to_string())
+            }
             Error::OutOfBudget { .. } => Some(
                 "Raise observe_bridge.worker_memory_limit, or lower page_rows in the options of the source."
                     .to_string(),
@@ -144,25 +158,38 @@ impl Error {
             Error::Corrupt { .. } => {
                 Some("Delete the row and replay its window with etl_enqueue(): it is written again.".to_string())
             }
+            Error::SkippedLocked { key } => Some(format!(
+                "See who holds it: SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = {} AND objid = {}.",
+                (*key as u64) >> 32,
+                (*key as u64) & 0xFFFF_FFFF
+            )),
             Error::LostRun { .. } | Error::Busy => None,
             Error::Internal(_) => Some("This is a bug: please report it with the server log.".to_string()),
         }
     }
 
-    /// The value of `etl_job_run.error`: sqlstate, message, detail, hint, permanent, interrupted.
+    /// The value of `etl_job_run.error`: sqlstate, message, detail, hint, permanent, interrupted,
+    /// skipped.
     pub fn to_json(&self) -> Value {
         json!({
-            "sqlstate": sqlstate_text(self.sqlstate()),
+            "sqlstate": match self {
+                Error::Postgres { code: Some(code), .. } => code_text(*code as u32),
+                _ => sqlstate_text(self.sqlstate()),
+            },
             "message": self.message(),
             "detail": self.detail(),
             "hint": self.hint(),
             "permanent": self.is_permanent(),
             "interrupted": self.is_interruption(),
+            "skipped": matches!(self, Error::SkippedLocked { .. }),
         })
     }
 
     /// Raises the error in the current backend.
     pub fn raise(self) -> ! {
+        if let Error::Postgres { code: Some(code), .. } = self {
+            sqlstate::raise_as(code);
+        }
         self.report().report(PgLogLevel::ERROR);
         // report(ERROR) unwinds; the compiler cannot know.
         std::process::abort()
@@ -212,6 +239,7 @@ impl From<CaughtError> for Error {
     fn from(e: CaughtError) -> Self {
         let from = |r: &ErrorReportWithLevel| Error::Postgres {
             sqlstate: r.sql_error_code(),
+            code: None,
             message: r.message().to_string(),
             // detail(), not detail_with_backtrace(): build paths are nobody's business.
             detail: r.detail().map(str::to_string),
@@ -239,7 +267,10 @@ pub fn catch<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
 
 /// The five characters of an SQLSTATE (`MAKE_SQLSTATE` of elog.h, undone).
 pub fn sqlstate_text(code: PgSqlErrorCode) -> String {
-    let code = code as isize as u32;
+    code_text(code as isize as u32)
+}
+
+fn code_text(code: u32) -> String {
     (0..5)
         .map(|i| char::from(((code >> (6 * i)) & 0x3F) as u8 + b'0'))
         .collect()

@@ -1,7 +1,8 @@
 //! The settings: `observe_bridge.*`.
 
+use pgrx::prelude::*;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
-use std::ffi::CString;
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ pub const MAX_RUNNERS: usize = 32;
 
 static ENABLED: GucSetting<bool> = GucSetting::<bool>::new(true);
 static RUNNER_LIMIT: GucSetting<i32> = GucSetting::<i32>::new(2);
+static MAX_RUNNING: GucSetting<i32> = GucSetting::<i32>::new(0);
+static TENANT_SHARD: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static POLL_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(1_000);
 static FETCH_CONCURRENCY: GucSetting<i32> = GucSetting::<i32>::new(4);
 static HTTP_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
@@ -38,6 +41,30 @@ pub fn register() {
         GucContext::Sighup,
         GucFlags::default(),
     );
+    GucRegistry::define_int_guc(
+        c"observe_bridge.max_running",
+        c"Most runs of one database at once, those of CALL etl_run() included; 0: no limit.",
+        c"etl_job.concurrency, etl_job.max_running and dim_tenant.max_running limit them further.",
+        &MAX_RUNNING,
+        0,
+        10_000,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    // SAFETY: the hook is guarded and only looks at the text it is given.
+    unsafe {
+        GucRegistry::define_string_guc_with_hooks(
+            c"observe_bridge.tenant_shard",
+            c"The tenants this server works for, as part/parts: '2/8' is the second of eight; empty: all.",
+            c"A tenant belongs to a part by the hash of its tenant_id.",
+            &TENANT_SHARD,
+            GucContext::Sighup,
+            GucFlags::default(),
+            Some(check_tenant_shard),
+            None,
+            None,
+        );
+    }
     GucRegistry::define_int_guc(
         c"observe_bridge.poll_interval",
         c"How often a scheduler looks for due windows.",
@@ -103,7 +130,49 @@ pub fn register() {
         GucFlags::SUPERUSER_ONLY | GucFlags::NO_SHOW_ALL,
     );
     // SAFETY: called from _PG_init on the main thread, with a NUL-terminated literal.
-    unsafe { pgrx::pg_sys::MarkGUCPrefixReserved(c"observe_bridge".as_ptr()) };
+    unsafe { pg_sys::MarkGUCPrefixReserved(c"observe_bridge".as_ptr()) };
+}
+
+/// Refuses what is no part/parts. SQL reads the setting (view etl_job_effective).
+#[pg_guard]
+unsafe extern "C-unwind" fn check_tenant_shard(
+    value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: the GUC machinery gives a pointer to a NUL-terminated text, or to null.
+    let text = unsafe {
+        match value.as_ref() {
+            Some(text) if !text.is_null() => CStr::from_ptr(*text),
+            _ => return true,
+        }
+    };
+    if is_shard(text.to_bytes()) {
+        return true;
+    }
+    // SAFETY: a literal; the GUC machinery only reads it, and never frees it.
+    unsafe {
+        pg_sys::GUC_check_errhint_string =
+            c"Write part/parts, such as 2/8 for the second of eight, or nothing for all tenants."
+                .as_ptr()
+                .cast_mut();
+    }
+    false
+}
+
+fn is_shard(text: &[u8]) -> bool {
+    let number = |digits: &[u8]| -> Option<u32> {
+        let plain = (1..=5).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+        std::str::from_utf8(digits).ok().filter(|_| plain)?.parse().ok()
+    };
+    let mut halves = text.split(|b| *b == b'/');
+    match (halves.next(), halves.next(), halves.next()) {
+        (Some(b""), None, None) => true,
+        (Some(part), Some(parts), None) => {
+            matches!((number(part), number(parts)), (Some(part), Some(parts)) if (1..=parts).contains(&part))
+        }
+        _ => false,
+    }
 }
 
 /// Whether workers run jobs.

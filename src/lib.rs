@@ -34,9 +34,22 @@ extension_sql_file!("../sql/50_scheduler.sql", name = "scheduler", requires = ["
 extension_sql_file!("../sql/51_control.sql", name = "control", requires = ["scheduler"]);
 extension_sql_file!("../sql/52_claim.sql", name = "claim", requires = ["control"]);
 extension_sql_file!("../sql/53_finish.sql", name = "finish", requires = ["claim"]);
-extension_sql_file!("../sql/55_retention.sql", name = "retention", requires = ["finish"]);
+extension_sql_file!("../sql/54_coverage.sql", name = "coverage", requires = ["finish"]);
+extension_sql_file!("../sql/55_retention.sql", name = "retention", requires = ["coverage"]);
 extension_sql_file!("../sql/56_metrics.sql", name = "metrics", requires = ["retention"]);
-extension_sql_file!("../sql/60_source.sql", name = "source", requires = ["metrics"]);
+extension_sql_file!("../sql/57_sql_jobs.sql", name = "sql_jobs", requires = ["metrics"]);
+extension_sql_file!("../sql/58_backfill.sql", name = "backfill", requires = ["sql_jobs"]);
+extension_sql_file!(
+    "../sql/59_backfill_feed.sql",
+    name = "backfill_feed",
+    requires = ["backfill"]
+);
+extension_sql_file!("../sql/60_source.sql", name = "source", requires = ["backfill_feed"]);
+extension_sql_file!(
+    "../sql/61_backfill_control.sql",
+    name = "backfill_control",
+    requires = ["source"]
+);
 extension_sql_file!("../sql/90_finalize.sql", name = "finalize", finalize);
 
 /// Runs when the library is loaded: by the postmaster if it is preloaded, else by the first session that needs it.
@@ -53,6 +66,8 @@ pub extern "C-unwind" fn _PG_init() {
         return;
     }
     error::hide_backtraces();
+    #[cfg(feature = "fault-points")]
+    backend::fault::announce();
     guc::register();
     if preloading {
         worker::shmem::request();

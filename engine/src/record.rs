@@ -123,8 +123,10 @@ pub trait RecordSink {
     fn log(&mut self, r: LogRecord<'_>);
     fn metric(&mut self, p: MetricPoint<'_>);
     fn span(&mut self, s: SpanRecord<'_>);
-    /// A span that is rejected for itself, but whose ids and service are good: children may name it as their parent.
-    fn parent_only(&mut self, _trace_id: &str, _span_id: &str, _service: &str) {}
-    /// A record that cannot be used; `sample` is its raw text, which the sink may cut.
-    fn reject(&mut self, dataset: Dataset, reason: RejectReason, sample: &str);
+    /// A span that is rejected for itself, but whose start, ids and service are good: children may name it as their
+    /// parent.
+    fn parent_only(&mut self, _start: i64, _trace_id: &str, _span_id: &str, _service: &str) {}
+    /// A record that cannot be used; `ts` is its timestamp, if that at least is good, and `sample` its raw text, which
+    /// the sink may cut.
+    fn reject(&mut self, dataset: Dataset, reason: RejectReason, ts: Option<i64>, sample: &str);
 }

@@ -45,6 +45,64 @@ impl Window {
     }
 }
 
+/// A range cut into contiguous windows of one length. There is always at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Windows {
+    range: Window,
+    length: i64,
+}
+
+impl Windows {
+    /// Cuts `range` into windows of `length` microseconds, of which the last is shorter if the range is no whole number
+    /// of them. A range that is empty, or a length that is not positive, gives one window: the range.
+    pub fn new(range: Window, length: i64) -> Self {
+        let length = if length > 0 { length } else { range.len() };
+        Windows {
+            range,
+            length: length.max(1),
+        }
+    }
+
+    /// The range as a whole.
+    pub fn range(&self) -> Window {
+        self.range
+    }
+
+    /// How many windows there are.
+    pub fn count(&self) -> usize {
+        let len = self.range.len();
+        let count = len / self.length + i64::from(len % self.length > 0);
+        usize::try_from(count).unwrap_or(usize::MAX).max(1)
+    }
+
+    /// The place of the window that a record at `ts` belongs to, counted from 0; `None` outside the range.
+    pub fn index(&self, ts: i64) -> Option<usize> {
+        if !self.range.contains(ts) {
+            return None;
+        }
+        let offset = ts - self.range.from;
+        // Most often there is one window, and a division would cost more than the rest.
+        if offset < self.length {
+            return Some(0);
+        }
+        usize::try_from(offset / self.length).ok()
+    }
+
+    /// The windows, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = Window> + use<> {
+        let Windows { range, length } = *self;
+        let starts = (0..self.count() as i64).map(move |i| range.from.saturating_add(length.saturating_mul(i)));
+        starts.map(move |from| Window::new(from, from.saturating_add(length).min(range.to)))
+    }
+}
+
+impl From<Window> for Windows {
+    /// The window alone.
+    fn from(window: Window) -> Self {
+        Windows::new(window, window.len())
+    }
+}
+
 /// Largest multiple of `size` that is `<= ts`, also for negative `ts`.
 ///
 /// ```
@@ -78,6 +136,18 @@ mod tests {
                 prop_assert!(b[0] <= from && from < b[0] + size);
                 prop_assert!(*b.last().unwrap() < w.to && w.to <= b.last().unwrap() + size);
             }
+        }
+
+        #[test]
+        fn windows_cover_the_range_without_overlap(from in -1_000i64..1_000, len in 0i64..500, length in -5i64..200, ts in -1_500i64..2_000) {
+            let range = Window::new(from, from + len);
+            let windows = Windows::new(range, length);
+            let all: Vec<Window> = windows.iter().collect();
+            prop_assert_eq!(all.len(), windows.count());
+            prop_assert_eq!((all[0].from, all[all.len() - 1].to), (range.from, range.to));
+            prop_assert!(all.windows(2).all(|p| p[0].to == p[1].from && p[0].len() == length && p[1].len() <= length));
+            prop_assert_eq!(windows.index(ts), all.iter().position(|w| w.contains(ts)));
+            prop_assert_eq!(Windows::from(range).iter().collect::<Vec<_>>(), [range]);
         }
     }
 }

@@ -4,9 +4,13 @@
 //! The extension must be installed in the PostgreSQL of `PG_CONFIG` (default: PostgreSQL 17 of Debian); `make test`
 //! sees to that.
 
+pub mod backfill;
 pub mod bridge;
+pub mod chaos;
 pub mod cluster;
+pub mod fault;
 pub mod openobserve;
+pub mod rollup;
 pub mod session;
 pub mod shared;
 pub mod telemetry;

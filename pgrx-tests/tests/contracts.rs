@@ -303,24 +303,27 @@ fn a_runner_that_lost_its_run_cannot_finish_it() {
     let claim = "SELECT run_id || ' ' || attempt FROM etl_claim(pg_backend_pid())";
     let (run, first) = run_and_attempt(&db.text(claim));
     // Its worker is taken for dead, and another claims the run.
-    assert!(db.is(&format!("SELECT etl_rescue({run}, {first})")));
+    assert!(db.is(&format!("SELECT etl_rescue({run})")));
     db.exec("UPDATE etl_job_run SET next_attempt_at = NULL");
     let (again, second) = run_and_attempt(&db.text(claim));
     assert_eq!((again, second > first), (run, true));
     // The first is not dead, only late.
-    assert!(!db.is(&format!("SELECT etl_finish_success({run}, {first}, '{{}}')")));
+    assert!(!db.is(&format!(
+        "SELECT etl_finish_success('{{{run}}}', '{{{first}}}', '{{}}')"
+    )));
     assert_eq!(
         db.text(&format!(
-            "SELECT coalesce(etl_finish_failure({run}, {first}, '{{}}', false), 'lost')"
+            "SELECT coalesce(etl_finish_failure('{{{run}}}', '{{{first}}}', '{{}}', false), 'lost')"
         )),
         "lost"
     );
-    assert!(!db.is(&format!("SELECT etl_rescue({run}, {first})")));
     assert_eq!(
         db.text(&format!("SELECT status FROM etl_job_run WHERE run_id = {run}")),
         "running"
     );
-    assert!(db.is(&format!("SELECT etl_finish_success({run}, {second}, '{{}}')")));
+    assert!(db.is(&format!(
+        "SELECT etl_finish_success('{{{run}}}', '{{{second}}}', '{{}}')"
+    )));
 }
 
 fn run_and_attempt(text: &str) -> (i64, i64) {

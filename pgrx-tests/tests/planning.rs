@@ -57,7 +57,7 @@ fn a_pruned_history_opens_no_gap() {
     let cluster = Cluster::without_workers();
     let mut db = bridge(&cluster, "pruned");
     add_mock(&mut db);
-    db.exec("SELECT etl_tick(); DELETE FROM etl_job_run");
+    db.exec("SELECT etl_tick(); DELETE FROM etl_job_run r WHERE EXISTS (SELECT FROM etl_job_run n WHERE n.job = r.job AND n.window_from > r.window_from)");
     assert_eq!(
         db.int("SELECT etl_tick()"),
         0,
@@ -65,6 +65,53 @@ fn a_pruned_history_opens_no_gap() {
     );
     db.exec("DELETE FROM etl_cursor");
     assert!(db.int("SELECT etl_tick()") > 0, "deleting the cursor starts anew");
+}
+
+#[test]
+fn an_emptied_ledger_starts_anew_at_the_lookback() {
+    let cluster = Cluster::without_workers();
+    let mut db = bridge(&cluster, "emptied");
+    add_mock(&mut db);
+    db.exec("SELECT etl_tick()");
+    // Ten days later, with two hours to look back.
+    clock(&mut db, "2026-01-15 11:00:00+00");
+    db.exec(
+        "UPDATE etl_job SET lookback = '2 hours' WHERE name = 'oo-agg'; DELETE FROM etl_job_run WHERE job = 'oo-agg'",
+    );
+    db.exec("SELECT etl_tick()");
+    let expected = ["123", "0", "01-15 08:55", "01-15 10:58"];
+    let found = windows(&mut db);
+    assert_eq!(found, expected);
+    // Another job's windows do not count.
+    db.exec("TRUNCATE etl_job_run");
+    assert_eq!(db.int("SELECT count(*) FROM etl_cursor"), 0);
+}
+
+#[test]
+fn after_a_change_of_align_windows_begin_at_its_multiples_and_leave_no_gap() {
+    let cluster = Cluster::without_workers();
+    let mut db = bridge(&cluster, "realigned");
+    add_mock(&mut db);
+    db.exec("UPDATE etl_job SET lookback = '10 min' WHERE name = 'oo-agg'; SELECT etl_tick()");
+    db.exec("UPDATE etl_job SET align = '5 min', run_interval = '5 min' WHERE name = 'oo-agg'");
+    clock(&mut db, "2026-01-05 11:12:00+00");
+    db.exec("SELECT etl_tick()");
+    assert_eq!(
+        db.column(
+            "SELECT to_char(window_from AT TIME ZONE 'UTC', 'HH24:MI') FROM etl_job_run
+                    WHERE job = 'oo-agg' AND window_to - window_from = '5 min' ORDER BY window_from"
+        ),
+        ["10:55", "11:00", "11:05"],
+        "10:58 was reached"
+    );
+    db.exec("UPDATE etl_job SET align = '1 min', run_interval = '1 min' WHERE name = 'oo-agg'");
+    clock(&mut db, "2026-01-05 11:14:00+00");
+    assert_eq!(db.int("SELECT etl_tick()"), 2);
+    assert_eq!(
+        db.text("SELECT to_char(min(window_from) AT TIME ZONE 'UTC', 'HH24:MI') FROM etl_job_run
+                  WHERE job = 'oo-agg' AND window_to - window_from = '1 min' AND window_from >= '2026-01-05 11:05:00+00'"),
+        "11:10"
+    );
 }
 
 #[test]

@@ -20,9 +20,9 @@ const DECOY: &str = "
     CREATE FUNCTION trap.eq(oid, oid) RETURNS boolean LANGUAGE sql AS $$
         SELECT $1 OPERATOR(pg_catalog.=) 'trap'::pg_catalog.regnamespace::pg_catalog.oid $$;
     CREATE OPERATOR trap.= (LEFTARG = oid, RIGHTARG = oid, FUNCTION = trap.eq);
-    CREATE TABLE trap.etl_job_run AS SELECT 1::bigint AS run_id, 1 AS attempt, 'running' AS status;
+    CREATE TABLE trap.etl_job_run AS SELECT 1::bigint AS batch_id, 'running' AS status;
     GRANT SELECT ON trap.etl_job_run TO PUBLIC;
-    CREATE FUNCTION trap.etl_rescue(bigint, integer) RETURNS boolean LANGUAGE plpgsql AS $$
+    CREATE FUNCTION trap.etl_rescue(bigint) RETURNS boolean LANGUAGE plpgsql AS $$
         BEGIN INSERT INTO trap.sprung SELECT current_user; RETURN true; END $$;";
 
 #[test]
@@ -69,9 +69,9 @@ fn an_operator_cannot_finish_what_he_did_not_run() {
     let mut op = cluster.session_as("op", "fenced");
     for call in [
         "SELECT etl_claim(1)",
-        "SELECT etl_finish_success(1, 1, '{}')",
-        "SELECT etl_finish_failure(1, 1, '{}', false)",
-        "SELECT etl_rescue(1, 1)",
+        "SELECT etl_finish_success('{1}', '{1}', '{}')",
+        "SELECT etl_finish_failure('{1}', '{1}', '{}', false)",
+        "SELECT etl_rescue(1)",
     ] {
         assert_eq!(op.refused(call).sqlstate, "42501", "{call}");
     }

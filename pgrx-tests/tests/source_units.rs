@@ -4,3 +4,6 @@
 #[allow(dead_code)]
 #[path = "../../src/source/mod.rs"]
 mod source;
+
+#[path = "source_units/ranges.rs"]
+mod ranges;

@@ -2,7 +2,11 @@
 
 pub mod catalog;
 pub mod clock;
+pub mod fault;
 pub mod latch;
 pub mod locks;
+pub mod role;
 pub mod session;
 pub mod sql;
+pub mod sqlstate;
+pub mod timeout;

@@ -5,16 +5,9 @@ use crate::backend::sql::{self, required};
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::source::server::{self, Options};
-use crate::source::{Selection, SourceConfig};
+use crate::source::{Selection, Source, SourceConfig};
 use pgrx::JsonB;
 use pgrx::prelude::*;
-
-/// A source, ready to be fetched from.
-pub struct Source {
-    pub server: String,
-    pub config: SourceConfig,
-    pub selection: Selection,
-}
 
 /// The enabled sources of a tenant's job, in the order of their ids.
 pub fn load(tenant: i64, job: &str) -> Result<Vec<Source>> {

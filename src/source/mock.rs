@@ -106,11 +106,11 @@ pub fn fetch<S: RecordSink>(cfg: &MockConfig, range: Window, wanted: &Wanted<'_>
     }
 }
 
-/// Calls `f` with (trace id, span id, service) of every span that starts in `range`: the margin in which parents of
+/// Calls `f` with (start, trace id, span id, service) of every span that starts in `range`: the margin in which parents of
 /// another window's spans are looked up. A parent starts at most a minute before its children.
-pub fn parents(cfg: &MockConfig, range: Window, f: &mut dyn FnMut(&str, &str, &str)) {
+pub fn parents(cfg: &MockConfig, range: Window, f: &mut dyn FnMut(i64, &str, &str, &str)) {
     let ControlFlow::Continue(()) = traces::visit(cfg, &Fleet::new(cfg), bounded(range), |span| {
-        f(span.trace_id, span.span_id, &span.service.name);
+        f(span.start, span.trace_id, span.span_id, &span.service.name);
         ControlFlow::<Infallible>::Continue(())
     });
 }

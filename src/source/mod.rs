@@ -1,8 +1,9 @@
 //! Sources: bytes in, aggregates out. Plain Rust: nothing here knows of PostgreSQL, so all of it may run on helper
-//! threads. Whoever calls [`fetch`] or [`replay`] does so on a thread with all signals blocked; the threads started
+//! threads. Whoever calls [`fetch()`] or [`replay`] does so on a thread with all signals blocked; the threads started
 //! below inherit that.
 
 pub mod error;
+pub mod fetch;
 pub mod file;
 pub mod mock;
 pub mod openobserve;
@@ -18,11 +19,10 @@ mod synthetic;
 mod tap;
 
 pub use error::SourceError;
+pub use fetch::fetch;
 pub use options::Selection;
 
-use engine::aggregate::Aggregator;
 use engine::record::Dataset;
-use engine::window::Window;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -52,6 +52,15 @@ impl SourceConfig {
     }
 }
 
+/// A source, ready to be fetched from.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The name of the server, for locators and messages.
+    pub server: String,
+    pub config: SourceConfig,
+    pub selection: Selection,
+}
+
 /// What a fetch runs under.
 #[derive(Clone, Debug)]
 pub struct Context {
@@ -61,13 +70,6 @@ pub struct Context {
     pub concurrency: usize,
     /// Deadline of one HTTP request as a whole.
     pub http_timeout: Duration,
-}
-
-/// Everything a window came to.
-pub struct Fetched {
-    pub aggregator: Aggregator,
-    pub locators: Vec<Locator>,
-    pub stats: FetchStats,
 }
 
 /// The way back from an aggregate to its raw records: a row of `oo_locator`.
@@ -97,7 +99,7 @@ pub struct FetchStats {
     pub pages: u64,
     /// Files opened.
     pub files: u64,
-    /// Usable records inside the window.
+    /// Usable records inside the windows.
     pub logs: u64,
     pub metrics: u64,
     pub spans: u64,
@@ -124,31 +126,10 @@ impl FetchStats {
     }
 }
 
-/// Reads what `selection` wants of `window` and aggregates it. `server` is the source's name in locators and messages.
-///
-/// Either everything the source had is in the result, or there is an error: never a part.
-///
-/// # Errors
-/// See [`SourceError`]; `Cancelled` soon after the context's flag was set.
-pub fn fetch(
-    config: &SourceConfig,
-    selection: &Selection,
-    server: &str,
-    window: Window,
-    ctx: &Context,
-) -> Result<Fetched, SourceError> {
-    match config {
-        SourceConfig::OpenObserve(c) => openobserve::fetch(c, selection, server, window, ctx),
-        SourceConfig::File(c) => file::fetch(c, selection, server, window, ctx),
-        SourceConfig::Mock(c) => synthetic::fetch(c, selection, server, window, ctx),
-        SourceConfig::S3 => Err(no_s3()),
-    }
-}
-
 /// The raw records behind a locator, as JSON texts, at most `max_records`.
 ///
 /// # Errors
-/// `Gone` when the source no longer has any; else as for [`fetch`].
+/// `Gone` when the source no longer has any; else as for [`fetch()`].
 pub fn replay(
     config: &SourceConfig,
     locator: &Locator,

@@ -2,13 +2,16 @@
 
 use super::error::SourceError;
 use super::pattern::Patterns;
+use engine::aggregate::Margin;
 use engine::decode::fields::LabelChoice;
 use engine::record::Dataset;
 use serde_json::Value;
 
 const KEYS: &str = "logs, metrics, traces, metric_labels, parent_margin_before, parent_margin_after, page_rows";
-const DEFAULT_MARGIN_BEFORE_US: i64 = 300_000_000;
-const DEFAULT_MARGIN_AFTER_US: i64 = 5_000_000;
+const DEFAULT_MARGIN: Margin = Margin {
+    before: 300_000_000,
+    after: 5_000_000,
+};
 const MAX_MARGIN_US: i64 = 24 * 3_600_000_000;
 const DEFAULT_PAGE_ROWS: usize = 50_000;
 const MAX_PAGE_ROWS: u64 = 1_000_000;
@@ -22,10 +25,8 @@ pub struct Selection {
     pub traces: Patterns,
     /// Labels of metric points that are kept apart.
     pub metric_labels: LabelChoice,
-    /// How far before the window parents of its spans are looked for, microseconds.
-    pub parent_margin_before_us: i64,
-    /// How far after it (clock skew), microseconds.
-    pub parent_margin_after_us: i64,
+    /// How far around a window parents of its spans are looked for.
+    pub parent_margin: Margin,
     /// Rows asked for in one request.
     pub page_rows: usize,
 }
@@ -37,8 +38,7 @@ impl Default for Selection {
             metrics: Patterns::all(),
             traces: Patterns::all(),
             metric_labels: LabelChoice::None,
-            parent_margin_before_us: DEFAULT_MARGIN_BEFORE_US,
-            parent_margin_after_us: DEFAULT_MARGIN_AFTER_US,
+            parent_margin: DEFAULT_MARGIN,
             page_rows: DEFAULT_PAGE_ROWS,
         }
     }
@@ -69,8 +69,8 @@ impl Selection {
                         l => LabelChoice::Some(l),
                     };
                 }
-                "parent_margin_before" => s.parent_margin_before_us = margin(key, value)?,
-                "parent_margin_after" => s.parent_margin_after_us = margin(key, value)?,
+                "parent_margin_before" => s.parent_margin.before = margin(key, value)?,
+                "parent_margin_after" => s.parent_margin.after = margin(key, value)?,
                 "page_rows" => s.page_rows = page_rows(value)?,
                 _ => {
                     return Err(SourceError::config(
@@ -239,7 +239,7 @@ mod tests {
             assert_eq!(duration_us(text), want, "{text}");
         }
         let s = Selection::parse(&json!({"parent_margin_before": 10, "parent_margin_after": "0 s"})).unwrap();
-        assert_eq!((s.parent_margin_before_us, s.parent_margin_after_us), (10_000_000, 0));
+        assert_eq!((s.parent_margin.before, s.parent_margin.after), (10_000_000, 0));
     }
 
     #[test]

@@ -1,73 +1,98 @@
 //! The `mock` source behind the interface of all sources.
 
 use super::error::SourceError;
+use super::fetch::{self, Request};
 use super::mock::{self, MockConfig, Wanted};
-use super::options::Selection;
 use super::tap::Tap;
-use super::{Context, FetchStats, Fetched, Locator, margin};
+use super::{FetchStats, Locator};
 use engine::aggregate::Aggregator;
 use engine::record::Dataset;
 use engine::window::{MINUTE_US, Window};
 use serde_json::json;
 use std::sync::atomic::Ordering;
 
-/// Makes the records of `window` and aggregates them; see [`super::fetch`].
-pub fn fetch(
-    config: &MockConfig,
-    selection: &Selection,
-    server: &str,
-    window: Window,
-    ctx: &Context,
-) -> Result<Fetched, SourceError> {
-    let mut aggregator = Aggregator::new(window);
-    let mut stats = FetchStats::default();
-    let mut locators = Vec::new();
-    for dataset in selection.datasets() {
-        let wanted = Wanted {
-            logs: dataset == Dataset::Logs && selection.logs.matches(mock::STREAM),
-            traces: dataset == Dataset::Traces && selection.traces.matches(mock::STREAM),
-            metric: &|name| dataset == Dataset::Metrics && selection.metrics.matches(name),
-            label: &|name| selection.metric_labels.keeps(name),
-        };
-        let mut tap = Tap::new(&mut aggregator, window, None);
-        for minute in window.buckets(MINUTE_US) {
-            if ctx.cancel.load(Ordering::Relaxed) {
+/// Makes records up; see [`fetch::Reader`].
+pub struct Reader<'a> {
+    config: &'a MockConfig,
+    request: Request<'a>,
+    stats: FetchStats,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(config: &'a MockConfig, request: Request<'a>) -> Self {
+        Reader {
+            config,
+            request,
+            stats: FetchStats::default(),
+        }
+    }
+
+    /// The minutes of `range`, with a look at the cancel flag before each: work is bounded by what a minute holds.
+    fn minutes(&self, range: Window, mut each: impl FnMut(Window)) -> Result<(), SourceError> {
+        for minute in range.buckets(MINUTE_US) {
+            if self.request.ctx.cancel.load(Ordering::Relaxed) {
                 return Err(SourceError::cancelled());
             }
-            let part = Window::new(minute.max(window.from), (minute + MINUTE_US).min(window.to));
-            mock::fetch(config, part, &wanted, &mut tap);
+            each(Window::new(
+                minute.max(range.from),
+                minute.saturating_add(MINUTE_US).min(range.to),
+            ));
         }
-        let records = tap.in_range;
-        stats.add_records(dataset, records);
-        locators.push(Locator {
-            dataset,
-            bucket: server.to_string(),
-            object_key: String::new(),
-            t_from: window.from,
-            t_to: window.to,
-            query_hint: None,
-            attributes: json!({ "records": records }),
-        });
+        Ok(())
     }
-    for step in margin::steps(
-        window,
-        selection.parent_margin_before_us,
-        selection.parent_margin_after_us,
-    ) {
-        if aggregator.unresolved_parents() == 0 {
-            break;
+}
+
+impl fetch::Reader for Reader<'_> {
+    fn records(&mut self) -> Result<(Aggregator, Vec<Locator>), SourceError> {
+        let Request {
+            selection,
+            windows,
+            server,
+            ..
+        } = self.request;
+        let mut aggregator = Aggregator::new(windows);
+        let mut locators = Vec::new();
+        for dataset in selection.datasets() {
+            let wanted = Wanted {
+                logs: dataset == Dataset::Logs && selection.logs.matches(mock::STREAM),
+                traces: dataset == Dataset::Traces && selection.traces.matches(mock::STREAM),
+                metric: &|name| dataset == Dataset::Metrics && selection.metrics.matches(name),
+                label: &|name| selection.metric_labels.keeps(name),
+            };
+            let mut tap = Tap::new(&mut aggregator, windows, None);
+            self.minutes(windows.range(), |part| {
+                mock::fetch(self.config, part, &wanted, &mut tap);
+            })?;
+            for (window, records) in windows.iter().zip(tap.records) {
+                self.stats.add_records(dataset, records);
+                locators.push(Locator {
+                    dataset,
+                    bucket: server.to_string(),
+                    object_key: String::new(),
+                    t_from: window.from,
+                    t_to: window.to,
+                    query_hint: None,
+                    attributes: json!({ "records": records }),
+                });
+            }
         }
-        for range in step {
-            mock::parents(config, range, &mut |trace, span, service| {
-                aggregator.parent(trace, span, service)
-            });
-        }
+        Ok((aggregator, locators))
     }
-    Ok(Fetched {
-        aggregator,
-        locators,
-        stats,
-    })
+
+    fn parents(&mut self, ranges: &[Window], into: &mut Aggregator) -> Result<(), SourceError> {
+        for range in ranges {
+            self.minutes(*range, |part| {
+                mock::parents(self.config, part, &mut |start, trace, span, service| {
+                    into.parent(start, trace, span, service)
+                });
+            })?;
+        }
+        Ok(())
+    }
+
+    fn stats(&self) -> FetchStats {
+        self.stats.clone()
+    }
 }
 
 /// The records behind a locator, made again.

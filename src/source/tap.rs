@@ -1,35 +1,34 @@
-//! Sinks in front of the aggregator: one counts what belongs to the window and drops metrics nobody asked for, one
-//! takes parents.
+//! A sink in front of the aggregator that counts what belongs to each window and drops metrics nobody asked for.
 
 use super::pattern::Patterns;
-use engine::aggregate::Aggregator;
-use engine::decode::ParentSink;
 use engine::record::{Dataset, LogRecord, MetricPoint, RecordSink, RejectReason, SpanRecord};
-use engine::window::Window;
+use engine::window::Windows;
 
 /// Forwards to `inner`. Where streams hold metrics of many names (NDJSON files, other writers' Parquet), `metrics`
 /// picks by the name in the record.
 pub struct Tap<'a, S> {
     inner: &'a mut S,
-    range: Window,
+    windows: Windows,
     metrics: Option<&'a Patterns>,
-    /// Records inside the range, as forwarded.
-    pub in_range: u64,
+    /// Records of each window, as forwarded.
+    pub records: Vec<u64>,
 }
 
 impl<'a, S: RecordSink> Tap<'a, S> {
     /// `metrics`: `None` forwards every metric.
-    pub fn new(inner: &'a mut S, range: Window, metrics: Option<&'a Patterns>) -> Self {
+    pub fn new(inner: &'a mut S, windows: Windows, metrics: Option<&'a Patterns>) -> Self {
         Tap {
             inner,
-            range,
+            windows,
             metrics: metrics.filter(|p| !p.is_all()),
-            in_range: 0,
+            records: vec![0; windows.count()],
         }
     }
 
     fn count(&mut self, ts: i64) {
-        self.in_range += u64::from(self.range.contains(ts));
+        if let Some(records) = self.windows.index(ts).and_then(|i| self.records.get_mut(i)) {
+            *records += 1;
+        }
     }
 }
 
@@ -51,21 +50,12 @@ impl<S: RecordSink> RecordSink for Tap<'_, S> {
         self.inner.span(s);
     }
 
-    fn parent_only(&mut self, trace_id: &str, span_id: &str, service: &str) {
-        self.inner.parent_only(trace_id, span_id, service);
+    fn parent_only(&mut self, start: i64, trace_id: &str, span_id: &str, service: &str) {
+        self.inner.parent_only(start, trace_id, span_id, service);
     }
 
-    fn reject(&mut self, dataset: Dataset, reason: RejectReason, sample: &str) {
-        self.inner.reject(dataset, reason, sample);
-    }
-}
-
-/// Hands spans to an aggregator as parents.
-pub struct Parents<'a>(pub &'a mut Aggregator);
-
-impl ParentSink for Parents<'_> {
-    fn parent(&mut self, trace_id: &str, span_id: &str, service: &str) {
-        self.0.parent(trace_id, span_id, service);
+    fn reject(&mut self, dataset: Dataset, reason: RejectReason, ts: Option<i64>, sample: &str) {
+        self.inner.reject(dataset, reason, ts, sample);
     }
 }
 
@@ -73,6 +63,7 @@ impl ParentSink for Parents<'_> {
 mod tests {
     use super::*;
     use engine::record::Identity;
+    use engine::window::Window;
 
     #[derive(Default)]
     struct Seen(Vec<String>);
@@ -87,16 +78,16 @@ mod tests {
         fn span(&mut self, s: SpanRecord<'_>) {
             self.0.push(s.span_id.to_string());
         }
-        fn reject(&mut self, _: Dataset, reason: RejectReason, _: &str) {
+        fn reject(&mut self, _: Dataset, reason: RejectReason, _: Option<i64>, _: &str) {
             self.0.push(reason.as_str().to_string());
         }
     }
 
     #[test]
-    fn counts_the_range_and_picks_metrics_by_name() {
+    fn counts_the_windows_and_picks_metrics_by_name() {
         let only_up = Patterns::new(["up"]);
         let mut seen = Seen::default();
-        let mut tap = Tap::new(&mut seen, Window::new(10, 20), Some(&only_up));
+        let mut tap = Tap::new(&mut seen, Windows::new(Window::new(10, 20), 5), Some(&only_up));
         for (ts, metric) in [(9, "up"), (10, "up"), (19, "up"), (15, "down"), (20, "up")] {
             tap.metric(MetricPoint {
                 ts,
@@ -112,8 +103,8 @@ mod tests {
             body: "line",
             severity: None,
         });
-        tap.reject(Dataset::Logs, RejectReason::MissingBody, "");
-        assert_eq!(tap.in_range, 3);
+        tap.reject(Dataset::Logs, RejectReason::MissingBody, None, "");
+        assert_eq!(tap.records, [2, 1]);
         assert_eq!(seen.0, ["up", "up", "up", "up", "line", "missing_body"]);
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that writes the fact tables. All of it runs inside the one transaction of a run.
+//! Everything that writes the fact tables. All of it runs inside the one transaction of its windows.
 
 pub mod graph;
 pub mod locators;
@@ -10,11 +10,13 @@ pub mod resources;
 
 use crate::backend::clock::to_timestamptz;
 use crate::backend::locks::{self, Kind};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::source::Locator;
-use engine::aggregate::Output;
+use engine::aggregate::{Output, PatternRow};
+use engine::urn::Resource;
 use engine::window::{BUCKET5_US, Window};
 use pgrx::datum::TimestampWithTimeZone;
+use std::collections::{BTreeMap, HashMap};
 
 /// Rows of one array-valued statement. Bounds memory and the time between two checks for interrupts.
 const CHUNK: usize = 10_000;
@@ -26,31 +28,72 @@ pub struct WindowData {
     pub locators: Vec<Locator>,
 }
 
-/// Replaces everything the window and its 5-minute buckets hold of a tenant.
+/// Replaces everything that windows and their 5-minute buckets hold of a tenant, each window under its run_id.
 ///
-/// The data of other ranges than the window's own only bring back partials that were lost.
-pub fn write_window(tenant: i64, run_id: i64, window: Window, data: &[WindowData]) -> Result<()> {
-    let buckets: Vec<i64> = window.buckets(BUCKET5_US).collect();
+/// `restored` are other ranges of the same buckets: they only bring back partials that were lost.
+pub fn write_windows(tenant: i64, windows: &[(i64, &WindowData)], restored: &[&WindowData]) -> Result<()> {
+    let mut buckets: Vec<i64> = windows
+        .iter()
+        .flat_map(|(_, data)| data.range.buckets(BUCKET5_US))
+        .collect();
+    buckets.dedup();
     // Two minutes of one bucket may be written at once by two runners: the second must see the first's partial.
     for bucket in &buckets {
         locks::acquire(Kind::Bucket, bucket_key(tenant, *bucket));
     }
-    for part in data {
-        let ids = resources::ensure(tenant, &part.output.resources)?;
-        let references = locators::write(tenant, &part.locators)?;
-        logs::upsert_patterns(tenant, &part.output.patterns)?;
-        if part.range == window {
-            metrics::replace(tenant, window, &part.output.metrics, &ids)?;
-            rejects::replace(tenant, run_id, &part.output.rejects)?;
-            partials::replace(tenant, &part.output.minutes, &references)?;
-        } else {
-            partials::restore(tenant, &part.output.minutes, &references)?;
-        }
+    let every = || windows.iter().map(|(_, data)| *data).chain(restored.iter().copied());
+    let ids = resource_ids(tenant, every())?;
+    logs::upsert_patterns(tenant, &patterns(every()))?;
+    for (run_id, data) in windows {
+        let references = locators::write(tenant, &data.locators)?;
+        metrics::replace(tenant, data.range, &data.output.metrics, &of_window(data, &ids)?)?;
+        rejects::replace(tenant, *run_id, &data.output.rejects)?;
+        partials::replace(tenant, &data.output.minutes, &references)?;
+    }
+    for data in restored {
+        let references = locators::write(tenant, &data.locators)?;
+        partials::restore(tenant, &data.output.minutes, &references)?;
     }
     for bucket in buckets {
         partials::recompute(tenant, bucket)?;
     }
     Ok(())
+}
+
+/// The ids of every resource that the windows name. In one statement and sorted: two runners that enter the same new
+/// resources in different orders would wait for each other for ever.
+fn resource_ids<'a>(tenant: i64, windows: impl Iterator<Item = &'a WindowData>) -> Result<HashMap<String, i64>> {
+    let all: BTreeMap<String, Resource> = windows
+        .flat_map(|data| &data.output.resources)
+        .map(|r| (r.urn.clone(), r.clone()))
+        .collect();
+    let all: Vec<Resource> = all.into_values().collect();
+    let ids = resources::ensure(tenant, &all)?;
+    Ok(all.into_iter().map(|r| r.urn).zip(ids).collect())
+}
+
+/// The ids of a window's resources, in their order.
+fn of_window(data: &WindowData, ids: &HashMap<String, i64>) -> Result<Vec<i64>> {
+    data.output
+        .resources
+        .iter()
+        .map(|r| {
+            ids.get(&r.urn)
+                .copied()
+                .ok_or_else(|| Error::Internal(format!("resource {} has no id", r.urn)))
+        })
+        .collect()
+}
+
+/// The patterns of all windows, each once, sorted as [`resource_ids`] are and for the same reason.
+fn patterns<'a>(windows: impl Iterator<Item = &'a WindowData>) -> Vec<PatternRow> {
+    let mut all: BTreeMap<i64, PatternRow> = BTreeMap::new();
+    for row in windows.flat_map(|data| &data.output.patterns) {
+        all.entry(row.fingerprint)
+            .and_modify(|known| known.merge(row))
+            .or_insert_with(|| row.clone());
+    }
+    all.into_values().collect()
 }
 
 /// Key of a bucket's lock. Two tenants may collide, which only makes one wait for the other.

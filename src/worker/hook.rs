@@ -1,10 +1,12 @@
 //! Gets our workers out of the way of commands that need a database without sessions, as a resident worker would make
-//! them fail: DROP DATABASE, CREATE DATABASE .. TEMPLATE, ALTER DATABASE .. RENAME and .. SET TABLESPACE.
+//! them fail: DROP DATABASE, CREATE DATABASE .. TEMPLATE, ALTER DATABASE .. RENAME and .. SET TABLESPACE. And has the
+//! launcher look into a new database, which may be the copy of one that has the extension.
 
 use crate::worker::process;
 use crate::worker::shmem::{self, SlotState};
 use pgrx::pg_sys::submodules::ffi::pg_guard_ffi_boundary;
 use pgrx::prelude::*;
+use pgrx::{PgXactCallbackEvent, register_xact_callback};
 use std::ffi::{CStr, c_char};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -161,12 +163,17 @@ unsafe extern "C-unwind" fn database_command(
         }
     };
     // SAFETY: as in `process_utility`.
-    let Some((database, fate)) = (unsafe { needs_empty((*statement).utilityStmt) }) else {
-        return go_on();
-    };
-    if !block(database) {
-        return go_on();
+    let needed = unsafe { needs_empty((*statement).utilityStmt) };
+    match needed.filter(|(database, _)| block(*database)) {
+        Some((database, fate)) => without_workers(database, fate, go_on),
+        None => go_on(),
     }
+    // SAFETY: as in `process_utility`.
+    unsafe { look_into_new((*statement).utilityStmt) };
+}
+
+/// Runs a command while no worker of ours is in a database that [`block`] keeps them from.
+fn without_workers(database: pg_sys::Oid, fate: Fate, go_on: impl Fn()) {
     PgTryBuilder::new(AssertUnwindSafe(|| {
         process::end_workers(database, PATIENCE);
         go_on()
@@ -181,6 +188,22 @@ unsafe extern "C-unwind" fn database_command(
     })
     .execute();
     unblock(database, fate);
+}
+
+/// After CREATE DATABASE: at commit the launcher starts a scheduler there, which leaves if the extension is not.
+unsafe fn look_into_new(node: *mut pg_sys::Node) {
+    // SAFETY: the node's tag says which struct it is; a database that was created has a name. Its row becomes visible to
+    // this transaction by the command counter.
+    let database = unsafe {
+        if (*node).type_ != pg_sys::NodeTag::T_CreatedbStmt {
+            return;
+        }
+        pg_sys::CommandCounterIncrement();
+        pg_sys::get_database_oid((*node.cast::<pg_sys::CreatedbStmt>()).dbname, true)
+    };
+    if database != pg_sys::InvalidOid {
+        register_xact_callback(PgXactCallbackEvent::Commit, move || shmem::probe(database));
+    }
 }
 
 /// The database a command needs without sessions, if the user may run that command.

@@ -2,7 +2,8 @@
 //! that has the extension.
 //!
 //! It finds them in two ways: at its own start it probes every database once, one after the other (a scheduler started
-//! where the extension is not installed leaves at once); later a commit of CREATE EXTENSION asks through shared memory.
+//! where the extension is not installed leaves at once); later a commit of CREATE EXTENSION or of CREATE DATABASE asks
+//! through shared memory.
 
 use crate::backend::latch;
 use crate::worker::process::{self, Role};
@@ -103,7 +104,9 @@ impl Launcher {
     }
 
     fn start(&mut self, database: u32) -> bool {
-        match process::start(Role::Scheduler, pg_sys::Oid::from(database), 0) {
+        let scheduler = process::start(Role::Scheduler, pg_sys::Oid::from(database), 0);
+        shmem::count_start(pg_sys::Oid::from(database), scheduler.is_some());
+        match scheduler {
             Some(handle) => {
                 self.starvation_said = false;
                 self.children.insert(

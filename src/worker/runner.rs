@@ -6,6 +6,7 @@ use crate::backend::session::Session;
 use crate::error::catch;
 use crate::guc;
 use crate::jobs::{self, Worked};
+use crate::scheduler::ledger::Place;
 use crate::worker::process::{self, Role};
 use crate::worker::shmem;
 use pgrx::prelude::*;
@@ -32,13 +33,21 @@ pub extern "C-unwind" fn observe_bridge_runner_main(argument: pg_sys::Datum) {
         if !guc::enabled() || catalog::restoring() {
             process::leave();
         }
-        match jobs::work_next(Session::Worker) {
-            Ok(Worked::One) => {
+        let place = Place {
+            place: slot,
+            places: guc::max_runners(),
+        };
+        match jobs::work_next(Session::Worker, Some(place), None) {
+            Ok(Worked::On(_)) => {
                 last_work = Instant::now();
                 check_for_interrupts!();
                 continue;
             }
-            Ok(Worked::Nothing) if last_work.elapsed() < LINGER => linger(),
+            Ok(Worked::Nothing) if last_work.elapsed() < LINGER => {
+                shmem::set_idle(slot, true);
+                linger();
+                shmem::set_idle(slot, false);
+            }
             Ok(Worked::Nothing | Worked::Gone) => process::leave(),
             Err(e) => {
                 shmem::set_error(&e.message());

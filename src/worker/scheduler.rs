@@ -2,10 +2,11 @@
 //! that goes by the clock. It never touches the network.
 
 use crate::backend::catalog;
+use crate::backend::fault::{self, Point};
 use crate::backend::latch;
 use crate::backend::session::{End, Session};
 use crate::error::Result;
-use crate::guc;
+use crate::guc::{self, MAX_RUNNERS};
 use crate::scheduler::{housekeeping, ledger};
 use crate::worker::process::{self, Role};
 use crate::worker::shmem;
@@ -79,7 +80,7 @@ pub extern "C-unwind" fn observe_bridge_scheduler_main(argument: pg_sys::Datum) 
 enum Turn {
     /// Windows are planned; so many jobs of tenants have one that can be claimed now.
     Planned { claimable: usize },
-    /// Switched off, or somebody is changing the extension.
+    /// Switched off, or somebody is changing the extension: nothing to do.
     Idle,
     /// A dump is being restored.
     Restoring,
@@ -94,14 +95,17 @@ fn turn(housekept: &mut Option<Instant>) -> Result<Turn> {
         return Ok(Turn::Restoring);
     }
     if !guc::enabled() {
-        return Ok(Turn::Idle);
+        // Switched off or not, nobody stays where the extension is not.
+        return absent();
     }
     let planned = Session::Worker.transaction(|| {
-        ledger::tick()?;
-        Ok(End::Commit(ledger::claimable()?))
+        if ledger::tick()? > 0 {
+            fault::point(Point::TickBeforeCommit)?;
+        }
+        Ok(End::Commit(ledger::look()?))
     })?;
-    let Some(claimable) = planned else { return absent() };
-    ledger::rescue_orphans(Session::Worker)?;
+    let Some(queue) = planned else { return absent() };
+    let rescued = ledger::rescue_orphans(Session::Worker, &queue.running)?;
     if housekept.is_none_or(|t| t.elapsed() >= HOUSEKEEPING) {
         *housekept = Some(Instant::now());
         Session::Worker.transaction(|| {
@@ -109,7 +113,9 @@ fn turn(housekept: &mut Option<Instant>) -> Result<Turn> {
             Ok(End::Commit(()))
         })?;
     }
-    Ok(Turn::Planned { claimable })
+    Ok(Turn::Planned {
+        claimable: queue.claimable + rescued,
+    })
 }
 
 /// Why a transaction found no extension of our version.
@@ -140,27 +146,25 @@ struct Runners {
 }
 
 impl Runners {
-    /// Wakes the runners there are, and starts more while there is work that they do not take up.
+    /// Wakes as many idle runners as there is work for, and starts more where they are too few. One that is busy looks
+    /// for work by itself when it is done.
     fn keep(&mut self, database: pg_sys::Oid, claimable: usize) {
         if claimable == 0 {
             return;
         }
-        let Some(places) = shmem::with(|r| r.slot(database).map(|s| s.runners)).flatten() else {
+        let Some((places, idle)) = shmem::with(|r| r.slot(database).map(|s| (s.runners, s.idle))).flatten() else {
             return;
         };
-        places.into_iter().for_each(shmem::wake);
+        let waiting = (0..MAX_RUNNERS).filter(|i| idle & (1 << i) != 0 && places[*i] != 0);
+        let woken = waiting.take(claimable).map(|i| shmem::wake(places[i])).count();
         self.started.retain(|_, worker| !process::stopped(worker));
-        let free: Vec<usize> = (0..guc::max_runners().min(guc::MAX_RUNNERS))
+        let free: Vec<usize> = (0..guc::max_runners().min(MAX_RUNNERS))
             .filter(|i| places[*i] == 0 && !self.started.contains_key(i))
-            .take(claimable)
+            .take(claimable - woken)
             .collect();
         for place in free {
             let worker = process::start(Role::Runner, database, place);
-            shmem::with(|r| {
-                if let Some(s) = r.slot(database) {
-                    s.starved = if worker.is_some() { 0 } else { s.starved + 1 };
-                }
-            });
+            shmem::count_start(database, worker.is_some());
             match worker {
                 Some(worker) => {
                     self.starvation_said = false;

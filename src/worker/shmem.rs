@@ -34,6 +34,8 @@ pub struct Slot {
     pub scheduler: i32,
     /// 0 where none runs.
     pub runners: [i32; MAX_RUNNERS],
+    /// One bit a runner: it waits for work.
+    pub idle: u32,
     /// Workers that could not be started because max_worker_processes was used up, since the last that could.
     pub starved: u32,
     error: [u8; ERROR_BYTES],
@@ -47,6 +49,7 @@ impl Slot {
         blocker: 0,
         scheduler: 0,
         runners: [0; MAX_RUNNERS],
+        idle: 0,
         starved: 0,
         error: [0; ERROR_BYTES],
         error_len: 0,
@@ -144,6 +147,15 @@ pub fn set_error(text: &str) {
     });
 }
 
+/// Records whether a worker of a database could be started, for `etl_worker_status()`.
+pub fn count_start(database: pg_sys::Oid, started: bool) {
+    with(|r| {
+        if let Some(slot) = r.slot(database) {
+            slot.starved = if started { 0 } else { slot.starved.saturating_add(1) };
+        }
+    });
+}
+
 /// The database this process is connected to.
 pub fn my_database() -> pg_sys::Oid {
     // SAFETY: set once at connect.
@@ -171,6 +183,17 @@ pub fn wake(pid: i32) {
     }
 }
 
+/// Says whether the runner of a place waits for work. A wake-up that misses it, because it is just about to wait, is made
+/// up for by the scheduler's next look.
+pub fn set_idle(place: usize, idle: bool) {
+    with(|r| {
+        if let Some(slot) = r.slot(my_database()) {
+            let bit = 1 << place;
+            slot.idle = if idle { slot.idle | bit } else { slot.idle & !bit };
+        }
+    });
+}
+
 /// Gives the slot of a database back, unless somebody blocks it.
 pub fn free(database: pg_sys::Oid) {
     with(|r| {
@@ -185,6 +208,12 @@ pub fn want(database: pg_sys::Oid) {
     with(|r| {
         r.slot_or_new(database);
     });
+}
+
+/// As [`want`], at once.
+pub fn probe(database: pg_sys::Oid) {
+    want(database);
+    wake(with(|r| r.launcher).unwrap_or(0));
 }
 
 /// Wakes this database's scheduler, or has the launcher start one.
@@ -216,7 +245,10 @@ pub fn enroll(role: crate::worker::process::Role, slot: usize) -> bool {
             Role::Runner => r
                 .slot(my_database())
                 .filter(|s| s.state == SlotState::Wanted)
-                .and_then(|s| s.runners.get_mut(slot)),
+                .and_then(|s| {
+                    s.idle &= !(1 << slot);
+                    s.runners.get_mut(slot)
+                }),
         };
         match place {
             Some(place) if *place == 0 || !alive(*place) => {

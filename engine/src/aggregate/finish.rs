@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::Aggregator;
 use super::intern::{ResourceId, Resources};
 use super::logs::LogKey;
 use super::output::Output;
+use super::parents::{Margin, View};
 use super::spans::EdgeKey;
+use super::{Aggregator, Part};
 use crate::partial::{CallState, LogCount, MinutePartial};
 use crate::urn::Resource;
 use crate::window::{MINUTE_US, Window};
@@ -50,30 +51,39 @@ impl Ranking {
 }
 
 impl Aggregator {
-    /// The aggregates of everything that was put in.
-    pub fn finish(self) -> Output {
-        let calls = self.spans.finish();
+    /// The aggregates of everything that was put in: one output for each window, ascending. `margin` is how far around
+    /// its window a span's parent may start.
+    pub fn finish(mut self, margin: Margin) -> Vec<Output> {
+        self.parents.order(&self.resources);
+        let parts = std::mem::take(&mut self.parts);
+        let windows = self.windows.iter().zip(parts);
+        windows
+            .map(|(window, part)| self.output(window, part, View::new(window, margin)))
+            .collect()
+    }
+
+    fn output(&self, window: Window, part: Part, view: View) -> Output {
+        let calls = part.spans.finish(&self.parents, view);
         let callers = calls.edges.iter().flat_map(|((_, src, dst), _)| [*src, *dst]);
-        let span_services = self.span_services.iter().copied();
-        let used = self
+        let used = part
             .metrics
             .resources()
-            .chain(self.logs.resources())
+            .chain(part.logs.resources())
             .chain(callers)
-            .chain(span_services);
+            .chain(part.spans.services());
         let ranking = Ranking::new(&self.resources, used);
 
-        let metrics = self.metrics.finish(|id| ranking.of(id));
-        let (log_counts, patterns) = self.logs.finish();
-        let minutes = minutes(self.range, &ranking, calls.edges, log_counts);
-        let mut stats = self.stats;
-        stats.rejected = self.rejects.count();
+        let metrics = part.metrics.finish(&self.names, |id| ranking.of(id));
+        let (log_counts, patterns) = part.logs.finish(&self.fingerprints);
+        let minutes = minutes(window, &ranking, calls.edges, log_counts);
+        let mut stats = part.stats;
+        stats.rejected = part.rejects.count();
         stats.orphan_spans = calls.orphans;
         stats.calls = calls.calls;
         stats.resources = ranking.resources.len() as u64;
         stats.patterns = patterns.len() as u64;
         stats.series = metrics.len() as u64;
-        let rejects = self.rejects.finish();
+        let rejects = part.rejects.finish();
         Output {
             resources: ranking.resources,
             metrics,

@@ -18,14 +18,21 @@ const RAW_BYTES: usize = 4_096;
 /// Longer lines are not remembered to recognise their repetition.
 const REPEAT_BYTES: usize = 8_192;
 
-pub(super) struct Logs {
+/// From lines to their fingerprints, for all windows.
+#[derive(Default)]
+pub(super) struct Fingerprints {
     masker: Masker,
     scratch: Scratch,
-    counts: HashMap<LogKey, LogCount>,
-    patterns: HashMap<u64, Pattern>,
     /// The line before and its fingerprint: equal lines often follow each other.
     repeat: String,
     repeat_fingerprint: u64,
+}
+
+/// The lines of one window.
+#[derive(Default)]
+pub(super) struct Logs {
+    counts: HashMap<LogKey, LogCount>,
+    patterns: HashMap<u64, Pattern>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,20 +64,47 @@ impl Pattern {
     }
 }
 
-impl Logs {
-    pub(super) fn new() -> Self {
-        Logs {
-            masker: Masker::new(),
-            scratch: Scratch::default(),
-            counts: HashMap::new(),
-            patterns: HashMap::new(),
-            repeat: String::new(),
-            repeat_fingerprint: 0,
+impl Fingerprints {
+    pub(super) fn of(&mut self, body: &str) -> u64 {
+        // An empty `repeat` is no line: its fingerprint is not known.
+        if body != self.repeat || body.is_empty() {
+            self.repeat_fingerprint = self.masker.fingerprint(body, &mut self.scratch);
+            self.repeat.clear();
+            if body.len() <= REPEAT_BYTES {
+                self.repeat.push_str(body);
+            }
         }
+        self.repeat_fingerprint
     }
 
-    pub(super) fn add(&mut self, minute: i64, resource: ResourceId, ts: i64, body: &str, field: Option<&str>) {
-        let fingerprint = self.fingerprint(body);
+    /// The template is made of the sample, once a pattern and not once a line: lines of one fingerprint may still differ
+    /// in what people are shown.
+    fn row(&self, fingerprint: u64, pattern: &Pattern) -> PatternRow {
+        let line = without_nul(&pattern.line);
+        let template = self.masker.template(&line);
+        PatternRow {
+            fingerprint: fingerprint as i64,
+            // A template keeps constant words, and one of them may be a secret.
+            pattern: cut(&mask_secrets(&template), PATTERN_BYTES).to_owned(),
+            sample: sample(&line, SAMPLE_BYTES),
+            severity: pattern.severity,
+            first_seen: pattern.first_seen,
+            last_seen: pattern.last_seen,
+        }
+    }
+}
+
+impl Logs {
+    /// Counts a line with this fingerprint.
+    pub(super) fn add(
+        &mut self,
+        minute: i64,
+        resource: ResourceId,
+        fingerprint: u64,
+        ts: i64,
+        body: &str,
+        field: Option<&str>,
+    ) {
         let severity = severity(field, body);
         let count = self
             .counts
@@ -83,18 +117,6 @@ impl Logs {
         count.total += 1;
         count.errors += u64::from(severity.is_some_and(Severity::is_error));
         self.offer(fingerprint, cut(body, RAW_BYTES), ts, ts, severity);
-    }
-
-    fn fingerprint(&mut self, body: &str) -> u64 {
-        // An empty `repeat` is no line: its fingerprint is not known.
-        if body != self.repeat || body.is_empty() {
-            self.repeat_fingerprint = self.masker.fingerprint(body, &mut self.scratch);
-            self.repeat.clear();
-            if body.len() <= REPEAT_BYTES {
-                self.repeat.push_str(body);
-            }
-        }
-        self.repeat_fingerprint
     }
 
     fn offer(&mut self, fingerprint: u64, line: &str, first_seen: i64, last_seen: i64, severity: Option<Severity>) {
@@ -134,30 +156,14 @@ impl Logs {
     }
 
     /// The counts in no order, and the patterns sorted by fingerprint.
-    pub(super) fn finish(self) -> (Vec<(LogKey, LogCount)>, Vec<PatternRow>) {
+    pub(super) fn finish(self, fingerprints: &Fingerprints) -> (Vec<(LogKey, LogCount)>, Vec<PatternRow>) {
         let mut patterns: Vec<PatternRow> = self
             .patterns
             .iter()
-            .map(|(fingerprint, p)| pattern_row(&self.masker, *fingerprint, p))
+            .map(|(fingerprint, p)| fingerprints.row(*fingerprint, p))
             .collect();
         patterns.sort_unstable_by_key(|row| row.fingerprint);
         (self.counts.into_iter().collect(), patterns)
-    }
-}
-
-/// The template is made of the sample, once a pattern and not once a line: lines of one fingerprint may still differ in
-/// what people are shown.
-fn pattern_row(masker: &Masker, fingerprint: u64, pattern: &Pattern) -> PatternRow {
-    let line = without_nul(&pattern.line);
-    let template = masker.template(&line);
-    PatternRow {
-        fingerprint: fingerprint as i64,
-        // A template keeps constant words, and one of them may be a secret.
-        pattern: cut(&mask_secrets(&template), PATTERN_BYTES).to_owned(),
-        sample: sample(&line, SAMPLE_BYTES),
-        severity: pattern.severity,
-        first_seen: pattern.first_seen,
-        last_seen: pattern.last_seen,
     }
 }
 
@@ -165,18 +171,24 @@ fn pattern_row(masker: &Masker, fingerprint: u64, pattern: &Pattern) -> PatternR
 mod tests {
     use super::*;
 
+    fn aggregate<'a>(
+        lines: impl IntoIterator<Item = (i64, &'a str, Option<&'a str>)>,
+    ) -> (Vec<(LogKey, LogCount)>, Vec<PatternRow>) {
+        let (mut fingerprints, mut logs) = (Fingerprints::default(), Logs::default());
+        for (ts, body, level) in lines {
+            logs.add(0, 0, fingerprints.of(body), ts, body, level);
+        }
+        logs.finish(&fingerprints)
+    }
+
     #[test]
     fn lines_of_a_pattern_are_counted_together() {
-        let mut logs = Logs::new();
-        for (ts, body, level) in [
-            (30, "took 5 ms", "INFO"),
-            (10, "took 7 ms", "ERROR"),
-            (10, "took 6 ms", "WARN"),
-        ] {
-            logs.add(0, 0, ts, body, Some(level));
-        }
-        logs.add(0, 0, 40, "took 6 ms", None);
-        let (counts, patterns) = logs.finish();
+        let (counts, patterns) = aggregate([
+            (30, "took 5 ms", Some("INFO")),
+            (10, "took 7 ms", Some("ERROR")),
+            (10, "took 6 ms", Some("WARN")),
+            (40, "took 6 ms", None),
+        ]);
         assert_eq!(
             counts.iter().map(|c| c.1).collect::<Vec<_>>(),
             [LogCount { total: 4, errors: 1 }]
@@ -194,17 +206,8 @@ mod tests {
 
     #[test]
     fn huge_odd_and_secret_lines_are_kept_short_and_clean() {
-        let mut logs = Logs::new();
-        logs.add(0, 0, 1, "", None);
-        logs.add(0, 0, 1, "", None);
-        logs.add(
-            0,
-            0,
-            2,
-            &format!("login password=hunter \0 {}", "é ".repeat(100_000)),
-            None,
-        );
-        let (counts, patterns) = logs.finish();
+        let huge = format!("login password=hunter \0 {}", "é ".repeat(100_000));
+        let (counts, patterns) = aggregate([(1, "", None), (1, "", None), (2, &huge, None)]);
         assert_eq!(counts.iter().map(|c| c.1.total).sum::<u64>(), 3);
         for row in &patterns {
             assert!(row.sample.len() <= SAMPLE_BYTES && row.pattern.len() <= PATTERN_BYTES);

@@ -7,10 +7,55 @@ use super::labels::LabelSets;
 use super::output::MetricRow;
 use crate::quantile::percentile_cont;
 
+/// Metric names and label sets as numbers, for all windows.
+#[derive(Default)]
+pub(super) struct Names {
+    metrics: Interner,
+    labels: LabelSets,
+}
+
+/// How the numbers of one [`Names`] translate to those of another.
+pub(super) struct NameMap {
+    metrics: Vec<u32>,
+    labels: Vec<u32>,
+}
+
+/// A metric and its label set.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Name {
+    metric: u32,
+    labels: u32,
+}
+
+impl Names {
+    pub(super) fn of(&mut self, metric: &str, labels: &[(&str, &str)]) -> Name {
+        Name {
+            metric: self.metrics.intern(metric),
+            labels: self.labels.intern(labels),
+        }
+    }
+
+    pub(super) fn absorb(&mut self, other: Names) -> NameMap {
+        NameMap {
+            metrics: self.metrics.absorb(&other.metrics),
+            labels: self.labels.absorb(other.labels),
+        }
+    }
+}
+
+impl NameMap {
+    fn map(&self, name: Name) -> Name {
+        let at = |map: &[u32], id: u32| map.get(id as usize).copied().unwrap_or_default();
+        Name {
+            metric: at(&self.metrics, name.metric),
+            labels: at(&self.labels, name.labels),
+        }
+    }
+}
+
+/// The points of one window.
 #[derive(Default)]
 pub(super) struct Metrics {
-    names: Interner,
-    labels: LabelSets,
     series: HashMap<Key, Series>,
 }
 
@@ -18,8 +63,7 @@ pub(super) struct Metrics {
 struct Key {
     minute: i64,
     resource: ResourceId,
-    metric: u32,
-    labels: u32,
+    name: Name,
 }
 
 /// All points of one key. Keeping them makes every statistic exact, at 8 bytes a point.
@@ -48,36 +92,19 @@ impl Series {
 
 impl Metrics {
     /// Adds a point; `value` must be finite.
-    pub(super) fn add(
-        &mut self,
-        minute: i64,
-        resource: ResourceId,
-        metric: &str,
-        labels: &[(&str, &str)],
-        ts: i64,
-        value: f64,
-    ) {
-        let key = Key {
-            minute,
-            resource,
-            metric: self.names.intern(metric),
-            labels: self.labels.intern(labels),
-        };
+    pub(super) fn add(&mut self, minute: i64, resource: ResourceId, name: Name, ts: i64, value: f64) {
+        let key = Key { minute, resource, name };
         let series = self.series.entry(key).or_default();
         series.values.push(value);
         series.offer_last(ts, value);
     }
 
-    pub(super) fn absorb(&mut self, other: Metrics, resources: &ResourceMap) {
-        let names = self.names.absorb(&other.names);
-        let labels = self.labels.absorb(other.labels);
-        let at = |map: &[u32], id: u32| map.get(id as usize).copied().unwrap_or_default();
+    pub(super) fn absorb(&mut self, other: Metrics, resources: &ResourceMap, names: &NameMap) {
         for (key, series) in other.series {
             let key = Key {
                 minute: key.minute,
                 resource: resources.map(key.resource),
-                metric: at(&names, key.metric),
-                labels: at(&labels, key.labels),
+                name: names.map(key.name),
             };
             self.series.entry(key).or_default().absorb(series);
         }
@@ -88,12 +115,14 @@ impl Metrics {
     }
 
     /// The rows, sorted by (bucket, resource, metric, labels_hash). `rank` gives a resource's index in the output.
-    pub(super) fn finish(self, rank: impl Fn(ResourceId) -> u32) -> Vec<MetricRow> {
-        let Metrics { names, labels, series } = self;
-        let mut series: Vec<(Key, Series)> = series.into_iter().collect();
+    pub(super) fn finish(self, names: &Names, rank: impl Fn(ResourceId) -> u32) -> Vec<MetricRow> {
+        let mut series: Vec<(Key, Series)> = self.series.into_iter().collect();
         let row_key = |k: &Key| {
-            let (hash, json) = labels.get(k.labels);
-            ((k.minute, rank(k.resource), names.get(k.metric), hash), json)
+            let (hash, json) = names.labels.get(k.name.labels);
+            (
+                (k.minute, rank(k.resource), names.metrics.get(k.name.metric), hash),
+                json,
+            )
         };
         series.sort_unstable_by(|(a, _), (b, _)| row_key(a).cmp(&row_key(b)));
         let mut rows: Vec<MetricRow> = Vec::with_capacity(series.len());
@@ -174,11 +203,11 @@ mod tests {
     use super::*;
 
     fn rows(points: &[(i64, f64)]) -> Vec<MetricRow> {
-        let mut m = Metrics::default();
+        let (mut names, mut m) = (Names::default(), Metrics::default());
         for (ts, value) in points {
-            m.add(0, 0, "cpu", &[], *ts, *value);
+            m.add(0, 0, names.of("cpu", &[]), *ts, *value);
         }
-        m.finish(|r| r)
+        m.finish(&names, |r| r)
     }
 
     #[test]
@@ -200,10 +229,10 @@ mod tests {
 
     #[test]
     fn sets_that_differ_in_a_secret_are_one_row() {
-        let mut m = Metrics::default();
-        m.add(0, 0, "hits", &[("password", "one")], 1, 1.0);
-        m.add(0, 0, "hits", &[("password", "two")], 2, 2.0);
-        let rows = m.finish(|r| r);
+        let (mut names, mut m) = (Names::default(), Metrics::default());
+        m.add(0, 0, names.of("hits", &[("password", "one")]), 1, 1.0);
+        m.add(0, 0, names.of("hits", &[("password", "two")]), 2, 2.0);
+        let rows = m.finish(&names, |r| r);
         assert_eq!(rows.len(), 1);
         assert_eq!(
             (rows[0].count, rows[0].last, rows[0].labels.as_deref()),

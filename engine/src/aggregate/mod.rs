@@ -1,7 +1,8 @@
-//! Records in, rows out: the aggregates of one range of whole minutes.
+//! Records in, rows out: the aggregates of a range, window by window.
 //!
 //! Every page, file and thread decodes into an [`Aggregator`] of its own; [`Aggregator::merge`] puts them together. What
-//! comes out depends on the set of records only: not on their order, nor on how they were split.
+//! comes out for a window depends on the set of its records and of the spans in the margin around it only: not on their
+//! order, nor on how they were split, nor on which other windows they came with.
 
 mod finish;
 mod intern;
@@ -9,142 +10,177 @@ mod labels;
 mod logs;
 mod metrics;
 mod output;
+mod parents;
 mod rejects;
 mod spans;
 #[cfg(test)]
 mod tests;
 
-use hashbrown::HashSet;
-
 pub use output::{MetricRow, Output, PatternRow, RejectRow, Stats};
+pub use parents::Margin;
 
 use crate::decode::ParentSink;
 use crate::record::{Dataset, LogRecord, MetricPoint, RecordSink, RejectReason, SpanRecord};
-use crate::window::{MINUTE_US, Window, floor};
+use crate::window::{MINUTE_US, Window, Windows, floor};
 
-use intern::{ResourceId, Resources};
-use logs::Logs;
-use metrics::Metrics;
+use intern::Resources;
+use logs::{Fingerprints, Logs};
+use metrics::{Metrics, Names};
+use parents::{Parents, View};
 use rejects::Rejects;
 use spans::Spans;
 
-/// Collects the records of one range. A record allocates nothing once its names, series and pattern are known.
+/// Collects the records of a range that is cut into windows. What costs thought (names, label sets, fingerprints) and
+/// what windows look up in each other (parents) is held once for all of them. A record allocates nothing once its names,
+/// series and pattern are known.
 pub struct Aggregator {
-    range: Window,
+    windows: Windows,
     resources: Resources,
+    names: Names,
+    fingerprints: Fingerprints,
+    parents: Parents,
+    /// One for each window, ascending.
+    parts: Vec<Part>,
+}
+
+/// What one window holds.
+#[derive(Default)]
+struct Part {
     metrics: Metrics,
     logs: Logs,
     spans: Spans,
-    /// Services with spans in the range; those of parents in the margin are not among them.
-    span_services: HashSet<ResourceId>,
     rejects: Rejects,
     stats: Stats,
 }
 
 impl Aggregator {
-    /// An empty aggregator for the records of `range`, which should consist of whole minutes: a partial of every minute
-    /// that it touches comes out. Records outside the range are counted and ignored.
-    pub fn new(range: Window) -> Self {
+    /// An empty aggregator for the records of `windows`, which should consist of whole minutes: a partial of every
+    /// minute that a window touches comes out. Memory: a few hundred bytes a window at first.
+    ///
+    /// Records outside the range are counted and ignored. That count, and rejects that have no good timestamp, cannot be
+    /// told to belong to any window: they are the first one's.
+    pub fn new(windows: impl Into<Windows>) -> Self {
+        let windows = windows.into();
         Aggregator {
-            range,
+            windows,
             resources: Resources::default(),
-            metrics: Metrics::default(),
-            logs: Logs::new(),
-            spans: Spans::default(),
-            span_services: HashSet::new(),
-            rejects: Rejects::default(),
-            stats: Stats::default(),
+            names: Names::default(),
+            fingerprints: Fingerprints::default(),
+            parents: Parents::default(),
+            parts: std::iter::repeat_with(Part::default).take(windows.count()).collect(),
         }
     }
 
-    /// A span that is known only as a possible parent of the range's spans, so its own time does not matter. An empty
-    /// `service` is the unknown one.
-    pub fn parent(&mut self, trace_id: &str, span_id: &str, service: &str) {
+    /// A span that starts at `start` and is known only as a possible parent. An empty `service` is the unknown one.
+    pub fn parent(&mut self, start: i64, trace_id: &str, span_id: &str, service: &str) {
         let service = self.resources.service(Some(service));
-        self.spans.add_parent(&self.resources, trace_id, span_id, service);
+        let key = self.parents.key(trace_id, span_id);
+        self.parents.add(key, start, service);
     }
 
-    /// Takes over everything `other` has seen. Both must have been made for the same range.
+    /// Takes over everything `other` has seen. Both must have been made for the same windows.
     pub fn merge(&mut self, mut other: Aggregator) {
-        debug_assert_eq!(self.range, other.range, "aggregators of different ranges");
+        debug_assert_eq!(self.windows, other.windows, "aggregators of different windows");
         if other.size() > self.size() {
             std::mem::swap(self, &mut other);
         }
         let map = self.resources.absorb(&other.resources);
-        self.metrics.absorb(other.metrics, &map);
-        self.logs.absorb(other.logs, &map);
-        self.spans.absorb(other.spans, &self.resources, &map);
-        self.span_services
-            .extend(other.span_services.into_iter().map(|id| map.map(id)));
-        self.rejects.absorb(other.rejects);
-        self.stats.logs += other.stats.logs;
-        self.stats.metrics += other.stats.metrics;
-        self.stats.spans += other.stats.spans;
-        self.stats.outside += other.stats.outside;
+        let names = self.names.absorb(other.names);
+        self.parents.absorb(other.parents, &map);
+        for (part, other) in self.parts.iter_mut().zip(other.parts) {
+            part.metrics.absorb(other.metrics, &map, &names);
+            part.logs.absorb(other.logs, &map);
+            part.spans.absorb(other.spans, &map);
+            part.rejects.absorb(other.rejects);
+            part.stats.logs += other.stats.logs;
+            part.stats.metrics += other.stats.metrics;
+            part.stats.spans += other.stats.spans;
+            part.stats.outside += other.stats.outside;
+        }
     }
 
-    /// Spans of the range whose parent was not seen so far: if there are any, the caller fetches the margin and gives
-    /// its spans to [`parent`](Self::parent). Linear in the spans.
-    pub fn unresolved_parents(&self) -> usize {
-        self.spans.unresolved()
+    /// Whether spans that start in `range` may change what comes out: then the caller reads them and gives them to
+    /// [`parent`](Self::parent). Ranges are read until none of the margin is wanted any more. In any order, and however
+    /// they are cut, that gives the same result; near the windows first is the shortest way. Linear in the spans of the
+    /// windows whose margin reaches the range.
+    pub fn wants_parents(&mut self, range: Window, margin: Margin) -> bool {
+        self.parents.order(&self.resources);
+        let mut windows = self.windows.iter().zip(&self.parts);
+        windows.any(|(window, part)| part.spans.want(range, &self.parents, View::new(window, margin)))
     }
 
     /// What merging into another would cost, roughly: the larger one is kept.
     fn size(&self) -> u64 {
-        self.stats.logs + self.stats.metrics + self.stats.spans
+        let records = |part: &Part| part.stats.logs + part.stats.metrics + part.stats.spans;
+        self.parts.iter().map(records).sum()
     }
 
-    /// The minute of `ts`, or `None` if it lies outside the range.
-    fn minute(&mut self, ts: i64) -> Option<i64> {
-        if self.range.contains(ts) {
-            return Some(floor(ts, MINUTE_US));
+    fn outside(&mut self) {
+        if let Some(first) = self.parts.first_mut() {
+            first.stats.outside += 1;
         }
-        self.stats.outside += 1;
-        None
     }
+}
+
+/// What the window of `ts` holds, or `None` if it lies outside the range.
+fn part_of(windows: Windows, parts: &mut [Part], ts: i64) -> Option<&mut Part> {
+    windows.index(ts).and_then(|i| parts.get_mut(i))
 }
 
 impl RecordSink for Aggregator {
     fn log(&mut self, r: LogRecord<'_>) {
-        let Some(minute) = self.minute(r.ts) else { return };
-        let resource = self.resources.of(r.identity);
-        self.logs.add(minute, resource, r.ts, r.body, r.severity);
-        self.stats.logs += 1;
+        let Some(part) = part_of(self.windows, &mut self.parts, r.ts) else {
+            return self.outside();
+        };
+        let (resource, fingerprint) = (self.resources.of(r.identity), self.fingerprints.of(r.body));
+        part.logs
+            .add(floor(r.ts, MINUTE_US), resource, fingerprint, r.ts, r.body, r.severity);
+        part.stats.logs += 1;
     }
 
     fn metric(&mut self, p: MetricPoint<'_>) {
-        let Some(minute) = self.minute(p.ts) else { return };
+        let Some(part) = part_of(self.windows, &mut self.parts, p.ts) else {
+            return self.outside();
+        };
         if !p.value.is_finite() {
-            return self.reject(
-                Dataset::Metrics,
-                RejectReason::BadValue,
-                &format!("{} {}", p.metric, p.value),
-            );
+            let sample = format!("{} {}", p.metric, p.value);
+            return part.rejects.add(Dataset::Metrics, RejectReason::BadValue, &sample);
         }
-        let resource = self.resources.of(p.identity);
-        self.metrics.add(minute, resource, p.metric, p.labels, p.ts, p.value);
-        self.stats.metrics += 1;
+        let (resource, name) = (self.resources.of(p.identity), self.names.of(p.metric, p.labels));
+        part.metrics.add(floor(p.ts, MINUTE_US), resource, name, p.ts, p.value);
+        part.stats.metrics += 1;
     }
 
     fn span(&mut self, s: SpanRecord<'_>) {
-        let Some(minute) = self.minute(s.ts) else { return };
+        let Some(part) = part_of(self.windows, &mut self.parts, s.ts) else {
+            return self.outside();
+        };
         let service = self.resources.service(s.service);
-        self.span_services.insert(service);
-        self.spans.add(&self.resources, minute, service, &s);
-        self.stats.spans += 1;
+        part.spans.add(&mut self.parents, floor(s.ts, MINUTE_US), service, &s);
+        part.stats.spans += 1;
     }
 
-    fn parent_only(&mut self, trace_id: &str, span_id: &str, service: &str) {
-        self.parent(trace_id, span_id, service);
+    fn parent_only(&mut self, start: i64, trace_id: &str, span_id: &str, service: &str) {
+        // As for good spans, what a file holds of other times does not cost memory: the margin is read if it is wanted.
+        if self.windows.index(start).is_some() {
+            self.parent(start, trace_id, span_id, service);
+        }
     }
 
-    fn reject(&mut self, dataset: Dataset, reason: RejectReason, sample: &str) {
-        self.rejects.add(dataset, reason, sample);
+    fn reject(&mut self, dataset: Dataset, reason: RejectReason, ts: Option<i64>, sample: &str) {
+        let part = match ts {
+            Some(ts) => part_of(self.windows, &mut self.parts, ts),
+            None => self.parts.first_mut(),
+        };
+        match part {
+            Some(part) => part.rejects.add(dataset, reason, sample),
+            None => self.outside(),
+        }
     }
 }
 
 impl ParentSink for Aggregator {
-    fn parent(&mut self, trace_id: &str, span_id: &str, service: &str) {
-        Aggregator::parent(self, trace_id, span_id, service);
+    fn parent(&mut self, start: i64, trace_id: &str, span_id: &str, service: &str) {
+        Aggregator::parent(self, start, trace_id, span_id, service);
     }
 }

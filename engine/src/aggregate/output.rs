@@ -8,16 +8,16 @@ use crate::patterns::Severity;
 use crate::record::{Dataset, RejectReason};
 use crate::urn::Resource;
 
-/// The aggregates of one range.
+/// The aggregates of one window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Output {
-    /// Every resource that a metric, a log line, a span of the range or a call names; by URN.
+    /// Every resource that a metric, a log line, a span of the window or a call names; by URN.
     pub resources: Vec<Resource>,
     /// By (bucket, resource, metric, labels_hash).
     pub metrics: Vec<MetricRow>,
     /// By fingerprint.
     pub patterns: Vec<PatternRow>,
-    /// One for every minute of the range, also for those in which nothing happened: a replay overwrites them.
+    /// One for every minute of the window, also for those in which nothing happened: a replay overwrites them.
     pub minutes: Vec<MinutePartial>,
     /// By (dataset, reason).
     pub rejects: Vec<RejectRow>,
@@ -63,6 +63,18 @@ pub struct PatternRow {
     pub last_seen: i64,
 }
 
+impl PatternRow {
+    /// Adds what another range knows of the same pattern.
+    pub fn merge(&mut self, other: &PatternRow) {
+        if other.first_seen < self.first_seen {
+            self.first_seen = other.first_seen;
+            self.sample.clone_from(&other.sample);
+        }
+        self.last_seen = self.last_seen.max(other.last_seen);
+        self.severity = self.severity.max(other.severity);
+    }
+}
+
 /// A row of `etl_reject`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RejectRow {
@@ -80,9 +92,9 @@ pub struct Stats {
     pub logs: u64,
     /// Metric points aggregated.
     pub metrics: u64,
-    /// Spans of the range.
+    /// Spans of the window.
     pub spans: u64,
-    /// Records that were good but not of the range.
+    /// Records, good or bad, whose time lies outside the range; with the range's first window.
     pub outside: u64,
     /// Records that could not be used.
     pub rejected: u64,

@@ -1,24 +1,22 @@
 //! Call edges from spans: a span whose parent belongs to another service is a call.
 //!
-//! Children wait for [`Spans::finish`], since pages come in any order, most often the newest first.
+//! Children wait for the end, since pages come in any order, most often the newest first.
 
-use hashbrown::HashMap;
-use xxhash_rust::xxh3::xxh3_128;
+use hashbrown::{HashMap, HashSet};
 
-use super::intern::{ResourceId, ResourceMap, Resources};
+use super::intern::{ResourceId, ResourceMap};
+use super::parents::{Parents, SpanKey, View};
 use crate::partial::CallState;
 use crate::quantile::Durations;
 use crate::record::SpanRecord;
+use crate::window::Window;
 
-/// Trace id and span id, hashed. Two halves, so it aligns to 8 bytes.
-type SpanKey = [u64; 2];
-
+/// The spans of one window.
 #[derive(Default)]
 pub(super) struct Spans {
-    /// The service of every span that may be a parent.
-    services: HashMap<SpanKey, ResourceId>,
     children: Vec<Child>,
-    key_bytes: Vec<u8>,
+    /// Services with spans in the window; those of parents around it are not among them.
+    services: HashSet<ResourceId>,
 }
 
 /// A span with a parent: 40 bytes.
@@ -33,7 +31,7 @@ struct Child {
 /// Minute, calling service, called service.
 pub(super) type EdgeKey = (i64, ResourceId, ResourceId);
 
-/// The edges of the range.
+/// The edges of a window.
 pub(super) struct Calls {
     /// In no order.
     pub(super) edges: Vec<(EdgeKey, CallState)>,
@@ -43,11 +41,13 @@ pub(super) struct Calls {
 }
 
 impl Spans {
-    /// A span of the range, in its minute and with the number of its service.
-    pub(super) fn add(&mut self, resources: &Resources, minute: i64, service: ResourceId, span: &SpanRecord<'_>) {
-        self.add_parent(resources, span.trace_id, span.span_id, service);
+    /// A span of the window, in its minute and with the number of its service. It goes to `parents`, too.
+    pub(super) fn add(&mut self, parents: &mut Parents, minute: i64, service: ResourceId, span: &SpanRecord<'_>) {
+        self.services.insert(service);
+        let key = parents.key(span.trace_id, span.span_id);
+        parents.add(key, span.ts, service);
         if let Some(parent) = span.parent_span_id.filter(|id| is_span_id(id)) {
-            let parent = self.key(span.trace_id, parent);
+            let parent = parents.key(span.trace_id, parent);
             let (duration_us, error) = (span.duration_us, span.error);
             self.children.push(Child {
                 parent,
@@ -59,60 +59,34 @@ impl Spans {
         }
     }
 
-    /// A span that is only wanted as a parent.
-    pub(super) fn add_parent(&mut self, resources: &Resources, trace_id: &str, span_id: &str, service: ResourceId) {
-        let key = self.key(trace_id, span_id);
-        self.set_service(resources, key, service);
-    }
-
-    /// If two spans share an id, the service whose name sorts first has it, whatever came first.
-    fn set_service(&mut self, resources: &Resources, key: SpanKey, service: ResourceId) {
-        let held = self.services.entry(key).or_insert(service);
-        if *held != service && resources.name(service) < resources.name(*held) {
-            *held = service;
-        }
-    }
-
-    fn key(&mut self, trace_id: &str, span_id: &str) -> SpanKey {
-        self.key_bytes.clear();
-        self.key_bytes.extend_from_slice(trace_id.as_bytes());
-        // No id contains a NUL, so this keeps ("ab", "c") and ("a", "bc") apart.
-        self.key_bytes.push(0);
-        self.key_bytes.extend_from_slice(span_id.as_bytes());
-        let hash = xxh3_128(&self.key_bytes);
-        [hash as u64, (hash >> 64) as u64]
-    }
-
-    /// `resources` are those that `map` translates to.
-    pub(super) fn absorb(&mut self, other: Spans, resources: &Resources, map: &ResourceMap) {
-        self.services.reserve(other.services.len());
-        for (key, service) in other.services {
-            self.set_service(resources, key, map.map(service));
-        }
+    pub(super) fn absorb(&mut self, other: Spans, map: &ResourceMap) {
+        self.services.extend(other.services.into_iter().map(|id| map.map(id)));
         self.children.extend(other.children.into_iter().map(|c| Child {
             service: map.map(c.service),
             ..c
         }));
     }
 
-    /// Children whose parent was not seen so far. Linear in the children.
-    pub(super) fn unresolved(&self) -> usize {
-        self.children
-            .iter()
-            .filter(|child| !self.services.contains_key(&child.parent))
-            .count()
+    pub(super) fn services(&self) -> impl Iterator<Item = ResourceId> {
+        self.services.iter().copied()
     }
 
-    pub(super) fn finish(self) -> Calls {
+    /// Whether spans that start in `range` may change what comes out. Linear in the children.
+    pub(super) fn want(&self, range: Window, parents: &Parents, view: View) -> bool {
+        let wants = |child: &Child| view.may_improve(parents.find(child.parent, view), range);
+        view.reaches(range) && self.children.iter().any(wants)
+    }
+
+    pub(super) fn finish(&self, parents: &Parents, view: View) -> Calls {
         let mut by_edge: HashMap<EdgeKey, (u64, Vec<u64>)> = HashMap::new();
         let (mut calls, mut orphans) = (0, 0);
         for child in &self.children {
-            match self.services.get(&child.parent) {
+            match parents.find(child.parent, view).map(|parent| parent.service) {
                 None => orphans += 1,
-                Some(caller) if *caller == child.service => {}
+                Some(caller) if caller == child.service => {}
                 Some(caller) => {
                     calls += 1;
-                    let (errors, durations) = by_edge.entry((child.minute, *caller, child.service)).or_default();
+                    let (errors, durations) = by_edge.entry((child.minute, caller, child.service)).or_default();
                     *errors += u64::from(child.error);
                     durations.push(child.duration_us);
                 }

@@ -1,3 +1,5 @@
+mod ranges;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -9,14 +11,19 @@ const RANGE: Window = Window {
     to: 3 * MINUTE_US,
 };
 
+const MARGIN: Margin = Margin {
+    before: 5 * MINUTE_US,
+    after: MINUTE_US / 2,
+};
+
 /// A record that owns its text, or a parent from the margin.
 #[derive(Clone, Debug)]
 enum Record {
     Log(i64, &'static str, String, Option<&'static str>),
     Metric(i64, &'static str, &'static str, f64, Vec<(&'static str, String)>),
     Span(i64, String, String, Option<String>, Option<&'static str>, u64, bool),
-    Parent(String, String, &'static str),
-    Reject(Dataset, RejectReason, String),
+    Parent(i64, String, String, &'static str),
+    Reject(Dataset, RejectReason, Option<i64>, String),
 }
 
 fn feed(a: &mut Aggregator, record: &Record) {
@@ -56,19 +63,20 @@ fn feed(a: &mut Aggregator, record: &Record) {
             duration_us: *duration_us,
             error: *error,
         }),
-        Record::Parent(trace, span, service) => a.parent(trace, span, service),
-        Record::Reject(dataset, reason, sample) => a.reject(*dataset, *reason, sample),
+        Record::Parent(start, trace, span, service) => a.parent(*start, trace, span, service),
+        Record::Reject(dataset, reason, ts, sample) => a.reject(*dataset, *reason, *ts, sample),
     }
 }
 
 fn aggregate(records: &[Record]) -> Output {
     let mut a = Aggregator::new(RANGE);
     records.iter().for_each(|r| feed(&mut a, r));
-    a.finish()
+    a.finish(MARGIN).remove(0)
 }
 
-fn record() -> impl Strategy<Value = Record> {
-    let ts = prop_oneof![9 => 0i64..3 * MINUTE_US, 1 => any::<i64>()].prop_map(|ts| ts / 20_000_000 * 20_000_000);
+/// A record of the first `minutes`, or now and then of any time.
+fn record(minutes: i64) -> impl Strategy<Value = Record> {
+    let ts = prop_oneof![9 => 0i64..minutes * MINUTE_US, 1 => any::<i64>()].prop_map(|ts| ts / 20_000_000 * 20_000_000);
     let service = prop::sample::select(vec!["cart", "pay", "web", "", "a/b", "unknown"]);
     let level = prop::option::of(prop::sample::select(vec!["INFO", "ERROR", "WARN", "FATAL"]));
     let body = prop_oneof!["(got|lost) [0-9]{1,2} of [a-c]", ".{0,12}"];
@@ -82,7 +90,7 @@ fn record() -> impl Strategy<Value = Record> {
         (ts.clone(), service.clone(), body, level).prop_map(|(t, s, b, l)| Record::Log(t, s, b, l)),
         (ts.clone(), service.clone(), metric, value, labels).prop_map(|(t, s, m, v, l)| Record::Metric(t, s, m, v, l)),
         (
-            ts,
+            ts.clone(),
             id(),
             id(),
             prop::option::of(id()),
@@ -91,15 +99,15 @@ fn record() -> impl Strategy<Value = Record> {
             any::<bool>()
         )
             .prop_map(|(t, tr, sp, p, s, d, e)| Record::Span(t, tr, sp, p, s, d, e)),
-        (id(), id(), service).prop_map(|(t, s, n)| Record::Parent(t, s, n)),
-        (reason, "[a-f]").prop_map(|(r, s)| Record::Reject(Dataset::Logs, r, s)),
+        (ts.clone(), id(), id(), service).prop_map(|(at, t, s, n)| Record::Parent(at, t, s, n)),
+        (reason, prop::option::of(ts), "[a-f]").prop_map(|(r, ts, s)| Record::Reject(Dataset::Logs, r, ts, s)),
     ]
 }
 
 proptest! {
     #[test]
     fn neither_order_nor_splits_matter(
-        records in prop::collection::vec(record(), 0..80),
+        records in prop::collection::vec(record(3), 0..80),
         parts in prop::collection::vec(0usize..4, 80),
         order in Just((0..80usize).collect::<Vec<_>>()).prop_shuffle(),
         merges in Just((0..4usize).collect::<Vec<_>>()).prop_shuffle(),
@@ -114,11 +122,11 @@ proptest! {
         for i in merges {
             whole.merge(split[i].take().unwrap());
         }
-        prop_assert_eq!(whole.finish(), want);
+        prop_assert_eq!(whole.finish(MARGIN).remove(0), want);
     }
 
     #[test]
-    fn every_record_is_counted_once_and_keys_are_unique(records in prop::collection::vec(record(), 0..80)) {
+    fn every_record_is_counted_once_and_keys_are_unique(records in prop::collection::vec(record(3), 0..80)) {
         let out = aggregate(&records);
         let s = out.stats;
         let parents = records.iter().filter(|r| matches!(r, Record::Parent(..))).count() as u64;
@@ -161,13 +169,13 @@ fn a_call_is_a_span_whose_parent_belongs_to_another_service() {
         span(3, "e", Some("gone"), "cart", 1, false),
         span(4, "f", Some("0000000000000000"), "cart", 1, false),
         span(-1, "g", Some("a"), "cart", 1, false),
-        Record::Parent("t".into(), "m".into(), "web"),
-        Record::Parent("t".into(), "n".into(), "margin"),
+        Record::Parent(-1, "t".into(), "m".into(), "web"),
+        Record::Parent(-1, "t".into(), "n".into(), "margin"),
     ];
     let mut a = Aggregator::new(RANGE);
     records.iter().for_each(|r| feed(&mut a, r));
-    assert_eq!(a.unresolved_parents(), 1);
-    let out = a.finish();
+    assert!(a.wants_parents(Window::new(-5, 0), MARGIN), "one is still missing");
+    let out = a.finish(MARGIN).remove(0);
     assert_eq!(
         (
             out.stats.calls,

@@ -118,7 +118,7 @@ impl<'a> Hits<'a> {
             Err(RejectReason::NotAnObject)
         };
         if let Err(reason) = done {
-            out.reject(reason, raw);
+            out.reject(reason, self.row.timestamp(), raw);
         }
         Ok(self.row.timestamp())
     }

@@ -127,7 +127,7 @@ pub fn ndjson_rows(bytes: &[u8], range: Window, max: usize) -> Vec<String> {
         fn row(&mut self, _: &super::row::Row<'_>) -> Result<(), RejectReason> {
             Ok(())
         }
-        fn reject(&mut self, _: RejectReason, _: &str) {}
+        fn reject(&mut self, _: RejectReason, _: Option<i64>, _: &str) {}
     }
     let mut out = Vec::new();
     if max > 0 {
@@ -159,7 +159,7 @@ fn lines<'a>(
             Ok(text) => (text, one(&mut hits, text, out)),
             Err(_) => {
                 let start = line.get(..SAMPLE_BYTES).unwrap_or(line);
-                out.reject(RejectReason::NotUtf8, &String::from_utf8_lossy(start));
+                out.reject(RejectReason::NotUtf8, None, &String::from_utf8_lossy(start));
                 ("", None)
             }
         };
@@ -174,7 +174,7 @@ fn one<'a>(hits: &mut Hits<'a>, line: &'a str, out: &mut impl RowSink) -> Option
     match hits.next(&mut Cursor::new(line), true, out) {
         Ok(ts) => ts,
         Err(_) => {
-            out.reject(RejectReason::NotAnObject, cut(line, SAMPLE_BYTES));
+            out.reject(RejectReason::NotAnObject, None, cut(line, SAMPLE_BYTES));
             None
         }
     }

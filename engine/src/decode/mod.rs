@@ -56,8 +56,8 @@ impl Options {
 
 /// Where spans go that are only looked at as possible parents of others.
 pub trait ParentSink {
-    /// A span of `service`; [`UNKNOWN_SERVICE`] if it names none.
-    fn parent(&mut self, trace_id: &str, span_id: &str, service: &str);
+    /// A span of `service` ([`UNKNOWN_SERVICE`] if it names none) that starts at `start`, UTC microseconds.
+    fn parent(&mut self, start: i64, trace_id: &str, span_id: &str, service: &str);
 }
 
 /// The service of a span that names none.

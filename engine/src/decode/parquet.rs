@@ -94,7 +94,7 @@ fn rows(options: &Options, mut file: File, range: Window, out: &mut impl RowSink
             }
             row.sort_labels();
             if let Err(reason) = out.row(&row) {
-                out.reject(reason, &row_json(&batch, i));
+                out.reject(reason, row.timestamp(), &row_json(&batch, i));
             }
         }
     }

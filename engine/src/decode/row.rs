@@ -209,8 +209,8 @@ impl<'a> Row<'a> {
 pub(super) trait RowSink {
     /// Hands the record on, or says why it is none.
     fn row(&mut self, row: &Row<'_>) -> Result<(), RejectReason>;
-    /// Counts a record that is none; `raw` is its text.
-    fn reject(&mut self, reason: RejectReason, raw: &str);
+    /// Counts a record that is none; `ts` is its timestamp, if it has a good one, `raw` its text.
+    fn reject(&mut self, reason: RejectReason, ts: Option<i64>, raw: &str);
 }
 
 /// Rows become records.
@@ -230,9 +230,9 @@ impl<S: RecordSink + ?Sized> RowSink for Records<'_, S> {
                 Ok(span) => self.sink.span(span),
                 Err(reason) => {
                     // No call of its own, but still the parent of its children.
-                    if let (Ok(_), Ok((trace_id, span_id))) = (row.required_timestamp(), row.ids()) {
+                    if let (Some(start), Ok((trace_id, span_id))) = (row.timestamp(), row.ids()) {
                         let service = row.service.get()?.unwrap_or(UNKNOWN_SERVICE);
-                        self.sink.parent_only(trace_id, span_id, service);
+                        self.sink.parent_only(start, trace_id, span_id, service);
                     }
                     return Err(reason);
                 }
@@ -256,8 +256,9 @@ impl<S: RecordSink + ?Sized> RowSink for Records<'_, S> {
         Ok(())
     }
 
-    fn reject(&mut self, reason: RejectReason, raw: &str) {
-        self.sink.reject(self.options.dataset, reason, cut(raw, SAMPLE_BYTES));
+    fn reject(&mut self, reason: RejectReason, ts: Option<i64>, raw: &str) {
+        self.sink
+            .reject(self.options.dataset, reason, ts, cut(raw, SAMPLE_BYTES));
     }
 }
 
@@ -269,15 +270,16 @@ pub(super) struct Parents<'s, S: ?Sized> {
 
 impl<S: ParentSink + ?Sized> RowSink for Parents<'_, S> {
     fn row(&mut self, row: &Row<'_>) -> Result<(), RejectReason> {
-        if self.range.contains(row.required_timestamp()?) {
+        let start = row.required_timestamp()?;
+        if self.range.contains(start) {
             let (trace_id, span_id) = row.ids()?;
-            self.sink
-                .parent(trace_id, span_id, row.service.get()?.unwrap_or(UNKNOWN_SERVICE));
+            let service = row.service.get()?.unwrap_or(UNKNOWN_SERVICE);
+            self.sink.parent(start, trace_id, span_id, service);
         }
         Ok(())
     }
 
-    fn reject(&mut self, _: RejectReason, _: &str) {}
+    fn reject(&mut self, _: RejectReason, _: Option<i64>, _: &str) {}
 }
 
 /// Rejected records are kept up to here.

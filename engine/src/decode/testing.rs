@@ -29,8 +29,8 @@ pub(super) enum Call {
         duration: u64,
         error: bool,
     },
-    Parent([String; 3]),
-    Reject(Dataset, RejectReason, String),
+    Parent(i64, [String; 3]),
+    Reject(Dataset, RejectReason, Option<i64>, String),
 }
 
 pub(super) type Labels = Vec<(String, String)>;
@@ -45,7 +45,7 @@ impl Calls {
         self.0
             .iter()
             .filter_map(|c| {
-                if let Call::Reject(_, reason, _) = c {
+                if let Call::Reject(_, reason, ..) = c {
                     Some(*reason)
                 } else {
                     None
@@ -95,14 +95,14 @@ impl RecordSink for Calls {
         });
     }
 
-    fn reject(&mut self, dataset: Dataset, reason: RejectReason, sample: &str) {
-        self.0.push(Call::Reject(dataset, reason, sample.into()));
+    fn reject(&mut self, dataset: Dataset, reason: RejectReason, ts: Option<i64>, sample: &str) {
+        self.0.push(Call::Reject(dataset, reason, ts, sample.into()));
     }
 }
 
 impl ParentSink for Calls {
-    fn parent(&mut self, trace_id: &str, span_id: &str, service: &str) {
+    fn parent(&mut self, start: i64, trace_id: &str, span_id: &str, service: &str) {
         self.0
-            .push(Call::Parent([trace_id, span_id, service].map(str::to_owned)));
+            .push(Call::Parent(start, [trace_id, span_id, service].map(str::to_owned)));
     }
 }

@@ -1,10 +1,11 @@
 //! A PostgreSQL cluster of a test's own: a folder, a free port, a socket, and the end of it all at Drop.
 
 mod process;
+mod standby;
 
 use crate::session::{Session, SqlError};
 use crate::wait::wait_until;
-pub use process::{bindir, output, signal};
+pub use process::{bindir, output, pg_config, signal};
 use std::fs::{self, File, OpenOptions};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -60,12 +61,7 @@ impl Cluster {
     /// A cluster with these lines of postgresql.conf beside those every test has.
     pub fn start(settings: &[&str]) -> Cluster {
         let owner = process::Owner::current();
-        // Short: the path of a socket has at most 107 bytes.
-        let folder = tempfile::Builder::new()
-            .prefix("ob-")
-            .tempdir()
-            .expect("a temporary folder");
-        owner.give(folder.path());
+        let folder = process::folder(owner);
         process::make_data(owner, &folder.path().join("data"));
         let mut cluster = Cluster {
             folder,
@@ -73,17 +69,22 @@ impl Cluster {
             port: free_port(),
             server: None,
         };
-        let own = format!(
-            "port = {}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\n",
-            cluster.port,
-            cluster.socket().display()
-        );
+        let own = cluster.own_settings();
         append(
             &cluster.data().join("postgresql.conf"),
-            &format!("\n{own}{SETTINGS}{}\n", settings.join("\n")),
+            &format!("{own}{SETTINGS}{}\n", settings.join("\n")),
         );
         cluster.up();
         cluster
+    }
+
+    /// The lines of postgresql.conf in which no cluster is like another.
+    fn own_settings(&self) -> String {
+        format!(
+            "\nport = {}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\n",
+            self.port,
+            self.socket().display()
+        )
     }
 
     /// Starts the server, which must not be running.

@@ -97,6 +97,17 @@ impl Owner {
     }
 }
 
+/// A folder for a cluster, which goes with the value.
+pub fn folder(owner: Owner) -> tempfile::TempDir {
+    // Short: the path of a socket has at most 107 bytes.
+    let folder = tempfile::Builder::new()
+        .prefix("ob-")
+        .tempdir()
+        .expect("a temporary folder");
+    owner.give(folder.path());
+    folder
+}
+
 /// Makes a data directory at `data`: a copy of one that initdb made once, which is ten times faster than initdb.
 pub fn make_data(owner: Owner, data: &Path) {
     let bin = bindir();

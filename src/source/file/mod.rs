@@ -1,4 +1,4 @@
-//! Reads a window from files of this machine, in three layouts.
+//! Reads windows from files of this machine, in three layouts.
 
 mod columns;
 mod hive;
@@ -10,9 +10,8 @@ mod read;
 mod roots;
 
 use super::error::{ErrorKind, SourceError};
-use super::options::Selection;
-use super::tap::Parents;
-use super::{Context, FetchStats, Fetched, Locator, margin, pool};
+use super::fetch::{self, Request};
+use super::{Context, FetchStats, Locator, pool};
 use engine::aggregate::Aggregator;
 use engine::record::Dataset;
 use engine::window::Window;
@@ -70,105 +69,101 @@ struct Worker {
     stats: FetchStats,
 }
 
-/// Fetches `window`; see [`super::fetch`].
-pub fn fetch(
-    config: &FileConfig,
-    selection: &Selection,
-    server: &str,
-    window: Window,
-    ctx: &Context,
-) -> Result<Fetched, SourceError> {
-    let place = Place::new(config)?;
-    let mut objects = Vec::new();
-    for dataset in selection.datasets() {
-        objects.extend(list(&place, config, selection, dataset, window)?);
-    }
-    let read = |object: Object, worker: &mut Worker, queue: &pool::Queue<'_, Object>| {
-        queue.check()?;
-        let aggregator = worker.aggregator.get_or_insert_with(|| Aggregator::new(window));
-        let got = read::records(&place, &object, selection, window, &ctx.cancel, aggregator)?;
-        worker.stats.files += 1;
-        worker.stats.bytes += got.bytes;
-        worker.stats.add_records(object.dataset, got.records);
-        if got.records > 0 {
-            worker.locators.push(locator(&object, got.records, server, window));
-        }
-        Ok(())
-    };
-    let workers = pool::run(objects, ctx.concurrency, &ctx.cancel, Worker::default, read, || ())?;
-
-    let mut aggregator = Aggregator::new(window);
-    let mut locators = Vec::new();
-    let mut stats = FetchStats::default();
-    for worker in workers {
-        if let Some(a) = worker.aggregator {
-            aggregator.merge(a);
-        }
-        locators.extend(worker.locators);
-        stats.add(&worker.stats);
-    }
-    locators.sort_by(|a, b| (a.dataset, &a.object_key).cmp(&(b.dataset, &b.object_key)));
-    stats.add(&parents(&place, config, selection, window, &mut aggregator, ctx)?);
-    Ok(Fetched {
-        aggregator,
-        locators,
-        stats,
-    })
+/// Reads files; see [`fetch::Reader`].
+pub struct Reader<'a> {
+    place: Place,
+    config: &'a FileConfig,
+    request: Request<'a>,
+    stats: FetchStats,
 }
 
-/// Looks for parents outside the window, nearest first, until none is missing.
-fn parents(
-    place: &Place,
-    config: &FileConfig,
-    selection: &Selection,
-    window: Window,
-    aggregator: &mut Aggregator,
-    ctx: &Context,
-) -> Result<FetchStats, SourceError> {
-    let mut stats = FetchStats::default();
-    for step in margin::steps(
-        window,
-        selection.parent_margin_before_us,
-        selection.parent_margin_after_us,
-    ) {
-        if aggregator.unresolved_parents() == 0 {
-            break;
+impl<'a> Reader<'a> {
+    /// # Errors
+    /// Those of [`Place::new`].
+    pub fn new(config: &'a FileConfig, request: Request<'a>) -> Result<Self, SourceError> {
+        Ok(Reader {
+            place: Place::new(config)?,
+            config,
+            request,
+            stats: FetchStats::default(),
+        })
+    }
+
+    /// The objects of a dataset that may hold records of `range`.
+    fn list(&self, dataset: Dataset, range: Window) -> Result<Vec<Object>, SourceError> {
+        let (place, wanted) = (&self.place, self.request.selection.streams(dataset));
+        match self.config.layout {
+            Layout::OpenObserve => openobserve::list(place, &self.config.org, dataset, wanted, range),
+            Layout::Hive => hive::list(place, dataset, wanted, range),
+            Layout::Plain => plain::list(place, dataset, wanted),
         }
+    }
+}
+
+impl fetch::Reader for Reader<'_> {
+    fn records(&mut self) -> Result<(Aggregator, Vec<Locator>), SourceError> {
+        let Request {
+            selection,
+            windows,
+            server,
+            ctx,
+        } = self.request;
         let mut objects = Vec::new();
-        for range in step {
-            let found = list(place, config, selection, Dataset::Traces, range)?;
-            objects.extend(found.into_iter().map(|object| (object, range)));
+        for dataset in selection.datasets() {
+            objects.extend(self.list(dataset, windows.range())?);
         }
-        let sink = Mutex::new(&mut *aggregator);
+        let read = |object: Object, worker: &mut Worker, queue: &pool::Queue<'_, Object>| {
+            queue.check()?;
+            let aggregator = worker.aggregator.get_or_insert_with(|| Aggregator::new(windows));
+            let got = read::records(&self.place, &object, selection, windows, &ctx.cancel, aggregator)?;
+            worker.stats.files += 1;
+            worker.stats.bytes += got.bytes;
+            for (window, records) in windows.iter().zip(got.records) {
+                worker.stats.add_records(object.dataset, records);
+                if records > 0 {
+                    worker.locators.push(locator(&object, records, server, window));
+                }
+            }
+            Ok(())
+        };
+        let workers = pool::run(objects, ctx.concurrency, &ctx.cancel, Worker::default, read, || ())?;
+        let mut aggregator = Aggregator::new(windows);
+        let mut locators = Vec::new();
+        for worker in workers {
+            if let Some(a) = worker.aggregator {
+                aggregator.merge(a);
+            }
+            locators.extend(worker.locators);
+            self.stats.add(&worker.stats);
+        }
+        locators.sort_by(|a, b| (a.dataset, &a.object_key, a.t_from).cmp(&(b.dataset, &b.object_key, b.t_from)));
+        Ok((aggregator, locators))
+    }
+
+    fn parents(&mut self, ranges: &[Window], into: &mut Aggregator) -> Result<(), SourceError> {
+        let cancel = &self.request.ctx.cancel;
+        let mut objects = Vec::new();
+        for range in ranges {
+            let found = self.list(Dataset::Traces, *range)?;
+            objects.extend(found.into_iter().map(|object| (object, *range)));
+        }
+        let sink = Mutex::new(into);
         let read = |(object, range): (Object, Window), worker: &mut FetchStats, queue: &pool::Queue<'_, _>| {
             queue.check()?;
             // The lock is only poisoned by a panic, which ends the fetch.
             let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
             worker.files += 1;
-            worker.bytes += read::parents(place, &object, range, &ctx.cancel, &mut Parents(&mut sink))?;
+            worker.bytes += read::parents(&self.place, &object, range, cancel, &mut **sink)?;
             Ok(())
         };
         // One thread: the aggregator can take parents from one file at a time only.
-        for worker in pool::run(objects, 1, &ctx.cancel, FetchStats::default, read, || ())? {
-            stats.add(&worker);
-        }
+        let workers = pool::run(objects, 1, cancel, FetchStats::default, read, || ())?;
+        workers.iter().for_each(|worker| self.stats.add(worker));
+        Ok(())
     }
-    Ok(stats)
-}
 
-/// The objects of a dataset that may hold records of `range`.
-fn list(
-    place: &Place,
-    config: &FileConfig,
-    selection: &Selection,
-    dataset: Dataset,
-    range: Window,
-) -> Result<Vec<Object>, SourceError> {
-    let wanted = selection.streams(dataset);
-    match config.layout {
-        Layout::OpenObserve => openobserve::list(place, &config.org, dataset, wanted, range),
-        Layout::Hive => hive::list(place, dataset, wanted, range),
-        Layout::Plain => plain::list(place, dataset, wanted),
+    fn stats(&self) -> FetchStats {
+        self.stats.clone()
     }
 }
 
@@ -221,6 +216,8 @@ pub fn replay(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::fetch::{Fetched, FetchedWindow};
+    use crate::source::{Selection, Source, SourceConfig};
     use std::fs;
     use std::path::Path;
     use std::sync::Arc;
@@ -241,6 +238,15 @@ mod tests {
             layout,
             org: "default".to_string(),
         }
+    }
+
+    fn fetched(config: &FileConfig, window: Window) -> Fetched {
+        let source = Source {
+            server: "files".to_string(),
+            config: SourceConfig::File(config.clone()),
+            selection: Selection::default(),
+        };
+        crate::source::fetch(&[source], window.into(), &context()).unwrap()
     }
 
     #[test]
@@ -264,20 +270,22 @@ mod tests {
         )
         .unwrap();
         let config = config(dir.path(), Layout::Plain);
-        let window = Window::new(10, 20);
-        let got = fetch(&config, &Selection::default(), "files", window, &context()).unwrap();
+        let got = fetched(&config, Window::new(10, 20));
         assert_eq!((got.stats.logs, got.stats.spans, got.stats.metrics), (2, 1, 0));
-        assert_eq!(got.aggregator.unresolved_parents(), 0, "the parent lies in the margin");
+        let [FetchedWindow { output, locators, .. }] = got.windows.as_slice() else {
+            panic!("one window")
+        };
+        assert_eq!(output.stats.orphan_spans, 0, "the parent lies in the margin");
         assert_eq!(
-            got.locators.iter().map(|l| l.object_key.as_str()).collect::<Vec<_>>(),
+            locators.iter().map(|l| l.object_key.as_str()).collect::<Vec<_>>(),
             ["logs.ndjson", "traces.ndjson"]
         );
 
-        let rows = replay(&config, &got.locators[0], 10, &context()).unwrap();
+        let rows = replay(&config, &locators[0], 10, &context()).unwrap();
         assert_eq!(rows, [log(10).trim(), log(19).trim()]);
-        assert_eq!(replay(&config, &got.locators[0], 1, &context()).unwrap().len(), 1);
+        assert_eq!(replay(&config, &locators[0], 1, &context()).unwrap().len(), 1);
         fs::remove_file(dir.path().join("logs.ndjson")).unwrap();
-        let gone = replay(&config, &got.locators[0], 10, &context()).unwrap_err();
+        let gone = replay(&config, &locators[0], 10, &context()).unwrap_err();
         assert_eq!((gone.kind, gone.is_permanent()), (ErrorKind::Gone, true));
     }
 
@@ -325,7 +333,7 @@ mod tests {
             Layout::OpenObserve,
         );
         let window = Window::new(1_795_216_260_000_000, 1_795_216_440_000_000);
-        let got = fetch(&config, &Selection::default(), "disk", window, &context()).unwrap();
+        let got = fetched(&config, window);
         assert_eq!((got.stats.logs, got.stats.spans), (15_600, 3_017));
     }
 }

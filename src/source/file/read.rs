@@ -9,20 +9,20 @@ use crate::source::options::Selection;
 use crate::source::tap::Tap;
 use engine::decode::{Options, ParentSink, json, parquet};
 use engine::record::RecordSink;
-use engine::window::Window;
+use engine::window::{Window, Windows};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// What reading a file came to.
 pub struct Got {
-    /// Usable records inside the window.
-    pub records: u64,
+    /// Usable records of each window.
+    pub records: Vec<u64>,
     /// Bytes read.
     pub bytes: u64,
 }
 
-/// Decodes the records of `window` into `sink`.
+/// Decodes the records of the windows into `sink`.
 ///
 /// # Errors
 /// Those of [`Place::open`], `Io`, `BadResponse` for a file that is not of its format, `Cancelled`.
@@ -30,7 +30,7 @@ pub fn records<S: RecordSink>(
     place: &Place,
     object: &Object,
     selection: &Selection,
-    window: Window,
+    windows: Windows,
     cancel: &Arc<AtomicBool>,
     sink: &mut S,
 ) -> Result<Got, SourceError> {
@@ -43,11 +43,11 @@ pub fn records<S: RecordSink>(
         },
     };
     let by_name = object.stream.is_none().then_some(&selection.metrics);
-    let mut tap = Tap::new(sink, window, by_name);
+    let mut tap = Tap::new(sink, windows, by_name);
     let (file, size) = place.open(&object.path)?;
     let bytes = match object.format {
         Format::Parquet => columns(object, file, size, cancel, |reader| {
-            parquet::parquet(&options, reader, window, &mut tap).map(|_| ())
+            parquet::parquet(&options, reader, windows.range(), &mut tap).map(|_| ())
         })?,
         Format::Ndjson => lines(object, file, cancel, |block| {
             json::ndjson(&options, block, &mut tap);
@@ -55,7 +55,7 @@ pub fn records<S: RecordSink>(
         })?,
     };
     Ok(Got {
-        records: tap.in_range,
+        records: tap.records,
         bytes,
     })
 }

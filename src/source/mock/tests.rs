@@ -51,7 +51,7 @@ impl RecordSink for Kept {
             error: s.error,
         });
     }
-    fn reject(&mut self, _: Dataset, _: RejectReason, sample: &str) {
+    fn reject(&mut self, _: Dataset, _: RejectReason, _: Option<i64>, sample: &str) {
         panic!("rejected {sample}");
     }
 }
@@ -267,11 +267,11 @@ fn parents_are_the_spans() {
     let cfg = MockConfig::default();
     let range = Window::new(T0 + 1_000_000, T0 + 90_000_000);
     let mut seen = Vec::new();
-    parents(&cfg, range, &mut |trace, span, service| {
-        seen.push((trace.to_owned(), span.to_owned(), service.to_owned()))
+    parents(&cfg, range, &mut |start, trace, span, service| {
+        seen.push((start, trace.to_owned(), span.to_owned(), service.to_owned()))
     });
     let spans = Kept::of(&cfg, range).spans;
-    let expected: Vec<_> = spans.into_iter().map(|s| (s.trace, s.id, s.service)).collect();
+    let expected: Vec<_> = spans.into_iter().map(|s| (s.ts, s.trace, s.id, s.service)).collect();
     assert_eq!(seen, expected);
 }
 

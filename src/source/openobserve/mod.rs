@@ -1,4 +1,4 @@
-//! Reads a window from OpenObserve's search API: the lists of streams, pages cut by time, then parents in the margins.
+//! Reads windows from OpenObserve's search API: the lists of streams, pages cut by time, then parents in the margins.
 
 mod api;
 mod density;
@@ -10,13 +10,13 @@ mod streams;
 pub use replay::replay;
 
 use super::error::{ErrorKind, SourceError};
-use super::options::Selection;
-use super::{Context, FetchStats, Fetched, Locator, margin, pool};
+use super::fetch::{self, Request};
+use super::{Context, FetchStats, Locator, pool};
 use api::Api;
 use engine::aggregate::Aggregator;
 use engine::record::Dataset;
 use engine::window::Window;
-use page::{Fetch, Target, Task, Worker};
+use page::{Fetch, Found, Target, Task, Worker};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -43,54 +43,95 @@ impl fmt::Debug for OpenObserveConfig {
     }
 }
 
-/// Fetches `window`; see [`super::fetch`].
-pub fn fetch(
-    config: &OpenObserveConfig,
-    selection: &Selection,
-    server: &str,
-    window: Window,
-    ctx: &Context,
-) -> Result<Fetched, SourceError> {
-    let api = Api::new(config, server, ctx.http_timeout)?;
-    let fetch = Fetch {
-        api: &api,
-        selection,
-        window,
-        parents: None,
-    };
-    let lists = selection.datasets().map(Task::List).collect();
-    let workers = work(&fetch, lists, ctx)?;
+/// Reads one organization of one server; see [`fetch::Reader`].
+pub struct Reader<'a> {
+    api: Api<'a>,
+    config: &'a OpenObserveConfig,
+    request: Request<'a>,
+    /// How to search each selected trace stream for parents; known once the records are read.
+    traces: Vec<Arc<Target>>,
+    stats: FetchStats,
+}
 
-    let mut aggregator = Aggregator::new(window);
-    let mut seen: BTreeMap<Dataset, BTreeMap<String, density::Seen>> = BTreeMap::new();
-    let mut stats = FetchStats::default();
-    let mut traces = Vec::new();
-    for worker in workers {
-        if let Some(a) = worker.aggregator {
-            aggregator.merge(a);
-        }
-        for ((dataset, stream), part) in worker.seen {
-            seen.entry(dataset).or_default().entry(stream).or_default().add(part);
-        }
-        traces.extend(worker.parents);
-        stats.pages += worker.pages;
+impl<'a> Reader<'a> {
+    /// # Errors
+    /// Those of [`Api::new`].
+    pub fn new(config: &'a OpenObserveConfig, request: Request<'a>) -> Result<Self, SourceError> {
+        Ok(Reader {
+            api: Api::new(config, request.server, request.ctx.http_timeout)?,
+            config,
+            request,
+            traces: Vec::new(),
+            stats: FetchStats::default(),
+        })
     }
-    stats.pages += parents(&fetch, &traces, &mut aggregator, ctx)?;
-    let mut locators = Vec::new();
-    for (dataset, streams) in &seen {
-        for (stream, part) in streams {
-            density::remember((api.base().to_string(), *dataset, stream.clone()), *part);
-            stats.add_records(*dataset, part.rows);
+
+    fn fetch<'f>(&'f self, parents: Option<&'f Mutex<&'f mut Aggregator>>) -> Fetch<'f> {
+        Fetch {
+            api: &self.api,
+            selection: self.request.selection,
+            windows: self.request.windows,
+            parents,
         }
-        locators.push(locator(*dataset, streams, server, config, window));
     }
-    stats.requests = api.client().requests();
-    stats.bytes = api.client().bytes();
-    Ok(Fetched {
-        aggregator,
-        locators,
-        stats,
-    })
+}
+
+impl fetch::Reader for Reader<'_> {
+    fn records(&mut self) -> Result<(Aggregator, Vec<Locator>), SourceError> {
+        let Request {
+            selection,
+            windows,
+            server,
+            ctx,
+        } = self.request;
+        let lists = selection.datasets().map(Task::List).collect();
+        let workers = work(&self.fetch(None), lists, ctx)?;
+        let mut aggregator = Aggregator::new(windows);
+        let mut found: BTreeMap<Dataset, BTreeMap<String, Found>> = BTreeMap::new();
+        for worker in workers {
+            if let Some(a) = worker.aggregator {
+                aggregator.merge(a);
+            }
+            for ((dataset, stream), part) in worker.found {
+                found.entry(dataset).or_default().entry(stream).or_default().add(&part);
+            }
+            self.traces.extend(worker.parents);
+            self.stats.pages += worker.pages;
+        }
+        let mut locators = Vec::new();
+        for (dataset, streams) in &found {
+            for (stream, part) in streams {
+                density::remember((self.api.base().to_string(), *dataset, stream.clone()), part.seen);
+                self.stats.add_records(*dataset, part.seen.rows);
+            }
+            for (i, window) in windows.iter().enumerate() {
+                let rows = streams
+                    .iter()
+                    .map(|(name, part)| (name, part.rows.get(i).copied().unwrap_or(0)));
+                locators.push(locator(*dataset, rows.collect(), server, &self.config.org, window));
+            }
+        }
+        Ok((aggregator, locators))
+    }
+
+    fn parents(&mut self, ranges: &[Window], into: &mut Aggregator) -> Result<(), SourceError> {
+        let sink = Mutex::new(into);
+        let fetch = self.fetch(Some(&sink));
+        let pages = self
+            .traces
+            .iter()
+            .flat_map(|target| ranges.iter().flat_map(|range| fetch.first_pages(target, *range)));
+        let workers = work(&fetch, pages.collect(), self.request.ctx)?;
+        self.stats.pages += workers.iter().map(|worker| worker.pages).sum::<u64>();
+        Ok(())
+    }
+
+    fn stats(&self) -> FetchStats {
+        let mut stats = self.stats.clone();
+        stats.requests = self.api.client().requests();
+        stats.bytes = self.api.client().bytes();
+        stats
+    }
 }
 
 /// Works `tasks` on the threads of the context.
@@ -101,48 +142,15 @@ fn work(fetch: &Fetch<'_>, tasks: Vec<Task>, ctx: &Context) -> Result<Vec<Worker
     })
 }
 
-/// Looks for parents outside the window, nearest first, until none is missing. Returns the pages read.
-fn parents(
-    fetch: &Fetch<'_>,
-    targets: &[Arc<Target>],
-    aggregator: &mut Aggregator,
-    ctx: &Context,
-) -> Result<u64, SourceError> {
-    let mut pages = 0;
-    let s = fetch.selection;
-    for step in margin::steps(fetch.window, s.parent_margin_before_us, s.parent_margin_after_us) {
-        if targets.is_empty() || aggregator.unresolved_parents() == 0 {
-            break;
-        }
-        let sink = Mutex::new(&mut *aggregator);
-        let margin = Fetch {
-            parents: Some(&sink),
-            ..*fetch
-        };
-        let tasks = targets
-            .iter()
-            .flat_map(|t| step.iter().flat_map(|range| margin.first_pages(t, *range)))
-            .collect();
-        pages += work(&margin, tasks, ctx)?.into_iter().map(|w| w.pages).sum::<u64>();
-    }
-    Ok(pages)
-}
-
 /// The way back to the rows of one dataset in the window. The SQL is complete for one stream, and has `{stream}` in
 /// its place for several, which the attributes list with their rows.
-fn locator(
-    dataset: Dataset,
-    streams: &BTreeMap<String, density::Seen>,
-    server: &str,
-    config: &OpenObserveConfig,
-    window: Window,
-) -> Locator {
-    let name = match streams.keys().next() {
-        Some(one) if streams.len() == 1 => page::quoted(one),
+fn locator(dataset: Dataset, streams: Vec<(&String, u64)>, server: &str, org: &str, window: Window) -> Locator {
+    let name = match streams.as_slice() {
+        [(one, _)] => page::quoted(one),
         _ => "{stream}".to_string(),
     };
     let Window { from, to } = window;
-    let rows: BTreeMap<&String, u64> = streams.iter().map(|(name, seen)| (name, seen.rows)).collect();
+    let rows: BTreeMap<&String, u64> = streams.into_iter().collect();
     Locator {
         dataset,
         bucket: server.to_string(),
@@ -152,7 +160,7 @@ fn locator(
         query_hint: Some(format!(
             "SELECT * FROM {name} WHERE _timestamp >= {from} AND _timestamp < {to}"
         )),
-        attributes: json!({ "org": config.org, "streams": rows }),
+        attributes: json!({ "org": org, "streams": rows }),
     }
 }
 

@@ -7,11 +7,11 @@ use super::{split, undecodable};
 use crate::source::error::{ErrorKind, SourceError, excerpt};
 use crate::source::options::Selection;
 use crate::source::pool::Queue;
-use crate::source::tap::{Parents, Tap};
+use crate::source::tap::Tap;
 use engine::aggregate::Aggregator;
 use engine::decode::{Options, fields, json, reply};
 use engine::record::Dataset;
-use engine::window::Window;
+use engine::window::{Window, Windows};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -47,19 +47,41 @@ pub struct Worker {
     body: Vec<u8>,
     /// Everything the thread decoded; nothing before the first page.
     pub aggregator: Option<Aggregator>,
-    /// Rows inside the window by stream.
-    pub seen: HashMap<(Dataset, String), Seen>,
+    /// What was found by stream.
+    pub found: HashMap<(Dataset, String), Found>,
     /// How to search each selected trace stream for parents.
     pub parents: Vec<Arc<Target>>,
     pub pages: u64,
 }
 
-/// One fetch of one window. With `parents` set, pages hold parents only and go there.
+/// What was found of a stream.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    pub seen: Seen,
+    /// Rows of each window; none at all before the first page.
+    pub rows: Vec<u64>,
+}
+
+impl Found {
+    /// Adds what another page or thread found.
+    pub fn add(&mut self, other: &Found) {
+        self.seen.add(other.seen);
+        if self.rows.len() < other.rows.len() {
+            self.rows.resize(other.rows.len(), 0);
+        }
+        self.rows
+            .iter_mut()
+            .zip(&other.rows)
+            .for_each(|(sum, rows)| *sum += rows);
+    }
+}
+
+/// One fetch. With `parents` set, pages hold parents only and go there.
 #[derive(Clone, Copy)]
 pub struct Fetch<'a> {
     pub api: &'a Api<'a>,
     pub selection: &'a Selection,
-    pub window: Window,
+    pub windows: Windows,
     pub parents: Option<&'a Mutex<&'a mut Aggregator>>,
 }
 
@@ -98,11 +120,12 @@ impl Fetch<'_> {
 
     fn list(&self, dataset: Dataset, worker: &mut Worker, queue: &Queue<'_, Task>) -> Result<(), SourceError> {
         let wanted = self.selection.streams(dataset);
-        let list = streams::list(self.api, dataset, self.window.to, &mut worker.body)?;
+        let range = self.windows.range();
+        let list = streams::list(self.api, dataset, range.to, &mut worker.body)?;
         for stream in list.iter().filter(|s| wanted.matches(&s.name)) {
-            worker.seen.entry((dataset, stream.name.clone())).or_default();
+            worker.found.entry((dataset, stream.name.clone())).or_default();
             let columns = fields::needed_columns(dataset, &stream.schema, &self.selection.metric_labels);
-            for task in self.first_pages(&self.target(dataset, stream, &columns), self.window) {
+            for task in self.first_pages(&self.target(dataset, stream, &columns), range) {
                 queue.push(task);
             }
             if dataset == Dataset::Traces {
@@ -149,18 +172,18 @@ impl Fetch<'_> {
     fn decode(&self, page: Page, worker: &mut Worker, queue: &Queue<'_, Task>) -> Result<(), SourceError> {
         let target = &*page.target;
         let failed = |e| undecodable(self.api, &self.what(target), &e);
-        let mut fresh = Aggregator::new(self.window);
-        let mut rows = 0;
+        let mut fresh = Aggregator::new(self.windows);
+        let mut rows = Vec::new();
         let info = match self.parents {
             // Finding a parent twice is harmless, so these need no page of their own.
             Some(sink) => {
                 let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
-                json::parents_from_search_response(&worker.body, page.range, &mut Parents(&mut sink)).map_err(failed)?
+                json::parents_from_search_response(&worker.body, page.range, &mut **sink).map_err(failed)?
             }
             None => {
-                let mut tap = Tap::new(&mut fresh, self.window, None);
+                let mut tap = Tap::new(&mut fresh, self.windows, None);
                 let info = json::search_response(&target.options, &worker.body, &mut tap).map_err(failed)?;
-                rows = tap.in_range;
+                rows = tap.records;
                 info
             }
         };
@@ -180,16 +203,16 @@ impl Fetch<'_> {
             return self.cut(page, worker, queue);
         }
         if self.parents.is_none() {
-            let part = Seen {
-                rows,
+            let seen = Seen {
+                rows: rows.iter().sum(),
                 bytes: worker.body.len() as u64,
                 span_us: page.range.len(),
             };
             worker
-                .seen
+                .found
                 .entry((target.options.dataset, target.stream.clone()))
                 .or_default()
-                .add(part);
+                .add(&Found { seen, rows });
             match &mut worker.aggregator {
                 Some(a) => a.merge(fresh),
                 none => *none = Some(fresh),
@@ -231,7 +254,7 @@ impl Fetch<'_> {
         }
         let dataset = page.target.options.dataset;
         streams::forget(self.api, dataset);
-        let list = streams::list(self.api, dataset, self.window.to, &mut worker.body)?;
+        let list = streams::list(self.api, dataset, self.windows.range().to, &mut worker.body)?;
         // A stream that vanished meanwhile has no rows.
         if let Some(found) = list.iter().find(|s| s.name == page.target.stream) {
             let columns = match self.parents {

@@ -12,7 +12,7 @@ fn both(options: &Options, raw: &str) -> (Option<Calls>, Calls) {
             sink: &mut calls,
         };
         if let Err(reason) = out.row(&hits.row) {
-            out.reject(reason, raw);
+            out.reject(reason, hits.row.timestamp(), raw);
         }
         calls
     };

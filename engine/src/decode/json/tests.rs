@@ -104,6 +104,7 @@ fn bad_records_are_rejected_and_the_rest_goes_on() {
         (r#"{"_timestamp":1,"body":"\ud800"}"#, WrongType),
     ];
     for (hit, reason) in bad {
+        let ts = matches!(reason, MissingBody | WrongType).then_some(1);
         let got = logs(&format!(
             "{{\"_timestamp\":1,\"body\":\"x\"}},{hit} , {{\"_timestamp\":2,\"body\":\"y\"}}"
         ));
@@ -111,7 +112,7 @@ fn bad_records_are_rejected_and_the_rest_goes_on() {
             got.0,
             [
                 log(1, "x"),
-                Call::Reject(Dataset::Logs, reason, hit.into()),
+                Call::Reject(Dataset::Logs, reason, ts, hit.into()),
                 log(2, "y")
             ]
         );
@@ -135,7 +136,7 @@ fn unneeded_columns_may_be_anything() {
 #[test]
 fn samples_are_cut_between_characters() {
     let got = logs(&format!("\"{}\"", "é".repeat(5000)));
-    let Call::Reject(_, _, sample) = &got.0[0] else {
+    let Call::Reject(_, _, _, sample) = &got.0[0] else {
         panic!("{got:?}")
     };
     assert!((2040..=2048).contains(&sample.len()));
@@ -246,7 +247,8 @@ fn parents_in_the_range() {
         {"_timestamp":10,"trace_id":"t","span_id":"b","service_name":"s"},
         {"_timestamp":19,"trace_id":"t","span_id":"c"},{"_timestamp":20,"trace_id":"t","span_id":"d"},
         {"_timestamp":12,"trace_id":"t"}, 7]}"#;
-    let want = [["t", "b", "s"], ["t", "c", UNKNOWN]].map(|p| Call::Parent(p.map(str::to_owned)));
+    let want =
+        [(10, ["t", "b", "s"]), (19, ["t", "c", UNKNOWN])].map(|(start, p)| Call::Parent(start, p.map(str::to_owned)));
     let mut calls = Calls::default();
     let page = parents_from_search_response(body.as_bytes(), Window::new(10, 20), &mut calls).unwrap();
     assert_eq!((page.hits, &calls.0[..]), (6, &want[..]));

@@ -180,15 +180,15 @@ fn bad_rows_are_rejected_as_json() {
         ),
     ];
     let (stats, calls) = read(&Options::new(Dataset::Logs), file(columns, 10), Window::new(1, 9));
-    let reject = |reason, raw: &str| Call::Reject(Dataset::Logs, reason, raw.into());
+    let reject = |reason, ts, raw: &str| Call::Reject(Dataset::Logs, reason, ts, raw.into());
     assert_eq!(stats.rows_in_range, 3);
     // A level that is no text does not cost the line.
     assert_eq!(times(&calls), [1, 4]);
     assert_eq!(
         calls.0[1..3],
         [
-            reject(RejectReason::MissingTimestamp, r#"{"body":"b\""}"#),
-            reject(RejectReason::MissingBody, r#"{"_timestamp":3}"#),
+            reject(RejectReason::MissingTimestamp, None, r#"{"body":"b\""}"#),
+            reject(RejectReason::MissingBody, Some(3), r#"{"_timestamp":3}"#),
         ]
     );
     assert_eq!(calls.rejects().len(), 2);
@@ -214,8 +214,11 @@ fn spans_and_parents() {
     assert_eq!(calls.rejects(), [RejectReason::BadDuration]);
     let mut parents = Calls::default();
     parents_from_parquet(bytes, Window::new(2, 4), &mut parents).unwrap();
-    let want = [["t", "b", "s"], ["t", "c", "unknown"]];
-    assert_eq!(parents.0, want.map(|p| Call::Parent(p.map(str::to_owned))));
+    let want = [(2, ["t", "b", "s"]), (3, ["t", "c", "unknown"])];
+    assert_eq!(
+        parents.0,
+        want.map(|(start, p)| Call::Parent(start, p.map(str::to_owned)))
+    );
 }
 
 #[test]

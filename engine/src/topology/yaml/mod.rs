@@ -18,9 +18,10 @@ use super::TopologyError;
 
 /// Deepest nesting; the same as serde_json's.
 pub const MAX_DEPTH: usize = 128;
-/// Most nodes of one document, with aliases filled in; a node takes some 200 bytes. Also the most nodes that all
-/// aliases of a stream fill in.
-pub const MAX_NODES: usize = 2_000_000;
+/// Most nodes of one document, with aliases filled in. Also the most nodes that all aliases of a stream fill in.
+pub const MAX_NODES: usize = 4_000_000;
+/// A list or map counts for as many nodes: even a small one takes some 500 bytes, a scalar about 100.
+const COLLECTION: usize = 4;
 const FORMAT: &str = "YAML";
 
 /// What to do with tags.
@@ -151,7 +152,7 @@ impl<'a> Documents<'a> {
                         Frame::List(list) => Value::Array(list),
                         Frame::Map { map, merged, .. } => Value::Object(merge(map, merged)),
                     };
-                    self.finish(value, anchor, tag, self.nodes - nodes + 1)?
+                    self.finish(value, anchor, tag, self.nodes - nodes + COLLECTION)?
                 }
             };
             if self.is_item(&value) {
@@ -173,7 +174,7 @@ impl<'a> Documents<'a> {
                 limit: MAX_DEPTH,
             });
         }
-        self.count(1)?;
+        self.count(COLLECTION)?;
         let tag = self.function(tag);
         self.open.push(Open {
             frame,

@@ -1,0 +1,114 @@
+//! A fetch: the records of all sources, then the parents around them, window by window.
+//!
+//! A window is the same whether it is fetched alone or in a range with others; [`Aggregator`] sees to that.
+
+use super::error::SourceError;
+use super::{Context, FetchStats, Locator, Selection, Source, SourceConfig, file, margin, openobserve, synthetic};
+use engine::aggregate::{Aggregator, Margin, Output};
+use engine::window::{Window, Windows};
+
+/// Everything a fetch came to.
+pub struct Fetched {
+    /// Every window of the range, ascending; also those in which nothing happened.
+    pub windows: Vec<FetchedWindow>,
+    /// What the fetch as a whole cost and brought.
+    pub stats: FetchStats,
+}
+
+/// Everything one window came to.
+pub struct FetchedWindow {
+    pub window: Window,
+    pub output: Output,
+    /// By source, dataset and object.
+    pub locators: Vec<Locator>,
+}
+
+/// What is wanted of a source.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    pub server: &'a str,
+    pub selection: &'a Selection,
+    pub windows: Windows,
+    pub ctx: &'a Context,
+}
+
+/// A source while it is being read.
+pub trait Reader {
+    /// Reads the records of the windows. Locators come by dataset, object and window.
+    fn records(&mut self) -> Result<(Aggregator, Vec<Locator>), SourceError>;
+
+    /// Reads the spans that start in `ranges` as parents. Called after `records`.
+    fn parents(&mut self, ranges: &[Window], into: &mut Aggregator) -> Result<(), SourceError>;
+
+    /// What was read so far.
+    fn stats(&self) -> FetchStats;
+}
+
+/// Reads what `sources` have of `windows` and aggregates it, each window by itself. Call it with one window or with
+/// hundreds: what comes out of a window is the same, only cheaper.
+///
+/// The sources together are one pool of spans: a span may have its parent in another source, and the widest margin of
+/// any source holds for all. Records that cannot be told to belong to a window (a bad one without a good timestamp) are
+/// among the rejects of the first.
+///
+/// Either everything the sources had is in the result, or there is an error: never a part. Memory: the aggregates of
+/// all windows and 32 bytes a span, beside a page or row group for each thread.
+///
+/// # Errors
+/// See [`SourceError`]; `Cancelled` soon after the context's flag was set.
+pub fn fetch(sources: &[Source], windows: Windows, ctx: &Context) -> Result<Fetched, SourceError> {
+    let mut all = Aggregator::new(windows);
+    let mut locators: Vec<Vec<Locator>> = vec![Vec::new(); windows.count()];
+    let mut reach = Margin::default();
+    let mut readers = Vec::with_capacity(sources.len());
+    for source in sources {
+        let mut reader = reader(source, windows, ctx)?;
+        let (records, found) = reader.records()?;
+        all.merge(records);
+        for locator in found {
+            if let Some(list) = windows.index(locator.t_from).and_then(|i| locators.get_mut(i)) {
+                list.push(locator);
+            }
+        }
+        reach = reach.union(source.selection.parent_margin);
+        readers.push(reader);
+    }
+    for step in margin::steps(windows.range(), reach) {
+        let wanted: Vec<Window> = step
+            .into_iter()
+            .filter(|range| all.wants_parents(*range, reach))
+            .collect();
+        if !wanted.is_empty() {
+            for reader in &mut readers {
+                reader.parents(&wanted, &mut all)?;
+            }
+        }
+    }
+    let mut stats = FetchStats::default();
+    readers.iter().for_each(|reader| stats.add(&reader.stats()));
+    let parts = windows.iter().zip(all.finish(reach)).zip(locators);
+    let windows = parts.map(|((window, output), locators)| FetchedWindow {
+        window,
+        output,
+        locators,
+    });
+    Ok(Fetched {
+        windows: windows.collect(),
+        stats,
+    })
+}
+
+fn reader<'a>(source: &'a Source, windows: Windows, ctx: &'a Context) -> Result<Box<dyn Reader + 'a>, SourceError> {
+    let request = Request {
+        server: &source.server,
+        selection: &source.selection,
+        windows,
+        ctx,
+    };
+    Ok(match &source.config {
+        SourceConfig::OpenObserve(c) => Box::new(openobserve::Reader::new(c, request)?),
+        SourceConfig::File(c) => Box::new(file::Reader::new(c, request)?),
+        SourceConfig::Mock(c) => Box::new(synthetic::Reader::new(c, request)),
+        SourceConfig::S3 => return Err(super::no_s3()),
+    })
+}

@@ -18,9 +18,6 @@ const BLOCKS: &[&str] = &[
     "block",
     "set",
     "autoescape",
-    "raw",
-    "elif",
-    "else",
 ];
 
 /// Whether the engine can be given this text. Linear in its length.
@@ -29,31 +26,34 @@ pub(super) fn is_bounded(text: &str) -> bool {
     let mut blocks: Vec<usize> = Vec::new();
     let mut open = 0_usize;
     while let Some(at) = rest.find('{') {
-        rest = rest.get(at..).unwrap_or("");
-        let close = match rest.get(..2) {
+        let tag = rest.get(at..).unwrap_or("");
+        let code = tag.get(2..).unwrap_or("");
+        let close = match tag.get(..2) {
             Some("{{") => "}}",
             Some("{%") => "%}",
+            Some("{#") => {
+                rest = code.find("#}").and_then(|end| code.get(end..)).unwrap_or("");
+                continue;
+            }
             _ => {
-                rest = rest.get(1..).unwrap_or("");
+                rest = tag.get(1..).unwrap_or("");
                 continue;
             }
         };
-        // Where the end stands in a text, what follows is looked at as well: the bound only becomes stricter.
-        let code = rest.get(2..).unwrap_or("");
-        let end = code.find(close).unwrap_or(code.len());
-        // The engine looks for the end outside of quotes, so the whole rest may be one expression.
-        let whole = code.get(..end).unwrap_or("");
-        let code = if quotes_open(whole) { code } else { whole };
+        let end = end_of(code, close);
+        let (code, after) = code.split_at(end);
+        rest = after;
         if depth(code) > MAX_EXPRESSION {
             return false;
         }
         if close == "%}" {
-            match whole
+            match code
                 .trim_start_matches(['-', '+'])
                 .split_whitespace()
                 .next()
                 .unwrap_or("")
             {
+                "raw" => rest = rest.find("endraw").and_then(|end| rest.get(end..)).unwrap_or(""),
                 word if word.starts_with("end") => open = open.saturating_sub(blocks.pop().unwrap_or(0)),
                 "elif" => {
                     open += 1;
@@ -61,8 +61,8 @@ pub(super) fn is_bounded(text: &str) -> bool {
                         *last += 1;
                     }
                 }
-                "set" if whole.contains('=') => {}
-                word if BLOCKS.contains(&word) && word != "else" => {
+                "set" if code.contains('=') => {}
+                word if BLOCKS.contains(&word) => {
                     open += 1;
                     blocks.push(1);
                 }
@@ -72,21 +72,32 @@ pub(super) fn is_bounded(text: &str) -> bool {
                 return false;
             }
         }
-        rest = rest.get(2..).unwrap_or("");
     }
     true
 }
 
-fn quotes_open(code: &str) -> bool {
-    let mut quote = None;
-    for c in code.chars() {
-        match quote {
-            None if matches!(c, '\'' | '"') => quote = Some(c),
-            Some(open) if open == c => quote = None,
+/// Where code ends: at the closing sign outside of quotes and braces, else with the text.
+fn end_of(code: &str, close: &str) -> usize {
+    let mut quote: Option<char> = None;
+    let mut escaped = false;
+    let mut braces = 0_usize;
+    for (at, c) in code.char_indices() {
+        if let Some(open) = quote {
+            if c == open && !escaped {
+                quote = None;
+            }
+            escaped = c == '\\' && !escaped;
+            continue;
+        }
+        match c {
+            '\'' | '"' => quote = Some(c),
+            _ if braces == 0 && code.get(at..).is_some_and(|rest| rest.starts_with(close)) => return at,
+            '{' => braces += 1,
+            '}' => braces = braces.saturating_sub(1),
             _ => {}
         }
     }
-    quote.is_some()
+    code.len()
 }
 
 /// The deepest tree that an expression can have: operators in a row count, a comma ends a row.
@@ -161,6 +172,9 @@ mod tests {
             format!("{{{{ a{} }}}}", " | d".repeat(20_000)),
             format!("{{{{ {}1 }}}}", "1 if 1 else ".repeat(20_000)),
             format!("{{{{ '}}}}' ~ {}1 }}}}", "not ".repeat(20_000)),
+            format!("{{# {{{{ ' #}}{{{{ {}1 }}}}", "not ".repeat(20_000)),
+            format!("{{% raw %}}{{{{ ' {{% endraw %}}{{{{ {}1 }}}}", "not ".repeat(20_000)),
+            format!("{{{{ {{'a': {{'b': 1}}}} }}}}{{{{ {}1 }}}}", "not ".repeat(20_000)),
             "{% if a %}".repeat(20_000),
             format!("{{% if a %}}{}{{% endif %}}", "{% elif a %}".repeat(20_000)),
         ] {
@@ -179,5 +193,8 @@ mod tests {
             &"{% if a %}{{ b.c[0] | d('x') }}{% else %}y{% endif %}\n".repeat(20_000)
         ));
         assert!(is_bounded(&"{% set a = 1 %}{ {# x #}".repeat(20_000)));
+        // One pass, whatever is open.
+        assert!(is_bounded(&"{{".repeat(100)));
+        is_bounded(&"{{ ' {% \" {#".repeat(200_000));
     }
 }

@@ -22,6 +22,8 @@ const MAX_DEPTH: usize = 24;
 const MAX_TEMPLATE: usize = 1 << 20;
 /// Most endpoints that `set` builds in one template, and the most bytes of one.
 const MAX_BUILT: usize = 1_000;
+/// Most reads of groups noted for one evaluation.
+const MAX_ACCESSES: usize = 10_000;
 /// Instructions and bytes of all evaluations of one extraction together.
 const MAX_WORK: u64 = 2_000_000_000;
 
@@ -141,7 +143,7 @@ impl Session {
         let at = self.written.load(Ordering::Relaxed);
         let mut run = self.run();
         run.work = run.work.saturating_add(hosts as u64);
-        if self.mode == Mode::Symbolic {
+        if self.mode == Mode::Symbolic && run.accesses.len() < MAX_ACCESSES {
             run.accesses.push(Access {
                 at,
                 group: group.clone(),

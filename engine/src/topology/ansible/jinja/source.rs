@@ -77,19 +77,22 @@ pub(super) fn with_backslashes(text: &str) -> Cow<'_, str> {
 pub(super) fn symbolic(text: &str, trace: &str, host: impl Fn(&str) -> Option<String>) -> String {
     let mut changed = String::with_capacity(text.len() + 64);
     let mut rest = text;
-    while let Some(open) = rest.find(['{']) {
+    while let Some(open) = rest.find('{') {
         let (before, tag) = rest.split_at(open);
         changed.push_str(before);
-        let close = match tag.get(..2) {
-            Some("{{") => tag.find("}}"),
-            Some("{%") => tag.find("%}"),
-            _ => None,
+        let sign = match tag.get(..2) {
+            Some("{{") => "}}",
+            Some("{%") => "%}",
+            _ => {
+                changed.push('{');
+                rest = tag.get(1..).unwrap_or("");
+                continue;
+            }
         };
-        let Some(close) = close else {
-            let skip = tag.chars().next().map_or(1, char::len_utf8);
-            changed.push_str(tag.get(..skip).unwrap_or(""));
-            rest = tag.get(skip..).unwrap_or("");
-            continue;
+        let Some(close) = tag.find(sign) else {
+            // Nothing closes any more: the engine will say so.
+            rest = tag;
+            break;
         };
         let (code, after) = tag.split_at(close);
         hosts_in(code, &host, &mut changed);

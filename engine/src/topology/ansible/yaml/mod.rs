@@ -12,6 +12,8 @@ use crate::topology::TopologyError;
 const FORMAT: &str = "ansible YAML";
 /// Largest file in bytes.
 const MAX_BYTES: usize = 32 << 20;
+/// Largest file that is repaired: every repair reads it again.
+const MAX_REPAIRED: usize = 1 << 20;
 /// Most repairs of one file.
 const MAX_REPAIRS: usize = 64;
 /// How a file begins that is encrypted as a whole.
@@ -43,6 +45,9 @@ pub fn load(bytes: &[u8]) -> Result<Value, TopologyError> {
         Ok(value) => return Ok(value),
         Err(error) => error,
     };
+    if text.len() > MAX_REPAIRED {
+        return Err(failed);
+    }
     let mut repaired = text.to_owned();
     for _ in 0..MAX_REPAIRS {
         let TopologyError::Syntax { line, .. } = failed else {

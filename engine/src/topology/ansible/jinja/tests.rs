@@ -128,6 +128,21 @@ fn cycles_and_bombs_end() {
 }
 
 #[test]
+fn long_chains_of_deep_expressions_do_not_overflow_the_stack() {
+    let mut vars = String::new();
+    for at in 0..60 {
+        vars.push_str(&format!("c{at}: \"{{{{ {}c{} }}}}\"\n", "not ".repeat(240), at + 1));
+    }
+    let mut tree = Tree::new();
+    tree.insert("hosts", b"h1\n".to_vec()).unwrap();
+    tree.insert("group_vars/all.yml", vars.into_bytes()).unwrap();
+    let world = World::load(&Arc::new(tree), "<root>", "hosts", "", &mut Vec::new()).unwrap();
+    let session = Session::new(Arc::new(world), Mode::Strict);
+    let scope = Scope::host(&session, &Arc::from("h1"));
+    assert_eq!(session.eval(&scope, &Value::str("{{ c0 }}")), Err(Why::Budget));
+}
+
+#[test]
 fn filters_of_ansible() {
     same(
         "{{ {'b': 1, 'a': [true, 'é']} | to_json }}",

@@ -2,7 +2,7 @@
 PG_CONFIG ?= /usr/lib/postgresql/17/bin/pg_config
 export PG_CONFIG
 
-.PHONY: help setup demo stop test chaos lint build install bench accuracy clean
+.PHONY: help setup demo stop test chaos lint build install bench accuracy topology clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## *' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ bench: setup     ## the figures of docs/benchmarks.md, measured here
 
 accuracy:        ## how well log lines are grouped, on LOGHUB= and on workloads
 	@scripts/accuracy.sh
+
+topology:        ## precision and recall of the topology extractors on TOPOLOGY=<folder> (default ../shared/topology)
+	@scripts/topology.sh $(TOPOLOGY)
 
 clean:           ## stop the demo and remove everything built
 	@scripts/demo.sh stop

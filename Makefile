@@ -3,6 +3,7 @@ PG_CONFIG ?= /usr/lib/postgresql/17/bin/pg_config
 export PG_CONFIG
 
 .PHONY: help setup demo stop test chaos lint build install bench clean
+.PHONY: help setup demo stop test lint build install bench topology clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## *' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -33,6 +34,9 @@ install: setup   ## release build into the PostgreSQL of PG_CONFIG
 
 bench: setup     ## the figures of docs/benchmarks.md, measured here
 	@scripts/bench.sh
+
+topology:        ## precision and recall of the topology extractors on TOPOLOGY=<folder> (default ../shared/topology)
+	@scripts/topology.sh $(TOPOLOGY)
 
 clean:           ## stop the demo and remove everything built
 	@scripts/demo.sh stop

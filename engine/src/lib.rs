@@ -7,5 +7,6 @@ pub mod patterns;
 pub mod quantile;
 pub mod record;
 pub mod text;
+pub mod topology;
 pub mod urn;
 pub mod window;

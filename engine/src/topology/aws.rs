@@ -1,0 +1,257 @@
+//! What `aws ... describe-*` prints: elb, elbv2, autoscaling, ec2, rds.
+//!
+//! Field names: the API references of the services. `describe-target-health` does not name its target group; give it
+//! as `{"TargetGroupArn": .., "TargetHealthDescriptions": [..]}`, several in a list under `TargetHealth`.
+
+use serde_json::Value;
+
+use super::cloud::{self, Kind, Way, link};
+use super::{Extracted, TopologyError, json, names, relation::*};
+
+/// Fields at the top of these answers.
+pub const MARKS: [&str; 15] = [
+    "LoadBalancers",
+    "LoadBalancerDescriptions",
+    "Listeners",
+    "Rules",
+    "TargetGroups",
+    "TargetHealth",
+    "TargetHealthDescriptions",
+    "AutoScalingGroups",
+    "Reservations",
+    "SecurityGroups",
+    "DBInstances",
+    "DBClusters",
+    "Subnets",
+    "NetworkInterfaces",
+    "Vpcs",
+];
+
+/// # Errors
+/// [`TopologyError::Syntax`], [`TopologyError::Limit`].
+pub fn edges(text: &str) -> Result<Extracted, TopologyError> {
+    cloud::edges(text, "AWS answer", KINDS, names::aws)
+}
+
+const KINDS: &[Kind] = &[
+    Kind {
+        list: "LoadBalancers[]",
+        id: "LoadBalancerArn",
+        urn: by_id,
+        links: &[
+            link("SecurityGroups[]", USES_SECURITY_GROUP, Way::Out),
+            link("AvailabilityZones[].SubnetId", IN_SUBNET, Way::Out),
+            link("VpcId", IN_VPC, Way::Out),
+        ],
+    },
+    Kind {
+        list: "LoadBalancerDescriptions[]",
+        id: "LoadBalancerName",
+        urn: by_id,
+        links: &[
+            link("Instances[].InstanceId", TARGETS, Way::Out),
+            link("SecurityGroups[]", USES_SECURITY_GROUP, Way::Out),
+            link("Subnets[]", IN_SUBNET, Way::Out),
+            link("VPCId", IN_VPC, Way::Out),
+        ],
+    },
+    Kind {
+        list: "Listeners[]",
+        id: "ListenerArn",
+        urn: by_id,
+        links: &[
+            link("LoadBalancerArn", LISTENER_OF, Way::Out),
+            link("DefaultActions[].TargetGroupArn", ROUTES_TO, Way::Out),
+            link(
+                "DefaultActions[].ForwardConfig.TargetGroups[].TargetGroupArn",
+                ROUTES_TO,
+                Way::Out,
+            ),
+        ],
+    },
+    Kind {
+        list: "Rules[]",
+        id: "RuleArn",
+        urn: by_id,
+        links: &[
+            link("Actions[].TargetGroupArn", ROUTES_TO, Way::Out),
+            link(
+                "Actions[].ForwardConfig.TargetGroups[].TargetGroupArn",
+                ROUTES_TO,
+                Way::Out,
+            ),
+        ],
+    },
+    Kind {
+        list: "TargetGroups[]",
+        id: "TargetGroupArn",
+        urn: by_id,
+        links: &[
+            link("LoadBalancerArns[]", ROUTES_TO, Way::In),
+            link("VpcId", IN_VPC, Way::Out),
+        ],
+    },
+    Kind {
+        list: "TargetHealth[]",
+        id: "TargetGroupArn",
+        urn: by_id,
+        links: TARGET_HEALTH,
+    },
+    Kind {
+        list: "",
+        id: "TargetGroupArn",
+        urn: by_id,
+        links: TARGET_HEALTH,
+    },
+    Kind {
+        list: "AutoScalingGroups[]",
+        id: "AutoScalingGroupName",
+        urn: |object, _| json::str_at(object, "AutoScalingGroupARN").and_then(names::aws),
+        links: &[
+            link("VPCZoneIdentifier", IN_SUBNET, Way::OutList),
+            link("Instances[].InstanceId", HAS_MEMBER, Way::Out),
+            link("LaunchConfigurationName", LAUNCHES_FROM, Way::Out),
+            link("LaunchTemplate.LaunchTemplateId", LAUNCHES_FROM, Way::Out),
+            link(
+                "MixedInstancesPolicy.LaunchTemplate.LaunchTemplateSpecification.LaunchTemplateId",
+                LAUNCHES_FROM,
+                Way::Out,
+            ),
+            link("TargetGroupARNs[]", TARGETS, Way::In),
+            link("LoadBalancerNames[]", TARGETS, Way::In),
+        ],
+    },
+    Kind {
+        list: "Reservations[].Instances[]",
+        id: "InstanceId",
+        urn: by_id,
+        links: &[
+            link("SubnetId", IN_SUBNET, Way::Out),
+            link("VpcId", IN_VPC, Way::Out),
+            link("SecurityGroups[].GroupId", USES_SECURITY_GROUP, Way::Out),
+            link("NetworkInterfaces[].NetworkInterfaceId", HAS_INTERFACE, Way::Out),
+            link("BlockDeviceMappings[].Ebs.VolumeId", HAS_VOLUME, Way::Out),
+            link("IamInstanceProfile.Arn", USES_ROLE, Way::Out),
+        ],
+    },
+    Kind {
+        list: "SecurityGroups[]",
+        id: "GroupId",
+        urn: by_id,
+        links: &[
+            link("IpPermissions[].UserIdGroupPairs[].GroupId", ALLOWS_FROM, Way::Out),
+            link("IpPermissionsEgress[].UserIdGroupPairs[].GroupId", ALLOWS_TO, Way::Out),
+            link("VpcId", IN_VPC, Way::Out),
+        ],
+    },
+    Kind {
+        list: "DBInstances[]",
+        id: "DBInstanceIdentifier",
+        urn: |object, id| {
+            database(
+                object,
+                json::str_at(object, "DBClusterIdentifier").unwrap_or(id),
+                "DBName",
+                "DBInstanceArn",
+            )
+        },
+        links: &[
+            link("DBSubnetGroup.Subnets[].SubnetIdentifier", IN_SUBNET, Way::Out),
+            link("DBSubnetGroup.VpcId", IN_VPC, Way::Out),
+            link("VpcSecurityGroups[].VpcSecurityGroupId", USES_SECURITY_GROUP, Way::Out),
+            link("ReadReplicaSourceDBInstanceIdentifier", REPLICA_OF, Way::OutName),
+            link("DBClusterIdentifier", MEMBER_OF, Way::Out),
+        ],
+    },
+    Kind {
+        list: "DBClusters[]",
+        id: "DBClusterIdentifier",
+        urn: |object, id| database(object, id, "DatabaseName", "DBClusterArn"),
+        links: &[
+            link("VpcSecurityGroups[].VpcSecurityGroupId", USES_SECURITY_GROUP, Way::Out),
+            link("DBClusterMembers[].DBInstanceIdentifier", MEMBER_OF, Way::In),
+            link("ReplicationSourceIdentifier", REPLICA_OF, Way::OutName),
+        ],
+    },
+    Kind {
+        list: "Subnets[]",
+        id: "SubnetId",
+        urn: by_id,
+        links: &[link("VpcId", IN_VPC, Way::Out)],
+    },
+    Kind {
+        list: "NetworkInterfaces[]",
+        id: "NetworkInterfaceId",
+        urn: by_id,
+        links: &[
+            link("SubnetId", IN_SUBNET, Way::Out),
+            link("VpcId", IN_VPC, Way::Out),
+            link("Groups[].GroupId", USES_SECURITY_GROUP, Way::Out),
+            link("Attachment.InstanceId", HAS_INTERFACE, Way::In),
+        ],
+    },
+];
+
+const TARGET_HEALTH: &[cloud::Link] = &[link("TargetHealthDescriptions[].Target.Id", TARGETS, Way::Out)];
+
+fn by_id(_: &Value, id: &str) -> Option<String> {
+    names::aws(id)
+}
+
+/// A database by what connection strings name, or by its ARN when the answer does not say which database it holds.
+fn database(object: &Value, cluster: &str, name: &str, arn: &str) -> Option<String> {
+    json::str_at(object, "Engine")
+        .zip(json::str_at(object, name))
+        .and_then(|(engine, name)| names::database(engine, cluster, name))
+        .or_else(|| json::str_at(object, arn).and_then(names::aws))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str) -> Vec<String> {
+        let found = edges(text).unwrap();
+        found
+            .edges
+            .iter()
+            .map(|e| format!("{} {} {}", e.src, e.relation, e.dst))
+            .collect()
+    }
+
+    #[test]
+    fn instances_and_groups() {
+        let text = r#"{"Reservations":[{"Instances":[{"InstanceId":"i-1","VpcId":"vpc-1","SecurityGroups":[{"GroupId":"sg-1"}],
+            "BlockDeviceMappings":[{"Ebs":{"VolumeId":"vol-1"}}]},{"State":{}}]}]}"#;
+        assert_eq!(
+            told(text),
+            [
+                "i-1 HAS_VOLUME vol-1",
+                "i-1 IN_VPC vpc-1",
+                "i-1 USES_SECURITY_GROUP sg-1"
+            ]
+        );
+        let text = r#"{"AutoScalingGroups":[{"AutoScalingGroupName":"g","VPCZoneIdentifier":"subnet-1, subnet-2","TargetGroupARNs":["arn:t"]}]}"#;
+        assert_eq!(
+            told(text),
+            ["arn:t TARGETS g", "g IN_SUBNET subnet-1", "g IN_SUBNET subnet-2"]
+        );
+    }
+
+    #[test]
+    fn databases_have_the_name_of_connection_strings() {
+        let text = r#"{"DBInstances":[{"DBInstanceIdentifier":"main-0","DBClusterIdentifier":"main","Engine":"aurora-postgresql",
+            "DBName":"shop","ReadReplicaSourceDBInstanceIdentifier":"arn:aws:rds:eu-west-1:1:db:old"}]}"#;
+        assert_eq!(told(text), ["main-0 MEMBER_OF main", "main-0 REPLICA_OF old"]);
+        assert_eq!(
+            edges(text).unwrap().edges[0].src_urn.as_deref(),
+            Some("urn:db:postgres:main/shop")
+        );
+    }
+
+    #[test]
+    fn target_health_without_its_group_is_unresolved() {
+        let found = edges(r#"{"TargetHealthDescriptions":[{"Target":{"Id":"i-1"}}]}"#).unwrap();
+        assert!(found.edges.is_empty() && found.unresolved.len() == 1);
+    }
+}

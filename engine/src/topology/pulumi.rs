@@ -1,0 +1,101 @@
+//! Pulumi: `pulumi stack export` (versions 3 and 4), and the checkpoint file that self-managed backends keep.
+//!
+//! Inputs and outputs are skipped unread, so secrets stay where they are. Format:
+//! <https://github.com/pulumi/pulumi/blob/master/sdk/go/common/apitype/core.go> (`ResourceV3`).
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashSet;
+use serde::Deserialize;
+
+use super::{Class, Edge, Evidence, Extracted, Reason, TopologyError, Unresolved, json, json::Text, relation};
+
+const FORMAT: &str = "Pulumi stack";
+
+#[derive(Deserialize)]
+struct File<'a> {
+    #[serde(borrow)]
+    deployment: Option<Deployment<'a>>,
+    #[serde(borrow)]
+    checkpoint: Option<Checkpoint<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Checkpoint<'a> {
+    #[serde(borrow)]
+    latest: Option<Deployment<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Deployment<'a> {
+    /// `null` after everything was destroyed.
+    #[serde(borrow, default)]
+    resources: Option<Vec<Resource<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct Resource<'a> {
+    #[serde(borrow)]
+    urn: Text<'a>,
+    #[serde(default)]
+    delete: bool,
+    #[serde(borrow)]
+    parent: Option<Text<'a>>,
+    #[serde(borrow)]
+    dependencies: Option<Vec<Text<'a>>>,
+    #[serde(borrow, rename = "propertyDependencies")]
+    properties: Option<BTreeMap<Text<'a>, Option<Vec<Text<'a>>>>>,
+}
+
+/// `DEPENDS_ON` with the properties that cause it as evidence, and `PART_OF` for parents. Resources that wait for their
+/// deletion are left out.
+///
+/// # Errors
+/// [`TopologyError::Syntax`]; [`TopologyError::Unsupported`] without a deployment (an encrypted or foreign file).
+pub fn edges(text: &str) -> Result<Extracted, TopologyError> {
+    let file: File = json::parse(text, FORMAT)?;
+    let deployment = file
+        .deployment
+        .or(file.checkpoint.and_then(|checkpoint| checkpoint.latest));
+    let Some(deployment) = deployment else {
+        return Err(TopologyError::Unsupported {
+            format: FORMAT,
+            what: "no deployment inside",
+            hint: "Export the stack with `pulumi stack export`.",
+        });
+    };
+    let resources = deployment.resources.unwrap_or_default();
+    let known: HashSet<&str> = resources.iter().filter(|r| !r.delete).map(|r| r.urn.as_str()).collect();
+    let (mut edges, mut unresolved) = (Vec::new(), Vec::new());
+    for resource in resources.iter().filter(|resource| !resource.delete) {
+        let src = resource.urn.as_str();
+        let mut add = |relation, dst: &Text<'_>, evidence| {
+            if known.contains(dst.as_str()) {
+                edges.push(Edge::new(src, relation, dst.as_str(), evidence));
+            } else if !dst.as_str().is_empty() {
+                unresolved.push(Unresolved {
+                    src: src.to_owned(),
+                    reference: dst.as_str().to_owned(),
+                    reason: Reason::NoInstance,
+                    at: None,
+                });
+            }
+        };
+        for dst in resource.dependencies.iter().flatten() {
+            add(relation::DEPENDS_ON, dst, Evidence::new(Class::Declared));
+        }
+        for (property, targets) in resource.properties.iter().flatten() {
+            for dst in targets.iter().flatten() {
+                add(
+                    relation::DEPENDS_ON,
+                    dst,
+                    Evidence::at(Class::Attribute, property.as_str()),
+                );
+            }
+        }
+        if let Some(parent) = &resource.parent {
+            add(relation::PART_OF, parent, Evidence::new(Class::Declared));
+        }
+    }
+    Ok(Extracted::new(edges, unresolved))
+}

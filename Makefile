@@ -2,8 +2,7 @@
 PG_CONFIG ?= /usr/lib/postgresql/17/bin/pg_config
 export PG_CONFIG
 
-.PHONY: help setup demo stop test chaos lint build install bench clean
-.PHONY: help setup demo stop test lint build install bench topology clean
+.PHONY: help setup demo stop test chaos lint build install bench topology clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## *' '{printf "  make %-8s %s\n", $$1, $$2}'

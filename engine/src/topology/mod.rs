@@ -13,6 +13,7 @@
 //! ```
 
 mod aliyun;
+pub mod ansible;
 mod aws;
 mod cloud;
 mod cloudformation;

@@ -1,0 +1,331 @@
+//! Plays: hosts, variables, roles and lists of tasks.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::super::super::inventory::select;
+use super::super::super::jinja::{PlayFacts, Scope};
+use super::super::super::tree::{join, normalize, parent};
+use super::super::super::value::{Map, Value, is_template};
+use super::super::super::vars::load_vars;
+use super::super::load::Play;
+use super::super::role::{self, Role, RoleRef};
+use super::context::{Context, HostRun};
+use super::{PlaySummary, Walk};
+use crate::topology::Reason;
+
+/// Deepest chain of role dependencies.
+const MAX_DEPTH: usize = 20;
+/// Most roles of one play, dependencies included.
+const MAX_ROLES: usize = 2_000;
+
+/// A role of a play, its dependencies before it.
+struct Placed {
+    role: Role,
+    params: Map,
+    when: Vec<Value>,
+}
+
+impl Walk<'_> {
+    /// Yields what the inventory itself gives to single groups and hosts. Variables of `all` are left out: they are there
+    /// for whoever needs them.
+    pub fn inventory_variables(&mut self) {
+        let world = self.world.clone();
+        for (index, host) in world.inventory.hosts.keys().enumerate() {
+            if !self.may_run("inventory") {
+                return;
+            }
+            let mut run = HostRun {
+                host: host.clone(),
+                index,
+                group: None,
+                strict_facts: Map::new(),
+                symbolic_facts: Map::new(),
+            };
+            let context = Context::default();
+            for group in world
+                .inventory
+                .groups_of(host)
+                .iter()
+                .filter(|group| group.as_ref() != "ungrouped")
+            {
+                run.group = Some(group.clone());
+                self.variables(&world.vars.of_group(group), &format!("group {group}"), &context, &run);
+            }
+            run.group = None;
+            self.variables(&world.vars.of_host_alone(host), &format!("host {host}"), &context, &run);
+        }
+    }
+
+    /// Walks one play on all its hosts.
+    pub fn play(&mut self, play: &Play) {
+        let Some(pattern) = self.pattern(play) else { return };
+        let world = self.world.clone();
+        let hosts = match select(&world.inventory, &world.members, &pattern) {
+            Ok(hosts) => hosts,
+            Err(_) => {
+                self.report(&play.file, &format!("hosts: {pattern}"), Reason::Unsupported);
+                return;
+            }
+        };
+        if hosts.is_empty() {
+            self.report(&play.file, &format!("hosts: {pattern}"), Reason::NoInstance);
+        }
+        let named = role::refs(play.body.get("roles"));
+        let summary = PlaySummary {
+            file: play.file.clone(),
+            pattern: pattern.clone(),
+            hosts: hosts.clone(),
+            roles: named
+                .iter()
+                .filter_map(|role| role.name.as_str())
+                .map(str::to_owned)
+                .collect(),
+            conditional: !play.when.is_empty(),
+        };
+        self.plays.push(summary);
+        let mut placed = Vec::new();
+        let mut known = HashSet::new();
+        for entry in &named {
+            self.place(entry, &play.file, None, &[], &mut known, &mut placed, 0);
+        }
+        let group = world
+            .inventory
+            .groups
+            .get_key_value(pattern.trim())
+            .map(|(name, _)| name.clone());
+        let group = group.filter(|group| group.as_ref() != "all");
+        let all = Arc::new(hosts);
+        for host in all.iter() {
+            // `localhost` outside of the inventory runs the deployment; it is no part of what is deployed.
+            let Some(index) = world.host_index(host) else { continue };
+            let mut run = HostRun {
+                host: host.clone(),
+                index,
+                group: group.clone(),
+                strict_facts: Map::new(),
+                symbolic_facts: Map::new(),
+            };
+            self.on_host(play, &all, &placed, &mut run);
+        }
+    }
+
+    /// The pattern of a play, as text.
+    fn pattern(&mut self, play: &Play) -> Option<String> {
+        let parts: Vec<Value> = play.body.get("hosts").map(Value::listed).unwrap_or_default();
+        let mut texts = Vec::new();
+        for part in parts {
+            let text = part.as_str().map_or_else(|| part.to_json().to_string(), str::to_owned);
+            if !is_template(&text) {
+                texts.push(text);
+                continue;
+            }
+            // Only play variables and those of `all` count here: there is no host yet.
+            let everyone = Arc::new(self.world.vars.of_group(&Arc::from("all")));
+            let mut vars = play.vars.clone();
+            vars.extend(
+                play.body
+                    .get("vars")
+                    .and_then(Value::as_map)
+                    .cloned()
+                    .unwrap_or_default(),
+            );
+            let scope = Scope::play(
+                &self.strict,
+                &Arc::from(""),
+                &[everyone, Arc::new(vars)],
+                &[],
+                PlayFacts::default(),
+            );
+            match self.strict.eval(&scope, &part) {
+                Ok(Value::Unsafe(text) | Value::Str(text)) => texts.push(text.to_string()),
+                Ok(Value::List(list)) => texts.extend(list.iter().filter_map(Value::as_str).map(str::to_owned)),
+                _ => {
+                    self.report(&play.file, "hosts", Reason::Dynamic);
+                    return None;
+                }
+            }
+        }
+        Some(texts.join(","))
+    }
+
+    /// Finds a role and, before it, those it depends on.
+    #[allow(clippy::too_many_arguments)]
+    fn place(
+        &mut self,
+        entry: &RoleRef,
+        playbook: &Arc<str>,
+        from: Option<&str>,
+        when: &[Value],
+        known: &mut HashSet<String>,
+        placed: &mut Vec<Placed>,
+        depth: usize,
+    ) {
+        let Some(name) = entry.name.as_str().filter(|name| !is_template(name)) else {
+            self.report(playbook, "role", Reason::Dynamic);
+            return;
+        };
+        let Some(path) = role::find(&self.world, name, playbook, from) else {
+            self.report(playbook, &format!("role: {name}"), Reason::External);
+            return;
+        };
+        // The same role with other parameters runs again; in a circle of dependencies it does not.
+        let again = !known.insert(path.clone()) && entry.params.is_empty();
+        if (again && depth > 0) || depth > MAX_DEPTH || placed.len() >= MAX_ROLES {
+            return;
+        }
+        let mut conditions = when.to_vec();
+        conditions.extend(entry.when.iter().cloned());
+        let mut unresolved = Vec::new();
+        let role = role::read(&self.world.tree, name, &path, ("main", "main"), &mut unresolved);
+        self.unresolved.extend(unresolved);
+        for dependency in &role.dependencies {
+            self.place(dependency, playbook, Some(&path), &conditions, known, placed, depth + 1);
+        }
+        placed.push(Placed {
+            role,
+            params: entry.params.clone(),
+            when: conditions,
+        });
+    }
+
+    fn on_host(&mut self, play: &Play, hosts: &Arc<Vec<Arc<str>>>, placed: &[Placed], run: &mut HostRun) {
+        let mut context = Context {
+            file: play.file.clone(),
+            play: PlayFacts {
+                hosts: hosts.clone(),
+                ..PlayFacts::default()
+            },
+            below: placed.iter().map(|placed| placed.role.defaults.clone()).collect(),
+            ..Context::default()
+        };
+        let mut vars = play.vars.clone();
+        vars.extend(
+            play.body
+                .get("vars")
+                .and_then(Value::as_map)
+                .cloned()
+                .unwrap_or_default(),
+        );
+        let vars = Arc::new(vars);
+        context.above.push(vars.clone());
+        self.variables(&vars, &play.file, &context, run);
+        self.vars_files(play, &mut context, run);
+        context
+            .above
+            .extend(placed.iter().map(|placed| placed.role.vars.clone()));
+        if self.skips(&play.when, &mut context, run) {
+            return;
+        }
+        let tasks = |key: &str| play.body.get(key).map(Value::listed).unwrap_or_default();
+        self.tasks(&tasks("pre_tasks"), &context, run);
+        for one in placed {
+            self.role(one, &context, run);
+        }
+        self.tasks(&tasks("tasks"), &context, run);
+        self.tasks(&tasks("post_tasks"), &context, run);
+        self.tasks(&tasks("handlers"), &context, run);
+    }
+
+    fn vars_files(&mut self, play: &Play, context: &mut Context, run: &HostRun) {
+        for entry in play.body.get("vars_files").map(Value::listed).unwrap_or_default() {
+            // A list holds alternatives: the first that exists.
+            for choice in entry.listed() {
+                let scope = context.scope(&self.strict, run, false);
+                let path = match self.strict.eval(&scope, &choice) {
+                    Ok(value) => value
+                        .as_str()
+                        .and_then(|path| self.near(parent(&play.file), "vars", path)),
+                    Err(why) => {
+                        self.report(&play.file, "vars_files", why.reason());
+                        continue;
+                    }
+                };
+                let Some(path) = path else { continue };
+                match load_vars(&self.world.tree, &path) {
+                    Ok(vars) => {
+                        let vars = Arc::new(vars);
+                        context.above.push(vars.clone());
+                        self.variables(&vars, &path, context, run);
+                    }
+                    Err(entry) => {
+                        self.unresolved.insert(entry);
+                    }
+                }
+                break;
+            }
+        }
+    }
+
+    /// A file in a folder's subfolder, in the folder, or in those of the playbook.
+    pub(super) fn near(&self, dir: &str, sub: &str, path: &str) -> Option<String> {
+        let tree = &self.world.tree;
+        let bases = [
+            join(dir, sub),
+            dir.to_owned(),
+            join(&self.world.playbook_dir, sub),
+            self.world.playbook_dir.clone(),
+        ];
+        bases
+            .iter()
+            .filter_map(|base| self.world.tree_path(base, path))
+            .find(|path| tree.is_file(path))
+    }
+
+    fn role(&mut self, placed: &Placed, context: &Context, run: &mut HostRun) {
+        let files = role::main_files(&self.world.tree, &join(&placed.role.path, "tasks"), "main");
+        let mut inner = self.inside(&placed.role, &placed.params, context);
+        self.variables(&placed.params, &context.file, &inner, run);
+        if self.skips(&placed.when, &mut inner, run) {
+            return;
+        }
+        for file in files {
+            self.task_file(&file, &inner, run);
+        }
+        for file in role::main_files(&self.world.tree, &join(&placed.role.path, "handlers"), "main") {
+            self.task_file(&file, &inner, run);
+        }
+    }
+
+    /// The context inside of a role.
+    pub(super) fn inside(&self, role: &Role, params: &Map, context: &Context) -> Context {
+        let mut inner = context.clone();
+        inner.below.push(role.defaults.clone());
+        inner.above.push(role.vars.clone());
+        if !params.is_empty() {
+            inner.top.push(Arc::new(params.clone()));
+        }
+        inner.play.role_path = Some(role.path.clone());
+        inner.play.role_name = Some(role.name.clone());
+        inner
+    }
+
+    /// `import_role` and `include_role`.
+    pub(super) fn included_role(
+        &mut self,
+        name: &str,
+        files: (&str, &str, &str),
+        context: &Context,
+        run: &mut HostRun,
+    ) {
+        let from = context.play.role_path.clone();
+        let Some(path) = role::find(&self.world, name, &context.file, from.as_deref()) else {
+            self.report(&context.file, &format!("role: {name}"), Reason::External);
+            return;
+        };
+        let (tasks, defaults, vars) = files;
+        let mut unresolved = Vec::new();
+        let role = role::read(&self.world.tree, name, &path, (defaults, vars), &mut unresolved);
+        self.unresolved.extend(unresolved);
+        let mut inner = self.inside(&role, &Map::new(), context);
+        inner.depth += 1;
+        let stem = tasks
+            .strip_suffix(".yml")
+            .or_else(|| tasks.strip_suffix(".yaml"))
+            .unwrap_or(tasks);
+        let Some(stem) = normalize("", stem) else { return };
+        for file in role::main_files(&self.world.tree, &join(&path, "tasks"), &stem) {
+            self.task_file(&file, &inner, run);
+        }
+    }
+}

@@ -45,6 +45,12 @@ extension_sql_file!(
     requires = ["backfill"]
 );
 extension_sql_file!("../sql/60_source.sql", name = "source", requires = ["backfill_feed"]);
+extension_sql_file!("../sql/61_topology.sql", name = "topology", requires = ["source"]);
+extension_sql_file!(
+    "../sql/62_topology_questions.sql",
+    name = "topology_questions",
+    requires = ["topology"]
+);
 extension_sql_file!("../sql/90_finalize.sql", name = "finalize", finalize);
 
 /// Runs when the library is loaded: by the postmaster if it is preloaded, else by the first session that needs it.

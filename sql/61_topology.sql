@@ -78,25 +78,33 @@ END
 $$;
 COMMENT ON FUNCTION topo_edges_check(jsonb) IS 'Refuses edges that topo_load cannot read, naming the first one by its number';
 
-CREATE FUNCTION topo_resources_ensure(tenant_id bigint, source text, edges jsonb) RETURNS void
+CREATE FUNCTION topo_resources_ensure(tenant_id bigint, source text, edges jsonb, OUT ids text[], OUT resource_ids bigint[])
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 SET jit = off
 SET work_mem = '64MB'
 AS $$
+#variable_conflict use_variable
+DECLARE
+    urns text[];
 BEGIN
-    -- Somebody else may enter the same resource at the same time: whoever reads afterwards sees it.
-    INSERT INTO dim_resource AS r (tenant_id, urn, type, name)
-    SELECT topo_resources_ensure.tenant_id, u.urn, topo_urn_type(u.urn), topo_urn_name(u.urn)
-    FROM (SELECT topo_urn(edge ->> 'src', topo_resources_ensure.source) FROM jsonb_array_elements(edges) AS e (edge)
+    SELECT array_agg(n.id), array_agg(topo_urn(n.id, source)) INTO ids, urns
+    FROM (SELECT edge ->> 'src' FROM jsonb_array_elements(edges) AS e (edge)
           UNION
-          SELECT topo_urn(edge ->> 'dst', topo_resources_ensure.source) FROM jsonb_array_elements(edges) AS e (edge)) AS u (urn)
+          SELECT edge ->> 'dst' FROM jsonb_array_elements(edges) AS e (edge)) AS n (id);
+    -- Somebody else may enter the same resource at the same time: what is read below sees it.
+    INSERT INTO dim_resource AS r (tenant_id, urn, type, name)
+    SELECT tenant_id, u.urn, topo_urn_type(u.urn), topo_urn_name(u.urn)
+    FROM (SELECT DISTINCT urn FROM unnest(urns) AS u (urn)) AS u
     WHERE NOT EXISTS (SELECT FROM dim_resource k WHERE k.tenant_id = topo_resources_ensure.tenant_id AND k.urn = u.urn)
     ORDER BY u.urn
     ON CONFLICT DO NOTHING;
+    SELECT array_agg(u.id), array_agg(r.resource_id) INTO ids, resource_ids
+    FROM unnest(ids, urns) AS u (id, urn) JOIN dim_resource r ON r.tenant_id = topo_resources_ensure.tenant_id AND r.urn = u.urn;
 END
 $$;
-COMMENT ON FUNCTION topo_resources_ensure(bigint, text, jsonb) IS 'Enters what edges name into dim_resource, where it is missing';
+COMMENT ON FUNCTION topo_resources_ensure(bigint, text, jsonb) IS
+    'Enters what edges name into dim_resource, where it is missing; returns the names in the edges beside their resources';
 
 CREATE FUNCTION topo_source_lock(tenant_id bigint, source text) RETURNS topo_source_state
 LANGUAGE plpgsql
@@ -121,7 +129,7 @@ $$;
 COMMENT ON FUNCTION topo_source_lock(bigint, text) IS 'Makes the caller the only writer of a source until its transaction ends; returns where the source stands';
 
 CREATE FUNCTION topo_diff_apply(tenant_id bigint, source text, edges jsonb, at timestamptz, loaded_at timestamptz,
-    OUT opened bigint, OUT closed bigint, OUT unchanged bigint)
+    ids text[], resource_ids bigint[], OUT opened bigint, OUT closed bigint, OUT unchanged bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 SET jit = off
@@ -132,12 +140,8 @@ BEGIN
     -- the counts. An edge that opened at this very instant is removed instead of closed, since an interval is not empty;
     -- one that closed at this very instant goes on. Of an older load only the counts are taken.
     EXECUTE format($$
-        WITH resource AS MATERIALIZED (
-            SELECT named.id, r.resource_id
-            FROM (SELECT edge ->> 'src' FROM jsonb_array_elements($3) AS e (edge)
-                  UNION
-                  SELECT edge ->> 'dst' FROM jsonb_array_elements($3) AS e (edge)) AS named (id)
-            JOIN dim_resource r ON r.tenant_id = $1 AND r.urn = topo_urn(named.id, $2)
+        WITH resource AS (
+            SELECT u.id, u.resource_id FROM unnest($6, $7) AS u (id, resource_id)
         ), declared AS (
             SELECT s.resource_id AS src, d.resource_id AS dst, e.relation, topo_props(e.props) AS props
             FROM (SELECT edge ->> 'src' AS src, edge ->> 'dst' AS dst, edge ->> 'relation' AS relation,
@@ -183,11 +187,11 @@ BEGIN
         SELECT count(*) FILTER (WHERE wanted AND NOT same), count(*) FILTER (WHERE row_id IS NOT NULL AND NOT same), count(*) FILTER (WHERE same)
         FROM diff WHERE (SELECT rows FROM written) >= 0
     $$, CASE WHEN at < loaded_at THEN 't.valid @> $4' ELSE 'upper_inf(t.valid)' END)
-    INTO opened, closed, unchanged USING tenant_id, source, edges, at, loaded_at;
+    INTO opened, closed, unchanged USING tenant_id, source, edges, at, loaded_at, ids, resource_ids;
 END
 $function$;
-COMMENT ON FUNCTION topo_diff_apply(bigint, text, jsonb, timestamptz, timestamptz) IS
-    'The temporal diff of one load in one statement; of a load older than loaded_at only counts what it would change';
+COMMENT ON FUNCTION topo_diff_apply(bigint, text, jsonb, timestamptz, timestamptz, text[], bigint[]) IS
+    'The temporal diff of one load in one statement, with the resources by the names in the edges; of a load older than loaded_at only counts what it would change';
 
 CREATE FUNCTION topo_load(tenant text, source text, edges jsonb, at timestamptz DEFAULT now(), max_shrink real DEFAULT 0.5,
     force boolean DEFAULT false, OUT opened bigint, OUT closed bigint, OUT unchanged bigint)
@@ -215,7 +219,7 @@ BEGIN
         RAISE EXCEPTION 'max_shrink must be between 0 and 1'
             USING ERRCODE = 'invalid_parameter_value', HINT = '0.5, the default, refuses a load that would leave less than half of the edges.';
     END IF;
-    IF edges IS NOT NULL THEN
+    IF jsonb_typeof(edges) = 'array' THEN
         -- Unpacked once, not by each of the steps.
         edges := edges || '[]'::jsonb;
         told  := topo_digest(edges);
@@ -233,8 +237,9 @@ BEGIN
     END IF;
 
     PERFORM topo_edges_check(edges);
-    PERFORM topo_resources_ensure(for_tenant, source, edges);
-    SELECT d.* INTO opened, closed, unchanged FROM topo_diff_apply(for_tenant, source, edges, at, state.loaded_at) AS d;
+    SELECT d.* INTO opened, closed, unchanged
+    FROM topo_resources_ensure(for_tenant, source, edges) AS r,
+         topo_diff_apply(for_tenant, source, edges, at, state.loaded_at, r.ids, r.resource_ids) AS d;
     before := closed + unchanged;
     after  := opened + unchanged;
     IF at < state.loaded_at THEN

@@ -138,7 +138,14 @@ pub fn describe(urn: &str) -> (String, String) {
     };
     let decoded = percent_decode_str(name).decode_utf8_lossy();
     let name = without_nul(&decoded);
-    (kind, if name.is_empty() { urn.to_owned() } else { name.into_owned() })
+    (
+        kind,
+        if name.is_empty() {
+            urn.to_owned()
+        } else {
+            name.into_owned()
+        },
+    )
 }
 
 /// A name that the database can keep: no NUL, at most [`MAX_NAME_BYTES`] bytes. A longer name keeps its head and gets
@@ -206,7 +213,11 @@ mod tests {
             ("urn:db:postgres:main/shop", "db:postgres", "main/shop"),
             ("urn:aws:arn%3Aaws%3Ards%3Ax", "aws", "arn:aws:rds:x"),
             ("urn:pulumi:dev::shop::aws:ec2/vpc:Vpc::main", "pulumi", "main"),
-            ("urn:topo:shop/module.a%5B%22b%2Fc%22%5D.vpc", "topo", "module.a[\"b/c\"].vpc"),
+            (
+                "urn:topo:shop/module.a%5B%22b%2Fc%22%5D.vpc",
+                "topo",
+                "module.a[\"b/c\"].vpc",
+            ),
             ("urn:aws:a%00b", "aws", "a\u{FFFD}b"),
             ("urn:", "unknown", "urn:"),
             ("urn:x:", "x", "urn:x:"),

@@ -122,7 +122,10 @@ fn read_tree(content: &str) -> Result<Extracted> {
         message: "ansible: not a JSON object of paths and contents".to_string(),
         // Of the error its place only: its text quotes the input.
         detail: Some(format!("Line {}, column {}.", error.line(), error.column())),
-        hint: Some("Give {\"inventory/hosts\": \"...\", \"site.yml\": \"...\"}: every file of the checkout as text.".to_string()),
+        hint: Some(
+            "Give {\"inventory/hosts\": \"...\", \"site.yml\": \"...\"}: every file of the checkout as text."
+                .to_string(),
+        ),
     })?;
     let mut tree = Tree::new();
     for (path, text) in files {

@@ -229,8 +229,12 @@ END
 $$;
 COMMENT ON FUNCTION topo_depth_require(integer) IS 'The depth, or an error where it is out of range';
 
+-- A type of its own: columns of RETURNS TABLE could not be named like the arguments.
+CREATE TYPE topo_affected AS (urn text, depth integer, path text[]);
+COMMENT ON TYPE topo_affected IS 'A row of blast_radius(): what is affected, over how many edges, and the way there';
+
 CREATE FUNCTION blast_radius(tenant text, urn text, depth integer DEFAULT 3, at timestamptz DEFAULT now())
-RETURNS TABLE (affected_urn text, distance integer, path text[])
+RETURNS SETOF topo_affected
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, @extschema@, pg_temp
 SET jit = off
@@ -239,7 +243,7 @@ AS $$
 DECLARE
     for_tenant CONSTANT bigint := etl_tenant_require(tenant);
     origin     CONSTANT bigint := topo_resource_require(for_tenant, blast_radius.urn);
-    steps_max  CONSTANT integer := topo_depth_require(depth);
+    steps_max  CONSTANT integer := topo_depth_require(blast_radius.depth);
     instant    CONSTANT timestamptz := topo_instant_require(at);
 BEGIN
     RETURN QUERY

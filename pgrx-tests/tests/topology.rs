@@ -413,7 +413,7 @@ fn ways_end_in_spite_of_cycles_and_are_those_of_their_time() {
     load(&mut db, 5, &["web>cart", "pay>db", "top>web", "cart>\\\"odd\\\""]);
     assert_eq!(
         db.rows(
-            "SELECT affected_urn, distance, path FROM blast_radius('default', 'urn:svc:db', 2, '2026-01-05 10:01Z')"
+            "SELECT urn, depth, path FROM blast_radius('default', 'urn:svc:db', 2, '2026-01-05 10:01Z')"
         ),
         [
             ["urn:svc:cart", "1", "{urn:svc:db,urn:svc:cart}"],
@@ -422,7 +422,7 @@ fn ways_end_in_spite_of_cycles_and_are_those_of_their_time() {
         ]
     );
     assert_eq!(
-        db.column("SELECT affected_urn FROM blast_radius('default', 'urn:svc:db', 9)"),
+        db.column("SELECT urn FROM blast_radius('default', 'urn:svc:db', 9)"),
         ["urn:svc:pay"]
     );
     let way =

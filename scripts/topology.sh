@@ -10,5 +10,5 @@ if [ ! -d "$FOLDER" ]; then
   ok "topology: skipped, no folder $FOLDER (name one: make topology TOPOLOGY=<folder>)"
   exit 0
 fi
-cargo run --quiet --release --package observe-bridge-engine --example topology_score -- "$FOLDER"
-cargo run --quiet --release --package observe-bridge-engine --example ansible_score -- "$FOLDER"
+cargo run --quiet --package observe-bridge-engine --example topology_score -- "$FOLDER"
+cargo run --quiet --package observe-bridge-engine --example ansible_score -- "$FOLDER"

@@ -163,7 +163,7 @@ BEGIN
 
     SELECT least(
         (SELECT min(q.window_from)
-         FROM (VALUES (0), (5), (10)) AS p (priority)
+         FROM (VALUES (0), (5), (10), (20)) AS p (priority)
          CROSS JOIN LATERAL (
              SELECT r.window_from FROM etl_job_run r
              WHERE r.status = 'queued' AND r.job = of_job AND r.tenant_id = of_tenant AND r.priority = p.priority

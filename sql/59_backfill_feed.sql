@@ -1,6 +1,6 @@
 -- =====================================================================================================================
 -- How backfills go on: the windows of a slice are queued in one statement; when they have ended, the slice is closed and
--- the next one follows. And what an operator does to one: pause, resume, cancel.
+-- the next one follows.
 --
 -- Whoever changes a backfill locks its row first, then rows of the ledger. A window belongs to the backfill that is
 -- written on it (etl_job_run.backfill_id), unless it only awaits its end (backfill_found = 'other').
@@ -141,9 +141,22 @@ $$;
 COMMENT ON FUNCTION etl_backfill_ended(etl_backfill, etl_backfill_slice) IS
     'Whether nothing of an open slice is queued or runs any more';
 
+CREATE FUNCTION etl_stats_rows(stats jsonb) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT coalesce((stats ->> 'rows')::numeric,
+                    coalesce((stats #>> '{records,logs}')::numeric, 0) + coalesce((stats #>> '{records,metrics}')::numeric, 0)
+                    + coalesce((stats #>> '{records,spans}')::numeric, 0))::bigint
+$$;
+COMMENT ON FUNCTION etl_stats_rows(jsonb) IS 'Rows a run reports in etl_job_run.stats: those a SQL job returned, or the records oo-agg read';
+
 CREATE FUNCTION etl_backfill_close(b etl_backfill) RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, @extschema@, pg_temp
+SET "TimeZone" = 'UTC'
+SET enable_seqscan = off
+SET jit = off
 AS $$
     UPDATE etl_backfill_slice s
     SET state          = CASE WHEN b.state = 'cancelled' THEN 'cancelled' WHEN n.failed > 0 THEN 'failed' ELSE 'done' END,
@@ -159,7 +172,7 @@ AS $$
         FROM etl_job_run r
         WHERE r.job = b.job AND r.tenant_id = b.tenant_id AND r.window_from < o.slice_to
           -- The first window may begin before its slice, if align was changed since.
-          AND r.window_from >= o.slice_from - (SELECT j.align FROM etl_job j WHERE j.name = b.job)
+          AND r.window_from >= o.slice_from - coalesce((SELECT j.align FROM etl_job j WHERE j.name = b.job), '0')
           AND r.backfill_id = b.backfill_id AND r.slice_no = o.slice_no AND r.backfill_found <> 'other') n
     WHERE o.backfill_id = b.backfill_id AND o.state = 'running' AND etl_backfill_ended(b, o)
       AND s.backfill_id = o.backfill_id AND s.slice_no = o.slice_no
@@ -183,6 +196,16 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION etl_backfill_may_feed(etl_backfill) IS 'Whether the next slice of a running backfill may be enqueued';
+
+CREATE FUNCTION etl_backfill_hold(id bigint) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    -- No claim looks at this priority. What an operator retries gets another one, and runs.
+    UPDATE etl_job_run r SET priority = 20
+    WHERE r.backfill_id = id AND r.status = 'queued' AND r.priority = 10 AND r.backfill_found <> 'other'
+$$;
+COMMENT ON FUNCTION etl_backfill_hold(bigint) IS 'Keeps the queued windows of a backfill from being claimed';
 
 CREATE FUNCTION etl_backfill_step(id bigint) RETURNS bigint
 LANGUAGE plpgsql
@@ -278,140 +301,3 @@ END
 $$;
 COMMENT ON FUNCTION etl_backfill_feed() IS
     'Lets every backfill go on that can: for etl_tick, and for when a window has ended; returns the windows enqueued';
-
--- ---------------------------------------------------------------------------------------------------------------------
--- Pause, resume, cancel
--- ---------------------------------------------------------------------------------------------------------------------
-
-CREATE FUNCTION etl_backfill_require(backfill_id bigint) RETURNS etl_backfill
-LANGUAGE plpgsql
-SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
-DECLARE
-    b etl_backfill;
-BEGIN
-    SELECT k.* INTO b FROM etl_backfill k WHERE k.backfill_id = etl_backfill_require.backfill_id FOR UPDATE;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'backfill % does not exist', coalesce(backfill_id::text, 'NULL')
-            USING ERRCODE = 'undefined_object', HINT = 'Backfills are the rows of etl_backfill_progress; finished ones are removed by retention.';
-    END IF;
-    RETURN b;
-END
-$$;
-COMMENT ON FUNCTION etl_backfill_require(bigint) IS 'The backfill, locked, or an error';
-
-CREATE FUNCTION etl_backfill_hold(id bigint) RETURNS void
-LANGUAGE sql
-SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
-    -- No claim looks at this priority. What an operator retries gets another one, and runs.
-    UPDATE etl_job_run r SET priority = 20
-    WHERE r.backfill_id = id AND r.status = 'queued' AND r.priority = 10 AND r.backfill_found <> 'other'
-$$;
-COMMENT ON FUNCTION etl_backfill_hold(bigint) IS 'Keeps the queued windows of a backfill from being claimed';
-
-CREATE FUNCTION etl_backfill_pause(backfill_id bigint) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
-DECLARE
-    b etl_backfill := etl_backfill_require(backfill_id);
-BEGIN
-    IF b.state <> 'running' THEN
-        RETURN false;
-    END IF;
-    UPDATE etl_backfill k SET state = 'paused', ran = k.ran + coalesce(etl_now() - k.resumed_at, '0'), resumed_at = NULL
-    WHERE k.backfill_id = b.backfill_id;
-    PERFORM etl_backfill_hold(b.backfill_id);
-    RETURN true;
-END
-$$;
-COMMENT ON FUNCTION etl_backfill_pause(bigint) IS
-    'No further window of the backfill is claimed or enqueued; what runs goes on. false: it does not run';
-
-CREATE FUNCTION etl_backfill_resume(backfill_id bigint) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
-DECLARE
-    b etl_backfill := etl_backfill_require(backfill_id);
-BEGIN
-    IF b.state NOT IN ('paused', 'failed') THEN
-        RETURN false;
-    END IF;
-    UPDATE etl_backfill k SET state = 'running', finished_at = NULL, resumed_at = CASE WHEN k.started_at IS NOT NULL THEN etl_now() END
-    WHERE k.backfill_id = b.backfill_id;
-    UPDATE etl_backfill_slice s SET state = 'waiting', windows_failed = 0
-    WHERE s.backfill_id = b.backfill_id AND s.state = 'failed' AND b.state = 'failed';
-    UPDATE etl_job_run r SET priority = 10 WHERE r.backfill_id = b.backfill_id AND r.status = 'queued' AND r.priority = 20;
-    -- Whoever resumes believes the cause is gone.
-    UPDATE etl_job_circuit c SET next_probe_at = etl_now() WHERE c.job = b.job AND c.tenant_id = b.tenant_id AND c.state = 'open';
-    PERFORM etl_backfill_step(b.backfill_id);
-    PERFORM etl_wake();
-    RETURN true;
-END
-$$;
-COMMENT ON FUNCTION etl_backfill_resume(bigint) IS
-    'A paused backfill goes on, a failed one runs again what failed; false: it is neither. An open circuit is probed at once';
-
-CREATE FUNCTION etl_backfill_cancel(backfill_id bigint) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-    b     etl_backfill := etl_backfill_require(backfill_id);
-    edges bigint[];
-BEGIN
-    IF b.state NOT IN ('running', 'paused') THEN
-        RETURN false;
-    END IF;
-    UPDATE etl_backfill k SET state = 'cancelled', finished_at = etl_now(), ran = k.ran + coalesce(etl_now() - k.resumed_at, '0'), resumed_at = NULL
-    WHERE k.backfill_id = b.backfill_id
-    RETURNING k.* INTO b;
-    -- Those that have run once before are closed below, with what became of their windows.
-    UPDATE etl_backfill_slice s
-    SET state = CASE WHEN s.windows IS NULL THEN 'cancelled' ELSE 'running' END, finished_at = etl_now()
-    WHERE s.backfill_id = b.backfill_id AND s.state = 'waiting';
-
-    -- Dependents of what ran already wait for the windows beside it, which do not run now: those at the edges decide.
-    SELECT array_agg(e.run_id) INTO edges
-    FROM (SELECT r.run_id, r.window_from, r.window_to, r.backfill_found,
-                 lag(r.window_to)    OVER run AS last_to,
-                 lead(r.window_from) OVER run AS next_from
-          FROM etl_job_run r
-          WHERE r.backfill_id = b.backfill_id AND r.status = 'queued' AND r.backfill_found <> 'other' AND r.priority >= 10
-          WINDOW run AS (ORDER BY r.window_from)) e
-    WHERE e.backfill_found = 'success' AND (e.last_to IS DISTINCT FROM e.window_from OR e.next_from IS DISTINCT FROM e.window_to);
-
-    -- What had run before is as it was: its result is still there, and no longer this backfill's affair. What an operator
-    -- retried (priority 5) runs.
-    WITH put_back AS (
-        UPDATE etl_job_run r
-        SET status          = CASE r.backfill_found WHEN 'missing' THEN 'cancelled' ELSE r.backfill_found END,
-            backfill_found  = CASE r.backfill_found WHEN 'missing' THEN 'missing'   ELSE 'other' END,
-            finished_at     = etl_now(),
-            next_attempt_at = NULL,
-            priority        = 10
-        WHERE r.backfill_id = b.backfill_id AND r.status = 'queued' AND r.backfill_found <> 'other' AND r.priority >= 10
-        RETURNING r.slice_no, r.backfill_found
-    )
-    UPDATE etl_backfill_slice s SET windows = s.windows - n.put_back
-    FROM (SELECT p.slice_no, count(*) AS put_back FROM put_back p WHERE p.backfill_found = 'other' GROUP BY p.slice_no) n
-    WHERE s.backfill_id = b.backfill_id AND s.slice_no = n.slice_no;
-
-    PERFORM etl_dependents(r.job, r.tenant_id, r.window_from, r.window_to, r.priority)
-    FROM etl_job_run r WHERE r.run_id = ANY (edges);
-
-    -- What somebody else asked for meanwhile goes on. One process works on all windows of a batch.
-    UPDATE etl_job_run r SET cancel_requested = true
-    WHERE r.backfill_id = b.backfill_id AND r.status = 'running' AND r.backfill_found <> 'other' AND NOT r.requeue;
-    PERFORM etl_cancel(batch.run_id)
-    FROM (SELECT min(r.run_id) AS run_id FROM etl_job_run r
-          WHERE r.backfill_id = b.backfill_id AND r.status = 'running' AND r.cancel_requested GROUP BY r.batch_id) batch;
-    PERFORM etl_backfill_close(b);
-    RETURN true;
-END
-$$;
-COMMENT ON FUNCTION etl_backfill_cancel(bigint) IS
-    'Ends a backfill: its queued windows are cancelled, or again what they were when they had run before; running ones are asked to stop. false: it has ended already';

@@ -45,9 +45,14 @@ extension_sql_file!(
     requires = ["backfill"]
 );
 extension_sql_file!("../sql/60_source.sql", name = "source", requires = ["backfill_feed"]);
-extension_sql_file!("../sql/61_topology.sql", name = "topology", requires = ["source"]);
 extension_sql_file!(
-    "../sql/62_topology_questions.sql",
+    "../sql/61_backfill_control.sql",
+    name = "backfill_control",
+    requires = ["source"]
+);
+extension_sql_file!("../sql/62_topology.sql", name = "topology", requires = ["backfill_control"]);
+extension_sql_file!(
+    "../sql/63_topology_questions.sql",
     name = "topology_questions",
     requires = ["topology"]
 );

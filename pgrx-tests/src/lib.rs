@@ -4,6 +4,7 @@
 //! The extension must be installed in the PostgreSQL of `PG_CONFIG` (default: PostgreSQL 17 of Debian); `make test`
 //! sees to that.
 
+pub mod backfill;
 pub mod bridge;
 pub mod chaos;
 pub mod cluster;

@@ -19,6 +19,14 @@ pub fn cluster() -> Cluster {
     ])
 }
 
+/// As [`cluster`], with no workers but ours: TimescaleDB's come into any database, and are in the way of its copy.
+pub fn cluster_of_ours() -> Cluster {
+    Cluster::start(&[
+        "shared_preload_libraries = 'observe_bridge'",
+        "observe_bridge.clock = '2026-01-05 11:00:00+00'",
+    ])
+}
+
 /// A database with the extension in which oo-agg is not scheduled, so that only what a test enqueues runs.
 pub fn bridge(cluster: &Cluster, name: &str) -> Session {
     let mut db = cluster.database(name);

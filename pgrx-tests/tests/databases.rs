@@ -7,7 +7,7 @@ use blackbox::session::Session;
 use blackbox::telemetry::{MINUTE, T0, minutes};
 use blackbox::wait::wait_until;
 use blackbox::workers::{
-    PATIENCE, bridge, cluster, hanging, wait_for_success, wait_for_success_as_time_passes, workers,
+    PATIENCE, bridge, cluster, cluster_of_ours, hanging, wait_for_success, wait_for_success_as_time_passes, workers,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -62,17 +62,9 @@ fn add_mock_again(db: &mut Session) {
     add_mock(db);
 }
 
-/// A cluster in which no workers but ours are in the way of a copy.
-fn alone() -> Cluster {
-    Cluster::start(&[
-        "shared_preload_libraries = 'observe_bridge'",
-        "observe_bridge.clock = '2026-01-05 11:00:00+00'",
-    ])
-}
-
 #[test]
 fn a_copy_of_a_database_is_worked_too() {
-    let cluster = alone();
+    let cluster = cluster_of_ours();
     let mut db = bridge(&cluster, "original");
     add_mock(&mut db);
     // In both of them the next three windows are due at once.
@@ -93,7 +85,7 @@ fn a_copy_of_a_database_is_worked_too() {
 
 #[test]
 fn a_database_made_from_a_template_with_the_extension_is_worked() {
-    let cluster = alone();
+    let cluster = cluster_of_ours();
     let mut template = cluster.database("master_copy");
     template.exec("CREATE EXTENSION observe_bridge; UPDATE etl_job SET run_interval = '0'");
     drop(template);

@@ -5,7 +5,7 @@ use blackbox::cluster::{Cluster, Shutdown};
 use blackbox::openobserve::{Fault, OpenObserve, Scope};
 use blackbox::telemetry::{T0, minutes};
 use blackbox::wait::{wait_until, within};
-use blackbox::workers::{PATIENCE, bridge, cluster, hanging, wait_for_success, workers};
+use blackbox::workers::{PATIENCE, bridge, cluster, cluster_of_ours, hanging, wait_for_success, workers};
 use std::time::Duration;
 
 /// The promise: whatever hangs, these commands go through.
@@ -106,7 +106,7 @@ fn a_hanging_call_holds_no_snapshot_no_transaction_id_and_no_table_lock() {
 
 #[test]
 fn databases_with_workers_can_be_renamed_and_copied() {
-    let cluster = cluster();
+    let cluster = cluster_of_ours();
     let mut db = bridge(&cluster, "first_name");
     wait_until("a scheduler runs", PATIENCE, || {
         !workers(&mut db, "scheduler").is_empty()

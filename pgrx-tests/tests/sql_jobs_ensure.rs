@@ -60,15 +60,18 @@ fn wait_for_a_lock(db: &mut Session) {
     });
 }
 
-/// Lets the job's function wait for advisory lock 99, and takes that.
-fn hold(cluster: &Cluster, name: &str) -> Session {
+/// Lets the job's function wait for advisory lock 99 where a condition on its $2 and $3 holds, and takes that lock.
+fn hold(cluster: &Cluster, name: &str, condition: &str) -> Session {
     let mut holder = cluster.session(name);
-    holder.exec(
+    holder.exec(&format!(
         "ALTER FUNCTION app.rollup RENAME TO rollup_now;
          CREATE FUNCTION app.rollup(bigint, timestamptz, timestamptz) RETURNS bigint LANGUAGE plpgsql AS
-             $$ BEGIN PERFORM pg_advisory_xact_lock(99); RETURN app.rollup_now($1, $2, $3); END $$;
-         SELECT pg_advisory_lock(99)",
-    );
+             $$ BEGIN
+                 IF {condition} THEN PERFORM pg_advisory_xact_lock(99); END IF;
+                 RETURN app.rollup_now($1, $2, $3);
+             END $$;
+         SELECT pg_advisory_lock(99)"
+    ));
     holder
 }
 
@@ -208,17 +211,19 @@ fn it_waits_for_windows_that_run_elsewhere() {
     event(&mut db, "10:10");
     job(&mut db, ", lookback => '1 hour'");
     db.exec("SELECT etl_tick()");
-    let mut holder = hold(&cluster, "elsewhere");
+    let mut holder = hold(&cluster, "elsewhere", "$2 = '2026-01-05 10:00+00'");
     let (answer, ()) = beside(&cluster, "elsewhere", "SELECT 1", "CALL etl_run()", || {
         wait_for_a_lock(&mut db);
-        // Two hours are left to this one, which wait for the lock too; then it waits for the run of the other.
+        // Two hours are left to this one; then it waits for the run of the other.
         let (answer, ()) = beside(&cluster, "elsewhere", "SELECT 1", ENSURE, || {
-            wait_until("both wait", PATIENCE, || {
-                db.int("SELECT count(*) FROM pg_locks WHERE NOT granted") == 2
+            wait_until("it waits for the run", PATIENCE, || {
+                db.int("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'userlock'") == 1
             });
+            assert_eq!(count(&mut db, "usage", "success"), 2);
             holder.exec("SELECT pg_advisory_unlock(99)");
         });
         assert_eq!(brief(answer), [NULL, "1", "1", "t"]);
+        assert_eq!(count(&mut db, "usage", "success"), 3, "it does not end before all have");
     });
     assert!(answer.is_ok(), "{answer:?}");
     assert_eq!(db.int("SELECT count(*) FROM app.calls"), 2, "no window was run twice");
@@ -232,7 +237,7 @@ fn what_arrives_during_the_walk_is_not_lost() {
     let mut db = app(&cluster, "meanwhile");
     history(&mut db);
     job(&mut db, "");
-    let mut holder = hold(&cluster, "meanwhile");
+    let mut holder = hold(&cluster, "meanwhile", "true");
     let (answer, ()) = beside(&cluster, "meanwhile", "SELECT 1", ENSURE, || {
         wait_for_a_lock(&mut db);
         // In a month that is still to come, and after the end that was fixed at the beginning.
@@ -258,7 +263,7 @@ fn a_cancel_ends_it_in_a_slice_and_between_two() {
     history(&mut db);
     job(&mut db, "");
     let cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query LIKE 'CALL%'";
-    let mut holder = hold(&cluster, "cancelled");
+    let mut holder = hold(&cluster, "cancelled", "true");
     let (answer, ()) = beside(&cluster, "cancelled", "SELECT 1", ENSURE, || {
         wait_for_a_lock(&mut db);
         assert_eq!(db.int(cancel), 1);

@@ -1,7 +1,7 @@
 //! How far a SQL job has come: watermark, guard, coverage, and changes of what was processed already.
 
 use blackbox::bridge::{CLOCK, clock, count, run};
-use blackbox::cluster::Cluster;
+use blackbox::cluster::{Cluster, output};
 use blackbox::rollup::{app, assert_exact, event, job, watermark, work};
 use blackbox::session::Session;
 
@@ -312,4 +312,56 @@ fn a_tick_with_nothing_to_do_takes_no_transaction_id() {
         db.exec("SELECT etl_watermark('usage', 'default')");
     }
     assert_eq!(db.int("SELECT txid_snapshot_xmax(txid_current_snapshot())"), before);
+}
+
+#[test]
+fn a_restored_database_has_the_same_watermark() {
+    let cluster = Cluster::without_workers();
+    let mut db = app(&cluster, "old");
+    job(&mut db, ", lookback => '6 hours'");
+    work(&mut db);
+    db.exec("SELECT etl_retention_run(1, etl_now())");
+    clock(&mut db, "2026-01-05 13:00:00+00");
+    work(&mut db);
+    event(&mut db, "09:10");
+    invalidate(&mut db, "09:10");
+    assert_eq!(db.int("SELECT count(*) FROM etl_coverage WHERE job = 'usage'"), 1);
+    let file = cluster.make_folder("dumps").join("old.dump");
+    output(cluster.program("pg_dump").args(["-Fc", "-d", "old", "-f"]).arg(&file));
+    let mut restored = cluster.database("restored");
+    let mut restore = cluster.program("pg_restore");
+    output(
+        restore
+            .env("PGOPTIONS", "-c observe_bridge.restoring=on")
+            .args(["-d", "restored", "--exit-on-error"])
+            .arg(&file),
+    );
+    clock(&mut restored, "2026-01-05 13:00:00+00");
+    assert_eq!(
+        watermark(&mut restored),
+        "2026-01-05 09:00:00",
+        "the invalidation is there too"
+    );
+    work(&mut restored);
+    assert_eq!(
+        watermark(&mut restored),
+        "2026-01-05 13:00:00",
+        "neither a hole nor history is missing"
+    );
+    assert_exact(&mut restored);
+    restored.exec("SELECT etl_guard('usage', 'default')");
+}
+
+#[test]
+fn windows_that_a_paused_backfill_holds_are_not_done() {
+    let cluster = Cluster::without_workers();
+    let mut db = app(&cluster, "held");
+    job(&mut db, ", lookback => '6 hours'");
+    event(&mut db, "06:10");
+    event(&mut db, "10:10");
+    work(&mut db);
+    db.exec("SELECT etl_backfill_pause(etl_backfill('usage', 'default', '2026-01-05 07:00+00', '2026-01-05 09:00+00', reprocess => 'all'))");
+    assert_eq!(watermark(&mut db), "2026-01-05 07:00:00");
+    db.exec("CALL etl_ensure_current('usage', 'default')");
+    assert_eq!(watermark(&mut db), "2026-01-05 11:00:00");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Class, Edge, Evidence, Extracted, Reason, TopologyError, Unresolved, json};
+use super::{Class, Edge, Evidence, Extracted, Reason, TopologyError, Unresolved, is_id, json};
 
 /// Most edges of one answer.
 const MAX_EDGES: usize = 500_000;
@@ -69,7 +69,7 @@ pub fn edges(
                 whole = json::str_at(answer, kind.id).is_some();
             }
             for object in at(answer, kind.list) {
-                let Some(id) = json::str_at(object, kind.id) else {
+                let Some(id) = json::str_at(object, kind.id).filter(|id| is_id(id)) else {
                     continue;
                 };
                 links(object, id, kind, urn, &mut edges);
@@ -109,7 +109,7 @@ fn links(object: &Value, id: &str, kind: &Kind, urn: fn(&str) -> Option<String>,
                 } else {
                     other
                 };
-                if other.is_empty() {
+                if !is_id(other) {
                     continue;
                 }
                 let mut edge = if link.way == Way::In {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::yaml::{Documents, Tags};
-use super::{Class, Edge, Evidence, Extracted, Reason, TopologyError, Unresolved, json, relation};
+use super::{Class, Edge, Evidence, Extracted, Reason, TopologyError, Unresolved, is_id, json, place, relation};
 
 const FORMAT: &str = "CloudFormation template";
 
@@ -70,6 +70,9 @@ impl<'t> Finder<'t> {
     fn resource(&mut self, name: &'t str, resource: &'t Value) {
         self.source = name;
         self.path.clear();
+        if !is_id(name) {
+            return;
+        }
         let Some(fields) = resource.as_object() else {
             // `Fn::ForEach::Name: [...]` writes resources when the template is processed.
             self.lost(name, Reason::Dynamic);
@@ -180,7 +183,7 @@ impl<'t> Finder<'t> {
             src: self.source.to_owned(),
             reference: crate::text::cut(reference, crate::urn::MAX_NAME_BYTES).to_owned(),
             reason,
-            at: Some(self.path.clone()).filter(|path| !path.is_empty()),
+            at: Some(place(&self.path)).filter(|path| !path.is_empty()),
         });
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::text::cut;
+
 /// One declared relation between two things, in the words of the source format.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Edge {
@@ -54,6 +56,21 @@ pub struct Evidence {
 
 /// Longest list of places kept for one edge; one place is enough to look it up.
 pub const MAX_PLACES: usize = 16;
+/// Longest place; what is longer is cut.
+const MAX_PLACE_BYTES: usize = 512;
+/// Longest identifier. Sources have shorter ones, and Postgres can't index longer ones. Every edge repeats its
+/// identifiers, so a made-up long one would fill the memory.
+const MAX_ID_BYTES: usize = 2048;
+
+/// Whether a text can be an identifier.
+pub fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_ID_BYTES
+}
+
+/// A place as evidence keeps it.
+pub fn place(text: &str) -> String {
+    cut(text, MAX_PLACE_BYTES).to_owned()
+}
 
 impl Evidence {
     pub fn new(class: Class) -> Evidence {
@@ -67,9 +84,9 @@ impl Evidence {
     }
 
     /// Evidence found at one place.
-    pub fn at(class: Class, place: impl Into<String>) -> Evidence {
+    pub fn at(class: Class, at: &str) -> Evidence {
         let mut evidence = Evidence::new(class);
-        evidence.at.push(place.into());
+        evidence.at.push(place(at));
         evidence
     }
 

@@ -30,6 +30,7 @@ mod terraform;
 mod yaml;
 
 pub use edge::{Class, Edge, Evidence, Extracted, MAX_PLACES, Reason, Unresolved};
+use edge::{is_id, place};
 pub use error::TopologyError;
 pub use format::Format;
 

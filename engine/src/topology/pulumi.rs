@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashSet;
 use serde::Deserialize;
 
-use super::{Class, Edge, Evidence, Extracted, Reason, TopologyError, Unresolved, json, json::Text, relation};
+use super::{Class, Edge, Evidence, Extracted, Reason, TopologyError, Unresolved, is_id, json, json::Text, relation};
 
 const FORMAT: &str = "Pulumi stack";
 
@@ -65,9 +65,16 @@ pub fn edges(text: &str) -> Result<Extracted, TopologyError> {
         });
     };
     let resources = deployment.resources.unwrap_or_default();
-    let known: HashSet<&str> = resources.iter().filter(|r| !r.delete).map(|r| r.urn.as_str()).collect();
+    let known: HashSet<&str> = resources
+        .iter()
+        .filter(|r| !r.delete && is_id(r.urn.as_str()))
+        .map(|r| r.urn.as_str())
+        .collect();
     let (mut edges, mut unresolved) = (Vec::new(), Vec::new());
-    for resource in resources.iter().filter(|resource| !resource.delete) {
+    for resource in resources
+        .iter()
+        .filter(|resource| known.contains(resource.urn.as_str()))
+    {
         let src = resource.urn.as_str();
         let mut add = |relation, dst: &Text<'_>, evidence| {
             if known.contains(dst.as_str()) {

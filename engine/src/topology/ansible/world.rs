@@ -3,9 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use indexmap::IndexMap;
-
-use super::inventory::{Inventory, load};
+use super::inventory::{Inventory, Members, load};
 use super::tree::{Tree, normalize, parent};
 use super::value::{Map, Value};
 use super::vars::HostVars;
@@ -19,7 +17,7 @@ pub struct World {
     pub root: String,
     pub inventory: Arc<Inventory>,
     /// Hosts of every group, inherited ones included.
-    pub members: IndexMap<Arc<str>, Arc<Vec<Arc<str>>>>,
+    pub members: Members,
     pub vars: HostVars,
     /// Folder of the playbooks.
     pub playbook_dir: String,

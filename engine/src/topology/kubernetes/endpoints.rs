@@ -39,7 +39,7 @@ pub fn edges(
                 if found.is_some_and(|service| selects(service, object)) {
                     continue;
                 }
-                let mut evidence = Evidence::at(Class::Literal, format!("env.{name}"));
+                let mut evidence = Evidence::at(Class::Literal, &format!("env.{name}"));
                 evidence.dangling = found.is_none();
                 evidence
                     .props

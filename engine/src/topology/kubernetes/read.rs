@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::object::{Labels, Object, Pod, Variable, is_cluster_kind};
 use crate::topology::json::{self, MAX_TREE_BYTES, list_at, str_at};
 use crate::topology::yaml::{Documents, Tags};
-use crate::topology::{Reason, TopologyError, Unresolved};
+use crate::topology::{Reason, TopologyError, Unresolved, is_id};
 
 const FORMAT: &str = "Kubernetes JSON";
 /// Longest value of a ConfigMap that is kept: it is looked at only where a variable takes it over.
@@ -81,36 +81,33 @@ impl Reader<'_> {
             return;
         }
         let metadata = value.get("metadata").unwrap_or(&Value::Null);
-        let name = text_at(metadata, "name");
-        if kind.is_empty() || name.is_none() {
+        let name = name_at(metadata, "name");
+        if !is_id(kind) || !name.as_deref().is_some_and(is_id) {
             // Empty documents are common; an object with only a generateName is known after it was made.
             if value.is_object() {
-                let reason = if metadata.get("generateName").is_some() {
-                    Reason::Runtime
+                let made = metadata.get("generateName").is_some();
+                let (src, missing) = if is_id(kind) {
+                    (kind, "metadata.name")
                 } else {
-                    Reason::Broken
+                    ("object", "kind")
                 };
                 self.unresolved.push(Unresolved {
-                    src: if kind.is_empty() {
-                        "object".to_owned()
-                    } else {
-                        kind.to_owned()
-                    },
-                    reference: if kind.is_empty() { "kind" } else { "metadata.name" }.to_owned(),
-                    reason,
+                    src: src.to_owned(),
+                    reference: missing.to_owned(),
+                    reason: if made { Reason::Runtime } else { Reason::Broken },
                     at: None,
                 });
             }
             return;
         }
-        let namespace = text_at(metadata, "namespace").unwrap_or_else(|| self.namespace.to_owned());
+        let namespace = name_at(metadata, "namespace").unwrap_or_else(|| self.namespace.to_owned());
         let mut object = Object {
             kind: kind.to_owned(),
             namespace: Some(namespace).filter(|_| !is_cluster_kind(kind)),
             name: name.unwrap_or_default(),
             owners: list_at(metadata, "ownerReferences")
                 .iter()
-                .filter_map(|owner| Some((text_at(owner, "kind")?, text_at(owner, "name")?)))
+                .filter_map(|owner| Some((name_at(owner, "kind")?, name_at(owner, "name")?)))
                 .collect(),
             ..Object::default()
         };
@@ -128,7 +125,7 @@ fn fill(object: &mut Object, value: &Value, metadata: &Value) {
         }
         "Service" => {
             object.external_name =
-                text_at(spec, "externalName").filter(|_| str_at(spec, "type") == Some("ExternalName"));
+                name_at(spec, "externalName").filter(|_| str_at(spec, "type") == Some("ExternalName"));
             if str_at(spec, "type") != Some("ExternalName") {
                 object.selector = labels(spec.get("selector"));
             }
@@ -138,11 +135,11 @@ fn fill(object: &mut Object, value: &Value, metadata: &Value) {
             object.data = labels(value.get("data"));
             object.data.retain(|_, value| value.len() <= MAX_DATA_BYTES);
         }
-        "PersistentVolumeClaim" => object.volume = text_at(spec, "volumeName"),
+        "PersistentVolumeClaim" => object.volume = name_at(spec, "volumeName"),
         "EndpointSlice" => {
             let of = metadata
                 .get("labels")
-                .and_then(|labels| text_at(labels, "kubernetes.io/service-name"));
+                .and_then(|labels| name_at(labels, "kubernetes.io/service-name"));
             object.service = of;
             object.endpoints = pods(list_at(value, "endpoints").iter());
         }
@@ -180,8 +177,9 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-fn text_at(value: &Value, field: &str) -> Option<String> {
-    value.get(field).and_then(text).filter(|text| !text.is_empty())
+/// A name at a field: neither empty nor longer than any name.
+fn name_at(value: &Value, field: &str) -> Option<String> {
+    value.get(field).and_then(text).filter(|text| is_id(text))
 }
 
 fn labels(value: Option<&Value>) -> Labels {
@@ -195,7 +193,7 @@ fn pods<'v>(endpoints: impl Iterator<Item = &'v Value>) -> Vec<String> {
     endpoints
         .filter_map(|endpoint| endpoint.get("targetRef"))
         .filter(|target| str_at(target, "kind") == Some("Pod"))
-        .filter_map(|target| text_at(target, "name"))
+        .filter_map(|target| name_at(target, "name"))
         .collect()
 }
 
@@ -213,8 +211,8 @@ fn ingress(spec: &Value) -> Vec<(Option<String>, String)> {
         .filter_map(|backend| {
             backend
                 .get("service")
-                .and_then(|service| text_at(service, "name"))
-                .or_else(|| text_at(backend, "serviceName"))
+                .and_then(|service| name_at(service, "name"))
+                .or_else(|| name_at(backend, "serviceName"))
         })
         .map(|name| (None, name))
         .collect()
@@ -227,7 +225,7 @@ fn route(spec: &Value) -> Vec<(Option<String>, String)> {
         .flat_map(|rule| list_at(rule, "backendRefs"));
     backends
         .filter(|backend| str_at(backend, "kind").is_none_or(|kind| kind == "Service"))
-        .filter_map(|backend| Some((text_at(backend, "namespace"), text_at(backend, "name")?)))
+        .filter_map(|backend| Some((name_at(backend, "namespace"), name_at(backend, "name")?)))
         .collect()
 }
 
@@ -235,8 +233,8 @@ fn route(spec: &Value) -> Vec<(Option<String>, String)> {
 /// certificate and token.
 fn pod(spec: &Value) -> Pod {
     let mut pod = Pod {
-        node: text_at(spec, "nodeName"),
-        service_account: text_at(spec, "serviceAccountName").or_else(|| text_at(spec, "serviceAccount")),
+        node: name_at(spec, "nodeName"),
+        service_account: name_at(spec, "serviceAccountName").or_else(|| name_at(spec, "serviceAccount")),
         ..Pod::default()
     };
     let mut uses = |kind, name: Option<String>, place| pod.uses.extend(name.map(|name| (kind, name, place)));
@@ -248,7 +246,7 @@ fn pod(spec: &Value) -> Pod {
         ] {
             uses(
                 kind,
-                volume.get(field).and_then(|source| text_at(source, inner)),
+                volume.get(field).and_then(|source| name_at(source, inner)),
                 "volumes",
             );
         }
@@ -259,30 +257,30 @@ fn pod(spec: &Value) -> Pod {
     for container in containers {
         let mut variables = Vec::new();
         for source in list_at(container, "envFrom") {
-            let name = |field: &str| source.get(field).and_then(|source| text_at(source, "name"));
+            let name = |field: &str| source.get(field).and_then(|source| name_at(source, "name"));
             uses("ConfigMap", name("configMapRef"), "envFrom");
             uses("Secret", name("secretRef"), "envFrom");
             variables.extend(name("configMapRef").map(|map| Variable::All { map }));
         }
         for variable in list_at(container, "env") {
-            let Some(name) = text_at(variable, "name") else {
+            let Some(name) = name_at(variable, "name") else {
                 continue;
             };
             let from = |field: &str| variable.get("valueFrom").and_then(|from| from.get(field));
             uses(
                 "ConfigMap",
-                from("configMapKeyRef").and_then(|map| text_at(map, "name")),
+                from("configMapKeyRef").and_then(|map| name_at(map, "name")),
                 "env",
             );
             uses(
                 "Secret",
-                from("secretKeyRef").and_then(|secret| text_at(secret, "name")),
+                from("secretKeyRef").and_then(|secret| name_at(secret, "name")),
                 "env",
             );
-            if let Some(value) = text_at(variable, "value") {
+            if let Some(value) = variable.get("value").and_then(text) {
                 variables.push(Variable::Value { name, value });
             } else if let Some(map) = from("configMapKeyRef")
-                && let (Some(map), Some(key)) = (text_at(map, "name"), text_at(map, "key"))
+                && let (Some(map), Some(key)) = (name_at(map, "name"), name_at(map, "key"))
             {
                 variables.push(Variable::Key { name, map, key });
             }

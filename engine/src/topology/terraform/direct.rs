@@ -10,13 +10,15 @@ use std::ops::Range;
 use hashbrown::HashMap;
 
 use super::attributes;
+use super::beyond::Search;
 use super::model::{Instance, State};
-use super::secrets::{Secrets, is_secret_name, marked_paths};
-use crate::topology::{Class, Edge, Evidence, Extracted, MAX_PLACES, Reason, TopologyError, Unresolved, relation};
+use super::secrets::{Marks, Secrets};
+use crate::topology::{
+    Class, Edge, Evidence, Extracted, MAX_PLACES, Reason, TopologyError, Unresolved, place, relation,
+};
 
-/// Most edges of one state, and most steps of the search for longer paths.
+/// Most edges of one state.
 const MAX_EDGES: usize = 500_000;
-const MAX_STEPS: usize = 400_000_000;
 /// Most declared dependencies of all instances; a name of a whole module counts for every resource inside.
 pub const MAX_DEPENDENCIES: usize = 4_000_000;
 /// What more instances than this have in common identifies none of them.
@@ -37,20 +39,21 @@ pub fn edges(state: &State<'_>) -> Result<(Extracted, Secrets), TopologyError> {
 }
 
 /// Instances of one resource that agree on the module keys around a source.
-struct Group {
+pub struct Group {
     resource: usize,
-    members: Vec<usize>,
+    pub members: Vec<usize>,
 }
 
 /// What one instance depends on through one resource block.
-struct Dependency {
-    group: usize,
+pub struct Dependency {
+    pub group: usize,
     /// Members that attributes point at, with the paths; empty: all members, as declared.
-    attributes: Vec<(usize, Vec<String>)>,
+    pub attributes: Vec<(usize, Vec<String>)>,
 }
 
-struct Graph {
-    groups: Vec<Group>,
+/// Instances and what they depend on.
+pub struct Graph {
+    pub groups: Vec<Group>,
     /// Per instance, a range of `dependencies`.
     of: Vec<Range<usize>>,
     dependencies: Vec<Dependency>,
@@ -141,13 +144,13 @@ impl Graph {
                     by_resource.insert(group.resource, at);
                 }
             }
-            let marked = marked_paths(source.sensitive);
-            attributes::walk(raw, &mut |place, value| {
-                let mark = marked.iter().find(|mark| is_below(place.plain, mark));
-                if mark.is_some() || is_secret_name(place.name) {
+            let marks = Marks::of(source.sensitive);
+            attributes::walk(raw, &mut |found, value| {
+                let mark = marks.around(found.plain);
+                if mark.is_some() || secrets.means_secret(found.name) {
                     secrets.add(value);
                 }
-                if by_resource.is_empty() || value.is_empty() || (place.top && IDENTITIES.contains(&place.name)) {
+                if by_resource.is_empty() || value.is_empty() || (found.top && IDENTITIES.contains(&found.name)) {
                     return;
                 }
                 let Some(candidates) = owners.get(value).filter(|owners| owners.len() <= MAX_OWNERS) else {
@@ -167,7 +170,7 @@ impl Graph {
                         continue;
                     }
                     // Of a marked attribute even the keys inside are not shown.
-                    let path = mark.map_or(place.path, String::as_str);
+                    let path = mark.unwrap_or(found.path);
                     let at = *matched.entry(candidate).or_insert_with(|| {
                         dependency.attributes.push((candidate, Vec::new()));
                         dependency.attributes.len() - 1
@@ -175,7 +178,7 @@ impl Graph {
                     if let Some((_, paths)) = dependency.attributes.get_mut(at)
                         && paths.len() < MAX_PLACES
                     {
-                        paths.push(path.to_owned());
+                        paths.push(place(path));
                     }
                 }
             });
@@ -220,97 +223,11 @@ impl Graph {
         Ok(edges)
     }
 
-    fn dependencies_of(&self, instance: usize) -> &[Dependency] {
+    pub fn dependencies_of(&self, instance: usize) -> &[Dependency] {
         self.of
             .get(instance)
             .and_then(|range| self.dependencies.get(range.clone()))
             .unwrap_or_default()
-    }
-}
-
-/// A search for everything that lies beyond the direct dependencies of an instance.
-struct Search {
-    instances: Vec<u32>,
-    groups: Vec<u32>,
-    round: u32,
-    steps: usize,
-    todo: Vec<usize>,
-}
-
-impl Search {
-    fn new(groups: usize, instances: usize) -> Search {
-        Search {
-            instances: vec![0; instances],
-            groups: vec![0; groups],
-            round: 0,
-            steps: 0,
-            todo: Vec::new(),
-        }
-    }
-
-    fn is_marked(&self, instance: usize) -> bool {
-        self.round > 0 && self.instances.get(instance) == Some(&self.round)
-    }
-
-    /// Marks what is reachable from `source` over two or more edges.
-    fn mark_beyond(&mut self, graph: &Graph, source: usize) -> Result<(), TopologyError> {
-        self.round += 1;
-        let dependencies = graph.dependencies_of(source);
-        // Attribute evidence is never dropped, and nothing lies beyond itself.
-        if dependencies.len() < 2 || dependencies.iter().all(|dependency| !dependency.attributes.is_empty()) {
-            return Ok(());
-        }
-        for dependency in dependencies {
-            if dependency.attributes.is_empty() {
-                let members = graph
-                    .groups
-                    .get(dependency.group)
-                    .map_or(&[] as &[usize], |group| group.members.as_slice());
-                self.steps += members.len();
-                for &member in members {
-                    self.mark_successors(graph, member);
-                }
-            } else {
-                for &(member, _) in &dependency.attributes {
-                    self.mark_successors(graph, member);
-                }
-            }
-        }
-        while let Some(next) = self.todo.pop() {
-            self.mark_successors(graph, next);
-            if self.steps > MAX_STEPS {
-                return Err(TopologyError::Limit {
-                    what: "steps between resource instances",
-                    limit: MAX_STEPS,
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn mark_successors(&mut self, graph: &Graph, instance: usize) {
-        for dependency in graph.dependencies_of(instance) {
-            self.steps += 1;
-            if !dependency.attributes.is_empty() {
-                for &(member, _) in &dependency.attributes {
-                    self.mark(member);
-                }
-            } else if let Some(seen) = self.groups.get_mut(dependency.group)
-                && std::mem::replace(seen, self.round) != self.round
-                && let Some(group) = graph.groups.get(dependency.group)
-            {
-                group.members.iter().for_each(|&member| self.mark(member));
-            }
-        }
-    }
-
-    fn mark(&mut self, instance: usize) {
-        self.steps += 1;
-        if let Some(seen) = self.instances.get_mut(instance)
-            && std::mem::replace(seen, self.round) != self.round
-        {
-            self.todo.push(instance);
-        }
     }
 }
 
@@ -372,10 +289,4 @@ fn group_by_module<'s>(
         }
     }
     by_module
-}
-
-/// Whether `path` is `mark` or lies inside of it.
-fn is_below(path: &str, mark: &str) -> bool {
-    path.strip_prefix(mark)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

@@ -2,6 +2,7 @@
 
 mod address;
 mod attributes;
+mod beyond;
 mod config;
 mod direct;
 mod model;

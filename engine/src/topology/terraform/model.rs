@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use serde_json::value::RawValue;
 
 use super::address::Address;
-use crate::topology::{Reason, TopologyError, Unresolved, json::Text};
+use crate::topology::{Reason, TopologyError, Unresolved, is_id, json::Text};
 
 /// Most instances read from one state.
 const MAX_INSTANCES: usize = 2_000_000;
@@ -59,7 +59,7 @@ impl<'a> State<'a> {
         sensitive: Option<&'a RawValue>,
         dependencies: Vec<u32>,
     ) -> Result<(), TopologyError> {
-        let Some(parsed) = Address::parse(&address) else {
+        let Some(parsed) = Address::parse(&address).filter(|_| is_id(&address)) else {
             self.broken.push(broken(&address));
             return Ok(());
         };

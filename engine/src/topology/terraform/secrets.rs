@@ -2,29 +2,73 @@
 //! value also sits in unmarked copies. So a value is secret when its path is marked or its name says so, anywhere in
 //! the state; kept are only hashes of such values.
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::xxh3_64;
 
+/// Most attribute names whose meaning is remembered; a state has some hundreds.
+const MAX_NAMES: usize = 10_000;
+
 /// Hashes of the secret values of a state.
 #[derive(Default)]
-pub struct Secrets(HashSet<u64>);
+pub struct Secrets {
+    values: HashSet<u64>,
+    /// Names seen before, and whether they mean a secret.
+    names: HashMap<String, bool>,
+}
 
 impl Secrets {
     pub fn add(&mut self, value: &str) {
-        self.0.insert(xxh3_64(value.as_bytes()));
+        self.values.insert(xxh3_64(value.as_bytes()));
     }
 
     /// Whether this exact text is a secret value somewhere.
     pub fn contains(&self, value: &str) -> bool {
-        self.0.contains(&xxh3_64(value.as_bytes()))
+        self.values.contains(&xxh3_64(value.as_bytes()))
+    }
+
+    /// Whether an attribute of this name usually holds a secret.
+    pub fn means_secret(&mut self, name: &str) -> bool {
+        if let Some(&known) = self.names.get(name) {
+            return known;
+        }
+        if self.names.len() >= MAX_NAMES {
+            self.names.clear();
+        }
+        let secret = is_secret_name(name);
+        self.names.insert(name.to_owned(), secret);
+        secret
     }
 }
 
-/// The marked paths of one instance, as texts like `input.password`. Indices are left out: a mark on one element hides
+/// The marked paths of one instance.
+pub struct Marks(HashSet<String>);
+
+impl Marks {
+    pub fn of(sensitive: Option<&RawValue>) -> Marks {
+        Marks(marked_paths(sensitive).into_iter().collect())
+    }
+
+    /// The mark on this path or on what is around it.
+    pub fn around<'p>(&self, path: &'p str) -> Option<&'p str> {
+        if self.0.is_empty() {
+            return None;
+        }
+        // A path has at most 128 steps; only made-up keys have more dots.
+        let ends = path
+            .match_indices('.')
+            .map(|(end, _)| end)
+            .take(256)
+            .chain([path.len()]);
+        ends.filter_map(|end| path.get(..end))
+            .find(|head| self.0.contains(*head))
+    }
+}
+
+/// Marked paths as texts like `input.password`. Indices are left out: a mark on one element hides
 /// its siblings.
-pub fn marked_paths(sensitive: Option<&RawValue>) -> Vec<String> {
+fn marked_paths(sensitive: Option<&RawValue>) -> Vec<String> {
     let mut paths = Vec::new();
     match sensitive.and_then(|raw| serde_json::from_str(raw.get()).ok()) {
         // State: [[{"type": "get_attr", "value": "input"}, ..], ..]
@@ -68,8 +112,7 @@ fn marks(tree: &Value, path: &mut String, paths: &mut Vec<String>) {
     }
 }
 
-/// Whether an attribute of this name usually holds a secret.
-pub fn is_secret_name(name: &str) -> bool {
+fn is_secret_name(name: &str) -> bool {
     const PARTS: [&str; 10] = [
         "password",
         "passwd",
@@ -102,6 +145,11 @@ mod tests {
         assert_eq!(
             paths(r#"{"input":{"k":true,"z":{}},"l":[{"p":true},false]}"#),
             ["input.k", "l.p"]
+        );
+        let marks = Marks(["a.b".to_owned()].into());
+        assert_eq!(
+            ["a", "a.b", "a.b.c", "a.bc"].map(|path| marks.around(path)),
+            [None, Some("a.b"), Some("a.b"), None]
         );
         assert!(paths("[]").is_empty() && paths("[3, [[]]]").is_empty() && marked_paths(None).is_empty());
     }

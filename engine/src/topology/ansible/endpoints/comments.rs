@@ -74,7 +74,7 @@ pub(super) fn blank(text: &str, name: &str) -> String {
     while let Some(c) = rest.chars().next() {
         let before = out.chars().next_back();
         let apart = before.is_none_or(|c| c.is_whitespace() || c == ';' || c == '{' || c == '}');
-        let line = rest.find('\n').unwrap_or(rest.len());
+        let line = || rest.find('\n').unwrap_or(rest.len());
         let length = if style.xml && rest.starts_with("<!--") {
             rest.find("-->").map_or(rest.len(), |at| at + 3)
         } else if style.slashes && rest.starts_with("/*") {
@@ -84,7 +84,7 @@ pub(super) fn blank(text: &str, name: &str) -> String {
             || (style.dashes && rest.starts_with("--") && apart)
             || (style.semicolon && c == ';' && fresh)
         {
-            line
+            line()
         } else {
             0
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::playbook::{Site, SiteKind};
 use super::super::world::World;
-use super::scan::{Mention, Target, mentions};
+use super::scan::{Mention, Target, mentions, near_after, near_before};
 use super::{comments, context};
 use crate::topology::{Class, Edge, Evidence, relation};
 use crate::urn::Resource;
@@ -64,7 +64,7 @@ fn command(world: &World, site: &Site) -> Vec<Edge> {
     }
     let mut edges = Vec::new();
     for mention in mentions(world, text) {
-        let before = text.get(..mention.at).unwrap_or("");
+        let before = near_before(text, mention.at);
         let word = before.rsplit(char::is_whitespace).next().unwrap_or("");
         let flag = match word.is_empty() {
             true => before.trim_end().rsplit(char::is_whitespace).next().unwrap_or(""),
@@ -104,7 +104,7 @@ fn value(world: &World, site: &Site, path: &[Arc<str>], neighbours: &[(Arc<str>,
     }
     for mention in found {
         let certain = mention.scheme.is_some() || mention.port.is_some();
-        if !(certain || speaks) || context::is_other_line(line_of(text, mention.at)) && !speaks {
+        if !speaks && (!certain || context::is_other_line(line_of(text, mention.at))) {
             continue;
         }
         let port = mention.port.or_else(|| port_beside(key, neighbours));
@@ -137,15 +137,12 @@ fn port_beside(key: &str, neighbours: &[(Arc<str>, String)]) -> Option<u16> {
     }
 }
 
+/// The line around a place, as far as it is near.
 fn line_of(text: &str, at: usize) -> &str {
-    let start = text
-        .get(..at)
-        .and_then(|head| head.rfind('\n'))
-        .map_or(0, |newline| newline + 1);
-    let end = text
-        .get(at..)
-        .and_then(|tail| tail.find('\n'))
-        .map_or(text.len(), |newline| at + newline);
+    let before = near_before(text, at);
+    let start = at - before.len() + before.rfind('\n').map_or(0, |newline| newline + 1);
+    let after = near_after(text, at);
+    let end = at + after.find('\n').unwrap_or(after.len());
     text.get(start..end).unwrap_or("")
 }
 

@@ -36,7 +36,7 @@ static URL: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 /// `host=x`, `server=x`, `data source=x` of connection strings, with `port=` near it.
 static DSN: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i)\b(?:host|server|hostname|data source|addr|address)\s*=\s*([\w.-]+)(?:[:,](\d{1,5}))?").ok()
+    Regex::new(r#"(?i)\b(?:host|server|data source|addr|address)\s*[=:]\s*["']?([\w.-]+)(?:[:,](\d{1,5}))?"#).ok()
 });
 /// `server x`, `server label x:port`, `proxy_pass x`: backends of proxies.
 static BACKEND: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -73,10 +73,37 @@ const CONNECTIONS: &[&str] = &[
     "mqtt",
 ];
 
+/// How far around a host a port, a scheme or a line is looked for, in bytes.
+const NEAR: usize = 400;
+/// Most mentions taken from one text.
+const MAX_MENTIONS: usize = 20_000;
+
+/// The end of a text, at most [`NEAR`] bytes.
+pub(super) fn near_before(text: &str, end: usize) -> &str {
+    let mut start = end.saturating_sub(NEAR);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    text.get(start..end).unwrap_or("")
+}
+
+/// The beginning of a text after a place, at most [`NEAR`] bytes.
+pub(super) fn near_after(text: &str, start: usize) -> &str {
+    let mut end = start.saturating_add(NEAR).min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(start..end).unwrap_or("")
+}
+
 /// Every host that the text names, in order of offset.
 pub(super) fn mentions(world: &World, text: &str) -> Vec<Mention> {
     let mut found = tokens(text);
-    for captures in URL.iter().flat_map(|regex| regex.captures_iter(text)) {
+    for captures in URL
+        .iter()
+        .flat_map(|regex| regex.captures_iter(text))
+        .take(MAX_MENTIONS)
+    {
         let (Some(host), Some(scheme)) = (captures.get(2), captures.get(1)) else {
             continue;
         };
@@ -103,7 +130,11 @@ pub(super) fn mentions(world: &World, text: &str) -> Vec<Mention> {
         });
     }
     for regex in [&DSN, &BACKEND, &PAIR] {
-        for captures in regex.iter().flat_map(|regex| regex.captures_iter(text)) {
+        for captures in regex
+            .iter()
+            .flat_map(|regex| regex.captures_iter(text))
+            .take(MAX_MENTIONS)
+        {
             let Some(host) = captures.get(1) else { continue };
             let Some(index) = world.host_named(host.as_str()) else {
                 continue;
@@ -130,13 +161,16 @@ fn tokens(text: &str) -> Vec<Mention> {
         let Some(index) = token_of(c.encode_utf8(&mut [0; 4])) else {
             continue;
         };
-        let before = text.get(..at).unwrap_or("");
+        if found.len() >= MAX_MENTIONS {
+            break;
+        }
+        let before = near_before(text, at);
         let end = at + c.len_utf8();
         found.push(Mention {
             target: Target::Token(index),
             at,
             scheme: scheme_before(before),
-            port: port_after(text.get(end..).unwrap_or("")).or_else(|| port_near(text, end)),
+            port: port_after(near_after(text, end)).or_else(|| port_near(text, end)),
         });
     }
     found
@@ -177,7 +211,7 @@ fn port_after(after: &str) -> Option<u16> {
 /// `port = n` or `port n` within the line or the two after it, before another host is named.
 fn port_near(text: &str, end: usize) -> Option<u16> {
     static PORT: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"(?i)port\W{1,6}(\d{2,5})\b"#).ok());
-    let after = text.get(end..)?;
+    let after = near_after(text, end);
     let line_end = after.match_indices('\n').nth(2).map_or(after.len(), |(at, _)| at);
     let window = after.get(..line_end)?;
     let next_host = window

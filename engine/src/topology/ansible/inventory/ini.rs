@@ -144,10 +144,7 @@ fn host_line(
         if name.trim() == "---" {
             return Err(syntax(number, "a YAML file, not an INI inventory"));
         }
-        inventory.add_host(&name, group, file)?;
-        if let Some(port) = port {
-            inventory.set_host_variable(&name, "ansible_port", super::super::value::Value::Int(port.into()));
-        }
+        inventory.add_host(&name, group, file, port)?;
         for (key, value) in &vars {
             inventory.set_host_variable(&name, key, value.clone());
         }

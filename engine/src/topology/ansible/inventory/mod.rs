@@ -12,6 +12,6 @@ mod shell;
 mod source;
 mod yaml;
 
-pub use model::{Group, Host, Inventory};
+pub use model::{Group, Host, Inventory, Members};
 pub use pattern::{PatternError, select};
 pub use source::{is_inventory_file, load};

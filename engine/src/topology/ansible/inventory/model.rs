@@ -15,6 +15,9 @@ const MAX_GROUPS: usize = 20_000;
 /// Most memberships of hosts in groups, inherited ones included.
 const MAX_MEMBERSHIPS: usize = 5_000_000;
 
+/// Hosts by group, inherited ones included.
+pub type Members = IndexMap<Arc<str>, Arc<Vec<Arc<str>>>>;
+
 /// A group of hosts.
 #[derive(Clone, Debug, Default)]
 pub struct Group {
@@ -92,19 +95,26 @@ impl Inventory {
         Ok(())
     }
 
-    /// Adds a host unless it is there, and puts it into a group that exists.
-    pub fn add_host(&mut self, name: &str, group: &str, file: &Arc<str>) -> Result<(), TopologyError> {
+    /// Adds a host unless it is there, and puts it into a group that exists. A port counts where the host is new.
+    pub fn add_host(
+        &mut self,
+        name: &str,
+        group: &str,
+        file: &Arc<str>,
+        port: Option<u16>,
+    ) -> Result<(), TopologyError> {
         if !self.hosts.contains_key(name) {
             if self.hosts.len() >= MAX_HOSTS {
                 return Err(too_many_hosts());
             }
-            self.hosts.insert(
-                Arc::from(name),
-                Host {
-                    file: file.clone(),
-                    ..Host::default()
-                },
-            );
+            let mut host = Host {
+                file: file.clone(),
+                ..Host::default()
+            };
+            if let Some(port) = port {
+                host.vars.insert(Arc::from("ansible_port"), Value::Int(port.into()));
+            }
+            self.hosts.insert(Arc::from(name), host);
         }
         if let (Some((_, name, host)), Some((_, group_name, group))) =
             (self.hosts.get_full_mut(name), self.groups.get_full_mut(group))
@@ -249,7 +259,7 @@ impl Inventory {
 
     /// Hosts of every group, inherited ones included: the `groups` variable. The order is Ansible's: the group's own
     /// hosts, then those of its children, then of theirs.
-    pub fn members(&self) -> Result<IndexMap<Arc<str>, Arc<Vec<Arc<str>>>>, TopologyError> {
+    pub fn members(&self) -> Result<Members, TopologyError> {
         let mut all = IndexMap::with_capacity(self.groups.len());
         let mut budget = MAX_MEMBERSHIPS;
         for name in self.groups.keys() {

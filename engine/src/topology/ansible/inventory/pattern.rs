@@ -4,10 +4,10 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use indexmap::{IndexMap, IndexSet};
+use indexmap::IndexSet;
 use regex::{Regex, RegexBuilder};
 
-use super::model::Inventory;
+use super::model::{Inventory, Members};
 use super::range::is_address;
 
 /// Compiled size of one pattern, in bytes.
@@ -25,9 +25,6 @@ pub enum PatternError {
     /// More parts than are read.
     TooLong,
 }
-
-/// Hosts by group, as [`Inventory::members`] gives them.
-type Members = IndexMap<Arc<str>, Arc<Vec<Arc<str>>>>;
 
 /// The hosts that a pattern selects, in Ansible's order, each once. A pattern that matches nothing selects nothing;
 /// `localhost` is always there.

@@ -111,10 +111,7 @@ fn parse_host(
         RangeError::TooMany => too_many_hosts(),
     })?;
     for host in names {
-        inventory.add_host(&host, group, file)?;
-        if let Some(port) = port {
-            inventory.set_host_variable(&host, "ansible_port", Value::Int(port.into()));
-        }
+        inventory.add_host(&host, group, file, port)?;
         for (key, value) in vars.as_map().into_iter().flatten() {
             inventory.set_host_variable(&host, key, value.clone());
         }

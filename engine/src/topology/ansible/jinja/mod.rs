@@ -8,11 +8,13 @@
 //!   address facts would stand, what is unknown is empty, and the groups that were read are recorded, so that a text
 //!   says which host and group it names even where addresses are facts or shared.
 
+mod environment;
 mod filters;
 mod format;
 mod frame;
 mod lookups;
 mod methods;
+mod nesting;
 mod objects;
 mod scope;
 mod session;

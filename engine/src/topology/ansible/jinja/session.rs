@@ -1,32 +1,29 @@
 //! Evaluations over one inventory: limits, cycles, and the record of what was read.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::Environment;
 
 use super::super::value::{Value, is_template};
 use super::super::why::Why;
 use super::super::world::World;
+use super::environment::{Limited, environment, tests_membership};
 use super::format::{self, Emitted};
 use super::frame::{self, Missing};
 use super::objects::Root;
 use super::scope::Scope;
-use super::{filters, lookups, methods, source};
+use super::{lookups, nesting, source};
 
 /// Variables in variables, at most.
 const MAX_DEPTH: usize = 24;
 /// Largest text of a template, in bytes.
 const MAX_TEMPLATE: usize = 1 << 20;
-/// Largest result of a template, in bytes.
-const MAX_OUTPUT: usize = 4 << 20;
 /// Most endpoints that `set` builds in one template, and the most bytes of one.
 const MAX_BUILT: usize = 1_000;
-/// Instructions of one evaluation.
-const FUEL: u64 = 200_000;
+/// Most reads of groups noted for one evaluation.
+const MAX_ACCESSES: usize = 10_000;
 /// Instructions and bytes of all evaluations of one extraction together.
 const MAX_WORK: u64 = 2_000_000_000;
 
@@ -146,7 +143,7 @@ impl Session {
         let at = self.written.load(Ordering::Relaxed);
         let mut run = self.run();
         run.work = run.work.saturating_add(hosts as u64);
-        if self.mode == Mode::Symbolic {
+        if self.mode == Mode::Symbolic && run.accesses.len() < MAX_ACCESSES {
             run.accesses.push(Access {
                 at,
                 group: group.clone(),
@@ -194,6 +191,9 @@ impl Session {
             .and_then(|end| text.get(..end))?
             .matches('\n')
             .count();
+        if !nesting::is_bounded(body) {
+            return None;
+        }
         let changed = self.prepared(body);
         let template = self
             .environments
@@ -233,7 +233,10 @@ impl Session {
         } else {
             format!("{{{{ {text} }}}}")
         };
-        let value = self.eval(scope, &Value::str(expression))?;
+        let value = self.evaluated(|| {
+            let (value, _) = self.expand(scope, &expression, (true, false), false)?;
+            format::finalize(self, &value)
+        })?;
         Ok(match &value {
             Value::Null => false,
             Value::Bool(flag) => *flag,
@@ -369,7 +372,8 @@ impl Session {
             }
             run.active.push(key);
         }
-        let result = self.expand(scope, text, (true, false), false);
+        let escaped = source::with_backslashes(text);
+        let result = self.expand(scope, &escaped, (true, false), false);
         self.run().active.pop();
         result.map(|(value, _)| value)
     }
@@ -382,11 +386,14 @@ impl Session {
         blocks: (bool, bool),
         outermost: bool,
     ) -> Result<(minijinja::Value, String), Why> {
-        if text.len() > MAX_TEMPLATE || self.is_spent() {
+        if text.len() > MAX_TEMPLATE || self.is_spent() || !nesting::is_bounded(text) {
             return Err(Why::Budget);
         }
         let environment = self.environments.get(&blocks).ok_or(Why::Budget)?;
         let membership = tests_membership(text);
+        // Jinja2 drops a newline at the end; Ansible puts it back where the result is text.
+        let newlines = text.len() - text.trim_end_matches('\n').len();
+        let text = text.strip_suffix('\n').unwrap_or(text);
         let text = self.prepared(text);
         self.framed(membership, || {
             let template = environment
@@ -401,72 +408,17 @@ impl Session {
             let captured = rendered.map_err(|error| frame::why(&error))?;
             let fuel = captured.state().fuel_levels().map_or(0, |(consumed, _)| consumed);
             let emitted = captured.state().get_extension::<Emitted>().cloned().unwrap_or_default();
-            let text = String::from_utf8(output.text).map_err(|_| Why::Unsupported("text".to_owned()))?;
+            let mut text = String::from_utf8(output.text).map_err(|_| Why::Unsupported("text".to_owned()))?;
+            let mut value = emitted.result(&text);
+            let ended = |text: &str| text.len() - text.trim_end_matches('\n').len();
+            if let Some(lacking) = value.as_str().and_then(|value| newlines.checked_sub(ended(value))) {
+                value = minijinja::Value::from(format!("{}{}", value.as_str().unwrap_or(""), "\n".repeat(lacking)));
+            }
+            text.push_str(&"\n".repeat(newlines.saturating_sub(ended(&text))));
             let mut run = self.run();
             run.work = run.work.saturating_add(fuel + 32 + 2 * text.len() as u64);
             drop(run);
-            Ok((emitted.result(&text), text))
+            Ok((value, text))
         })
     }
-}
-
-/// The word `in` outside of `for ... in`.
-fn tests_membership(text: &str) -> bool {
-    let mut ins = 0_usize;
-    let mut fors = 0_usize;
-    for word in text.split(|c: char| !(c.is_alphanumeric() || c == '_')) {
-        match word {
-            "in" => ins += 1,
-            "for" => fors += 1,
-            _ => {}
-        }
-    }
-    ins > fors
-}
-
-/// A result that cannot grow without bound.
-struct Limited {
-    text: Vec<u8>,
-    written: Option<Arc<AtomicUsize>>,
-}
-
-impl Write for Limited {
-    fn write(&mut self, more: &[u8]) -> std::io::Result<usize> {
-        if self.text.len() + more.len() > MAX_OUTPUT {
-            return Err(std::io::Error::other(Why::Budget));
-        }
-        self.text.extend_from_slice(more);
-        if let Some(written) = &self.written {
-            written.store(self.text.len(), Ordering::Relaxed);
-        }
-        Ok(more.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-fn environment(mode: Mode, trim: bool, lstrip: bool) -> Environment<'static> {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(match mode {
-        Mode::Strict => UndefinedBehavior::Strict,
-        Mode::Symbolic => UndefinedBehavior::Chainable,
-    });
-    let mut syntax = SyntaxConfig::builder();
-    syntax
-        .trim_blocks(trim)
-        .lstrip_blocks(lstrip)
-        .keep_trailing_newline(true);
-    if let Ok(syntax) = syntax.build() {
-        environment.set_syntax(syntax);
-    }
-    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    environment.set_fuel(Some(FUEL));
-    environment.set_recursion_limit(64);
-    environment.set_formatter(format::emit);
-    environment.set_unknown_method_callback(methods::call);
-    filters::add(&mut environment);
-    lookups::add(&mut environment);
-    environment
 }

@@ -40,24 +40,59 @@ pub(super) fn with_mutable_lists(text: &str) -> Cow<'_, str> {
     Cow::Owned(changed)
 }
 
+/// Ansible keeps backslashes of texts inside of `{{ }}` in variables: `'\\1'` has two characters. The engine takes them for
+/// escapes, so they are doubled. An escaped quote stays.
+pub(super) fn with_backslashes(text: &str) -> Cow<'_, str> {
+    if !text.contains('\\') {
+        return Cow::Borrowed(text);
+    }
+    let mut changed = String::with_capacity(text.len() + 8);
+    let mut inside = false;
+    let mut quote: Option<char> = None;
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let next = chars.peek().copied();
+        changed.push(c);
+        match (c, quote) {
+            ('{', None) if next == Some('{') => inside = true,
+            ('}', None) if next == Some('}') => inside = false,
+            ('\'' | '"', None) if inside => quote = Some(c),
+            ('\\', Some(_)) => match next {
+                Some('\'' | '"') => changed.extend(chars.next()),
+                Some('\\') => {
+                    chars.next();
+                    changed.push_str("\\\\\\");
+                }
+                _ => changed.push('\\'),
+            },
+            (c, Some(open)) if c == open => quote = None,
+            _ => {}
+        }
+    }
+    Cow::Owned(changed)
+}
+
 /// For symbolic reading: text in quotes that names a host becomes the host's character, so that comparisons hold, and
 /// what `set` builds is shown to `trace` at once: a loop that builds a list of endpoints keeps only its last round.
 pub(super) fn symbolic(text: &str, trace: &str, host: impl Fn(&str) -> Option<String>) -> String {
     let mut changed = String::with_capacity(text.len() + 64);
     let mut rest = text;
-    while let Some(open) = rest.find(['{']) {
+    while let Some(open) = rest.find('{') {
         let (before, tag) = rest.split_at(open);
         changed.push_str(before);
-        let close = match tag.get(..2) {
-            Some("{{") => tag.find("}}"),
-            Some("{%") => tag.find("%}"),
-            _ => None,
+        let sign = match tag.get(..2) {
+            Some("{{") => "}}",
+            Some("{%") => "%}",
+            _ => {
+                changed.push('{');
+                rest = tag.get(1..).unwrap_or("");
+                continue;
+            }
         };
-        let Some(close) = close else {
-            let skip = tag.chars().next().map_or(1, char::len_utf8);
-            changed.push_str(tag.get(..skip).unwrap_or(""));
-            rest = tag.get(skip..).unwrap_or("");
-            continue;
+        let Some(close) = tag.find(sign) else {
+            // Nothing closes any more: the engine will say so.
+            rest = tag;
+            break;
         };
         let (code, after) = tag.split_at(close);
         hosts_in(code, &host, &mut changed);
@@ -157,6 +192,15 @@ mod tests {
             "{% set a =__list() %}{%- set b=__map() -%}{% set c = [1] %}{{ a.append(1) }}{{ b.update({}) }}"
         );
         assert_eq!(with_mutable_lists("{% set a = [] %}"), "{% set a = [] %}");
+    }
+
+    #[test]
+    fn backslashes_are_kept_in_expressions() {
+        assert_eq!(
+            with_backslashes(r"\1 {{ '\1' ~ 'a\'b' ~ '\\' }} {% set x = '\n' %}"),
+            r"\1 {{ '\\1' ~ 'a\'b' ~ '\\\\' }} {% set x = '\n' %}"
+        );
+        assert_eq!(with_backslashes("{{ x }}"), "{{ x }}");
     }
 
     #[test]

@@ -56,6 +56,8 @@ fn one_expression_keeps_its_type_and_more_are_text() {
     same("{{ port }}", "8080");
     same("{{ port }} ", "\"8080 \"");
     same("{{ list }}", "[1,8080]");
+    same("{{ list }}\n", "[1,8080]");
+    same("{{ 'x' }}\n\n", "\"x\\n\\n\"");
     same("{{ list }}!", "\"[1, 8080]!\"");
     same("{% if false %}x{% endif %}", "null");
     same("{{ none }}a{{ true }}", "\"aTrue\"");
@@ -120,6 +122,24 @@ fn cycles_and_bombs_end() {
     assert!(eval("{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}").is_err());
     assert!(eval(&format!("{{{{ {} }}}}", "(".repeat(20_000))).is_err());
     assert!(eval(&format!("{{{{ {}1 }}}}", "not ".repeat(20_000))).is_err());
+    // What is just within the bound is followed, and the stack holds.
+    assert!(eval(&format!("{{{{ {}1 }}}}", "not ".repeat(240))).is_ok());
+    assert!(eval(&format!("{{{{ 1{} }}}}", " + 1".repeat(240))).is_ok());
+}
+
+#[test]
+fn long_chains_of_deep_expressions_do_not_overflow_the_stack() {
+    let mut vars = String::new();
+    for at in 0..60 {
+        vars.push_str(&format!("c{at}: \"{{{{ {}c{} }}}}\"\n", "not ".repeat(240), at + 1));
+    }
+    let mut tree = Tree::new();
+    tree.insert("hosts", b"h1\n".to_vec()).unwrap();
+    tree.insert("group_vars/all.yml", vars.into_bytes()).unwrap();
+    let world = World::load(&Arc::new(tree), "<root>", "hosts", "", &mut Vec::new()).unwrap();
+    let session = Session::new(Arc::new(world), Mode::Strict);
+    let scope = Scope::host(&session, &Arc::from("h1"));
+    assert_eq!(session.eval(&scope, &Value::str("{{ c0 }}")), Err(Why::Budget));
 }
 
 #[test]
@@ -129,7 +149,7 @@ fn filters_of_ansible() {
         r#""{\"b\": 1, \"a\": [true, \"\\u00e9\"]}""#,
     );
     same("{{ {'a': 1} | combine({'b': 2}) }}", r#"{"a":1,"b":2}"#);
-    same("{{ 'a-b' | regex_replace('^(.)-', '\\\\1+') }}", "\"a+b\"");
+    same("{{ 'a-b' | regex_replace('^(.)-', '\\1+') }}", "\"a+b\"");
     same(
         "{{ 'yes' | bool }} {{ 'x' | bool }} {{ '12' | int + 1 }}",
         "\"True False 13\"",

@@ -4,6 +4,8 @@ mod context;
 mod flow;
 mod module;
 mod plays;
+mod salvage;
+mod values;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

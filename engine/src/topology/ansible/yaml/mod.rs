@@ -5,15 +5,15 @@ mod build;
 mod repair;
 mod scalar;
 
-use std::sync::Arc;
-
-use super::value::{Map, Value};
+use super::value::Value;
 use crate::topology::TopologyError;
 
 /// Name of the format in errors.
 const FORMAT: &str = "ansible YAML";
 /// Largest file in bytes.
 const MAX_BYTES: usize = 32 << 20;
+/// Largest file that is repaired: every repair reads it again.
+const MAX_REPAIRED: usize = 1 << 20;
 /// Most repairs of one file.
 const MAX_REPAIRS: usize = 64;
 /// How a file begins that is encrypted as a whole.
@@ -37,14 +37,17 @@ pub fn load(bytes: &[u8]) -> Result<Value, TopologyError> {
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim_start().starts_with(['{', '['])
-        && let Ok(json) = serde_json::from_str::<serde_json::Value>(text)
+        && let Ok(value) = serde_json::from_str(text)
     {
-        return Ok(from_json(&json));
+        return Ok(value);
     }
     let mut failed = match build::document(text) {
         Ok(value) => return Ok(value),
         Err(error) => error,
     };
+    if text.len() > MAX_REPAIRED {
+        return Err(failed);
+    }
     let mut repaired = text.to_owned();
     for _ in 0..MAX_REPAIRS {
         let TopologyError::Syntax { line, .. } = failed else {
@@ -62,28 +65,6 @@ pub fn load(bytes: &[u8]) -> Result<Value, TopologyError> {
         }
     }
     Err(failed)
-}
-
-/// JSON as a value. Numbers that fit neither `i64` nor `f64` do not occur.
-pub fn from_json(json: &serde_json::Value) -> Value {
-    use serde_json::Value as Json;
-    match json {
-        Json::Null => Value::Null,
-        Json::Bool(flag) => Value::Bool(*flag),
-        Json::Number(number) => match number.as_i64() {
-            Some(number) => Value::Int(number),
-            None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Json::String(text) => Value::str(text.as_str()),
-        Json::Array(list) => Value::List(Arc::new(list.iter().map(from_json).collect())),
-        Json::Object(map) => {
-            let map: Map = map
-                .iter()
-                .map(|(key, value)| (Arc::from(key.as_str()), from_json(value)))
-                .collect();
-            Value::Map(Arc::new(map))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,13 @@ fn values_are_those_of_yaml_1_1() {
 }
 
 #[test]
+fn json_keeps_its_order() {
+    let value = load(b"{\"b\": [1, null], \"a\": 1.5}").unwrap();
+    let keys: Vec<&str> = value.as_map().unwrap().keys().map(AsRef::as_ref).collect();
+    assert_eq!(keys, ["b", "a"]);
+}
+
+#[test]
 fn merge_keys_and_repeated_keys() {
     assert_eq!(
         json("x: &x {a: 1, b: 2}\ny:\n  <<: *x\n  b: 3\n  b: 4"),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::topology::TopologyError;
+use crate::topology::{TopologyError, is_id};
 
 /// Most modules, and most references in all expressions.
 const MAX_MODULES: usize = 100_000;
@@ -109,6 +109,14 @@ impl Tree {
                 .get(index)
                 .map(|node| node.prefix.clone())
                 .unwrap_or_default();
+            let names = module.resources.iter().map(|resource| &resource.address);
+            if (index > 0 && !is_id(&prefix)) || !names.chain(module.module_calls.keys()).all(|name| is_id(name)) {
+                return Err(TopologyError::Unsupported {
+                    format: "Terraform plan as JSON",
+                    what: "an address is longer than any that Terraform writes",
+                    hint: "Check that the file comes from `terraform show -json`.",
+                });
+            }
             for (name, call) in &module.module_calls {
                 let Some(inner) = &call.module else {
                     continue;
@@ -119,10 +127,11 @@ impl Tree {
                         limit: MAX_MODULES,
                     });
                 }
+                let prefix = format!("{prefix}module.{name}.");
                 children.insert(name.clone(), tree.modules.len());
                 todo.push((tree.modules.len(), inner));
                 tree.modules.push(Node {
-                    prefix: format!("{prefix}module.{name}."),
+                    prefix,
                     parent: Some(index),
                     variables: by_field(&call.expressions),
                     repeats: all(&[&call.count_expression, &call.for_each_expression]),

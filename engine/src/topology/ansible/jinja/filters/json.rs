@@ -23,8 +23,8 @@ pub(super) fn add(environment: &mut Environment<'static>) {
         Ok::<_, Error>(out)
     });
     environment.add_filter("from_json", |value: &Value| {
-        let json = serde_json::from_str(&text_of(value)?).map_err(|_| unsupported("from_json"))?;
-        Ok::<_, Error>(engine(&yaml::from_json(&json)))
+        let data: Written = serde_json::from_str(&text_of(value)?).map_err(|_| unsupported("from_json"))?;
+        Ok::<_, Error>(engine(&data))
     });
     environment.add_filter("from_yaml", |value: &Value| {
         let data = yaml::load(text_of(value)?.as_bytes()).map_err(|_| unsupported("from_yaml"))?;

@@ -31,8 +31,10 @@ pub(super) struct Context {
     pub top: Vec<Arc<Map>>,
     /// Whether a condition around could not be decided.
     pub conditional: bool,
-    /// Includes around.
+    /// Blocks and includes around.
     pub depth: usize,
+    /// Files of tasks around.
+    pub files: Vec<Arc<str>>,
 }
 
 impl Context {

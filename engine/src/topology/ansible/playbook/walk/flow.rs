@@ -24,12 +24,15 @@ impl Walk<'_> {
         if yaml::is_vault(&bytes) {
             return self.report(file, "tasks", Reason::Vault);
         }
+        // A file may include itself once, to try again; more than that has no end that can be seen from here.
+        if context.files.iter().filter(|around| around.as_ref() == file).count() > 1 {
+            return self.report(file, "tasks that include themselves", Reason::Unsupported);
+        }
         match yaml::load(&bytes) {
             Ok(Value::List(tasks)) => {
-                let inner = Context {
-                    file: Arc::from(file),
-                    ..context.clone()
-                };
+                let mut inner = context.clone();
+                inner.file = Arc::from(file);
+                inner.files.push(inner.file.clone());
                 self.tasks(&tasks, &inner, run);
             }
             Ok(Value::Null) => {}

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::super::super::jinja::Access;
+use super::super::super::jinja::Scope;
+use super::super::super::tree::parent;
 use super::super::super::value::{Map, Value};
-use super::super::super::why::Why;
+use super::super::SiteKind;
 use super::super::task::{Call, is_command};
-use super::super::{Site, SiteKind};
-use super::Walk;
 use super::context::{Context, HostRun};
+use super::values::Sites;
+use super::{Walk, salvage};
 use crate::topology::Reason;
 
 /// Modules whose arguments say nothing about what the host talks to later: packages, downloads, messages, files.
@@ -155,27 +156,6 @@ impl Walk<'_> {
         }
     }
 
-    /// Yields the sites of variables that a play, a role or a file gives.
-    pub(super) fn variables(&mut self, vars: &Map, file: &str, context: &Context, run: &HostRun) {
-        let scope = context.scope(&self.symbolic, run, true);
-        let mut sites = Sites {
-            index: run.index,
-            group: run.group.clone(),
-            conditional: context.conditional,
-            found: Vec::new(),
-        };
-        self.values(
-            &Value::Map(Arc::new(vars.clone())),
-            &mut Vec::new(),
-            file,
-            &scope,
-            &mut sites,
-        );
-        for site in sites.found {
-            self.yield_site(site);
-        }
-    }
-
     fn set_fact(&mut self, call: &Call, context: &Context, strict: &Context, run: &mut HostRun, sites: &mut Sites) {
         let symbolic = context.scope(&self.symbolic, run, true);
         let plain = strict.scope(&self.strict, run, false);
@@ -223,7 +203,7 @@ impl Walk<'_> {
     }
 
     /// The name of the file that is written, as far as it is known; comments depend on it.
-    fn dest(&self, call: &Call, scope: &Arc<super::super::super::jinja::Scope>) -> Option<String> {
+    fn dest(&self, call: &Call, scope: &Arc<Scope>) -> Option<String> {
         let dest = call.args.get("dest").or_else(|| call.args.get("path"))?;
         let dest = self.symbolic.eval(scope, dest).ok()?;
         dest.as_str()
@@ -232,14 +212,7 @@ impl Walk<'_> {
     }
 
     /// Renders a template; lines that fail are left out, and what they lack is reported.
-    fn file(
-        &mut self,
-        text: &str,
-        path: &str,
-        name: String,
-        scope: &Arc<super::super::super::jinja::Scope>,
-        sites: &mut Sites,
-    ) {
+    fn file(&mut self, text: &str, path: &str, name: String, scope: &Arc<Scope>, sites: &mut Sites) {
         let mut text = text.to_owned();
         for _ in 0..MAX_SALVAGE {
             match self.symbolic.render(scope, &text) {
@@ -308,7 +281,7 @@ impl Walk<'_> {
     /// A file of the role or beside the playbook.
     fn source(&self, src: &str, sub: &str, context: &Context) -> Option<String> {
         let role = context.play.role_path.as_deref();
-        let dir = super::super::super::tree::parent(&context.file);
+        let dir = parent(&context.file);
         role.into_iter().chain([dir]).find_map(|dir| self.near(dir, sub, src))
     }
 
@@ -328,153 +301,5 @@ impl Walk<'_> {
             }
             Err(why) => self.report(&format!("{}: command", context.file), why.name(), why.reason()),
         }
-    }
-
-    /// Yields every text below a value, with the keys that lead to it.
-    fn values(
-        &mut self,
-        value: &Value,
-        path: &mut Vec<Arc<str>>,
-        file: &str,
-        scope: &Arc<super::super::super::jinja::Scope>,
-        sites: &mut Sites,
-    ) {
-        match value {
-            Value::Map(map) => {
-                let neighbours = self.neighbours(map, scope);
-                for (key, inner) in map.iter() {
-                    path.push(key.clone());
-                    match inner {
-                        Value::Str(_) | Value::Unsafe(_) => self.value(inner, path, &neighbours, file, scope, sites),
-                        _ => self.values(inner, path, file, scope, sites),
-                    }
-                    path.pop();
-                }
-            }
-            Value::List(list) => {
-                for inner in list.iter() {
-                    self.values(inner, path, file, scope, sites);
-                }
-            }
-            Value::Str(_) | Value::Unsafe(_) => self.value(value, path, &Arc::default(), file, scope, sites),
-            _ => {}
-        }
-    }
-
-    /// Ports and schemes that stand beside a host.
-    fn neighbours(
-        &mut self,
-        map: &Map,
-        scope: &Arc<super::super::super::jinja::Scope>,
-    ) -> Arc<Vec<(Arc<str>, String)>> {
-        let mut found = Vec::new();
-        for (key, value) in map.iter() {
-            let name = key.to_ascii_lowercase();
-            if !["port", "proto", "scheme"].iter().any(|word| name.contains(word)) {
-                continue;
-            }
-            if let Ok(value) = self.symbolic.eval(scope, value) {
-                let text = match &value {
-                    Value::Int(number) => number.to_string(),
-                    other => other.as_str().unwrap_or_default().to_owned(),
-                };
-                found.push((key.clone(), text));
-            }
-        }
-        Arc::new(found)
-    }
-
-    fn value(
-        &mut self,
-        value: &Value,
-        path: &[Arc<str>],
-        neighbours: &Arc<Vec<(Arc<str>, String)>>,
-        file: &str,
-        scope: &Arc<super::super::super::jinja::Scope>,
-        sites: &mut Sites,
-    ) {
-        let place = format!("{file}: {}", path.join("."));
-        let (result, accesses) = self.symbolic.eval_traced(scope, value);
-        match result {
-            Ok(Value::Unsafe(text) | Value::Str(text)) => {
-                let kind = SiteKind::Value {
-                    path: path.to_vec(),
-                    neighbours: neighbours.clone(),
-                };
-                sites.push(kind, text.to_string(), accesses, place);
-            }
-            // A list or mapping of an expression: its texts stand for themselves.
-            Ok(Value::List(list)) => {
-                for text in list.iter().filter_map(Value::as_str) {
-                    let kind = SiteKind::Value {
-                        path: path.to_vec(),
-                        neighbours: Arc::default(),
-                    };
-                    sites.push(kind, text.to_owned(), accesses.clone(), place.clone());
-                }
-            }
-            Ok(_) | Err(Why::Undefined(_)) => {}
-            Err(why) => self.report(&place, why.name(), why.reason()),
-        }
-    }
-}
-
-/// Sites of one call.
-struct Sites {
-    index: usize,
-    group: Option<Arc<str>>,
-    conditional: bool,
-    found: Vec<Site>,
-}
-
-impl Sites {
-    fn push(&mut self, kind: SiteKind, text: String, accesses: Vec<Access>, place: String) {
-        let conditional = self.conditional;
-        let site = Site {
-            host: self.index,
-            group: self.group.clone(),
-            kind,
-            text,
-            accesses,
-            place,
-            conditional,
-        };
-        self.found.push(site);
-    }
-}
-
-/// Which part of a template fails.
-mod salvage {
-    use std::sync::Arc;
-
-    use super::super::super::super::jinja::{Scope, Session};
-
-    /// The text without the first expression that fails when evaluated alone; `None` where no single one does.
-    pub(super) fn without_failing(session: &Arc<Session>, scope: &Arc<Scope>, text: &str) -> Option<String> {
-        let line = session.failing_line(scope, text)?;
-        let start = text.split_inclusive('\n').take(line - 1).map(str::len).sum::<usize>();
-        let end = text.get(start..)?.find('\n').map_or(text.len(), |at| start + at);
-        let found = text.get(start..end)?;
-        let mut kept = String::with_capacity(found.len());
-        let mut rest = found;
-        while let Some((head, tail)) = rest.split_once("{{") {
-            kept.push_str(head);
-            let (code, after) = tail.split_once("}}").unwrap_or((tail, ""));
-            // An address fact that cannot be named still says whose it is.
-            if let Some(host) = fact_of(code) {
-                kept.push_str(&format!("{{{{{host}}}}}"));
-            }
-            rest = after;
-        }
-        kept.push_str(rest);
-        (kept.len() < found.len()).then(|| format!("{}{kept}{}", &text[..start], &text[end..]))
-    }
-
-    /// `x` in `hostvars[x]['ansible_' ...`.
-    fn fact_of(code: &str) -> Option<&str> {
-        let (_, inner) = code.split_once("hostvars[")?;
-        let (host, rest) = inner.split_once(']')?;
-        let plain = host.chars().all(|c| c.is_alphanumeric() || c == '_');
-        (plain && rest.contains("ansible_")).then_some(host)
     }
 }

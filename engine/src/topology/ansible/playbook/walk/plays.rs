@@ -26,6 +26,14 @@ struct Placed {
     when: Vec<Value>,
 }
 
+/// The roles of a play, while they are found.
+struct Roles {
+    playbook: Arc<str>,
+    /// Folders of those that were met.
+    known: HashSet<String>,
+    placed: Vec<Placed>,
+}
+
 impl Walk<'_> {
     /// Yields what the inventory itself gives to single groups and hosts. Variables of `all` are left out: they are there
     /// for whoever needs them.
@@ -84,10 +92,13 @@ impl Walk<'_> {
             conditional: !play.when.is_empty(),
         };
         self.plays.push(summary);
-        let mut placed = Vec::new();
-        let mut known = HashSet::new();
+        let mut roles = Roles {
+            playbook: play.file.clone(),
+            known: HashSet::new(),
+            placed: Vec::new(),
+        };
         for entry in &named {
-            self.place(entry, &play.file, None, &[], &mut known, &mut placed, 0);
+            self.place(entry, None, &[], &mut roles, 0);
         }
         let group = world
             .inventory
@@ -106,7 +117,7 @@ impl Walk<'_> {
                 strict_facts: Map::new(),
                 symbolic_facts: Map::new(),
             };
-            self.on_host(play, &all, &placed, &mut run);
+            self.on_host(play, &all, &roles.placed, &mut run);
         }
     }
 
@@ -150,28 +161,18 @@ impl Walk<'_> {
     }
 
     /// Finds a role and, before it, those it depends on.
-    #[allow(clippy::too_many_arguments)]
-    fn place(
-        &mut self,
-        entry: &RoleRef,
-        playbook: &Arc<str>,
-        from: Option<&str>,
-        when: &[Value],
-        known: &mut HashSet<String>,
-        placed: &mut Vec<Placed>,
-        depth: usize,
-    ) {
+    fn place(&mut self, entry: &RoleRef, from: Option<&str>, when: &[Value], roles: &mut Roles, depth: usize) {
         let Some(name) = entry.name.as_str().filter(|name| !is_template(name)) else {
-            self.report(playbook, "role", Reason::Dynamic);
+            self.report(&roles.playbook, "role", Reason::Dynamic);
             return;
         };
-        let Some(path) = role::find(&self.world, name, playbook, from) else {
-            self.report(playbook, &format!("role: {name}"), Reason::External);
+        let Some(path) = role::find(&self.world, name, &roles.playbook, from) else {
+            self.report(&roles.playbook, &format!("role: {name}"), Reason::External);
             return;
         };
         // The same role with other parameters runs again; in a circle of dependencies it does not.
-        let again = !known.insert(path.clone()) && entry.params.is_empty();
-        if (again && depth > 0) || depth > MAX_DEPTH || placed.len() >= MAX_ROLES {
+        let again = !roles.known.insert(path.clone()) && entry.params.is_empty();
+        if (again && depth > 0) || depth > MAX_DEPTH || roles.placed.len() >= MAX_ROLES {
             return;
         }
         let mut conditions = when.to_vec();
@@ -180,9 +181,9 @@ impl Walk<'_> {
         let role = role::read(&self.world.tree, name, &path, ("main", "main"), &mut unresolved);
         self.unresolved.extend(unresolved);
         for dependency in &role.dependencies {
-            self.place(dependency, playbook, Some(&path), &conditions, known, placed, depth + 1);
+            self.place(dependency, Some(&path), &conditions, roles, depth + 1);
         }
-        placed.push(Placed {
+        roles.placed.push(Placed {
             role,
             params: entry.params.clone(),
             when: conditions,

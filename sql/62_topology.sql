@@ -3,7 +3,7 @@
 --
 -- A load is the whole of what one source declares at an instant. It is compared with what is open of that source: what is
 -- new opens, what is gone closes, what has other properties does both, everything else is not touched. A source never
--- closes the edges of another. What topology has to say afterwards is in 62_topology_questions.sql.
+-- closes the edges of another. What topology has to say afterwards is in 63_topology_questions.sql.
 --
 -- The functions name fact tables, which setup creates later: hence plpgsql, whose bodies are resolved when they run.
 -- =====================================================================================================================

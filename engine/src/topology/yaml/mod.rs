@@ -3,6 +3,13 @@
 //! All scalars become strings, except null: nothing here computes with numbers, and so `1e3`, `0x10`, `yes` and
 //! `1.10` stay what the author wrote. Merge keys (`<<`) are resolved; of repeated keys the last counts.
 
+mod frame;
+mod keys;
+
+pub use keys::outer_keys;
+
+use frame::{Frame, Key, merge};
+
 use hashbrown::HashMap;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, Tag};
 use serde_json::{Map, Value};
@@ -11,9 +18,10 @@ use super::TopologyError;
 
 /// Deepest nesting; the same as serde_json's.
 pub const MAX_DEPTH: usize = 128;
-/// Most nodes of one document, with aliases filled in; a node takes some 200 bytes. Also the most nodes that all
-/// aliases of a stream fill in.
-pub const MAX_NODES: usize = 2_000_000;
+/// Most nodes of one document, with aliases filled in. Also the most nodes that all aliases of a stream fill in.
+pub const MAX_NODES: usize = 4_000_000;
+/// A list or map counts for as many nodes: even a small one takes some 500 bytes, a scalar about 100.
+const COLLECTION: usize = 4;
 const FORMAT: &str = "YAML";
 
 /// What to do with tags.
@@ -39,26 +47,6 @@ pub struct Documents<'a> {
     /// Filled in for aliases, in all documents.
     aliased: usize,
     done: bool,
-}
-
-/// A collection that is being filled.
-enum Frame {
-    List(Vec<Value>),
-    Map {
-        map: Map<String, Value>,
-        merged: Vec<Value>,
-        key: Key,
-    },
-}
-
-enum Key {
-    Expected,
-    /// The value of this key comes next.
-    Named(String),
-    /// `<<`.
-    Merge,
-    /// A list or map as key: its value is left out.
-    Unusable,
 }
 
 struct Open {
@@ -164,7 +152,7 @@ impl<'a> Documents<'a> {
                         Frame::List(list) => Value::Array(list),
                         Frame::Map { map, merged, .. } => Value::Object(merge(map, merged)),
                     };
-                    self.finish(value, anchor, tag, self.nodes - nodes + 1)?
+                    self.finish(value, anchor, tag, self.nodes - nodes + COLLECTION)?
                 }
             };
             if self.is_item(&value) {
@@ -186,7 +174,7 @@ impl<'a> Documents<'a> {
                 limit: MAX_DEPTH,
             });
         }
-        self.count(1)?;
+        self.count(COLLECTION)?;
         let tag = self.function(tag);
         self.open.push(Open {
             frame,
@@ -255,46 +243,6 @@ impl<'a> Documents<'a> {
     }
 }
 
-impl Frame {
-    fn push(&mut self, value: Value) {
-        match self {
-            Frame::List(list) => list.push(value),
-            Frame::Map { map, merged, key } => match std::mem::replace(key, Key::Expected) {
-                Key::Expected => {
-                    *key = match value {
-                        Value::String(name) => Key::Named(name),
-                        Value::Null => Key::Named("null".to_owned()),
-                        _ => Key::Unusable,
-                    }
-                }
-                Key::Named(name) => {
-                    map.insert(name, value);
-                }
-                Key::Merge => merged.push(value),
-                Key::Unusable => {}
-            },
-        }
-    }
-}
-
-/// Fills in what `<<` names: own keys win, then the first of several maps.
-fn merge(mut map: Map<String, Value>, merged: Vec<Value>) -> Map<String, Value> {
-    for value in merged {
-        let maps = match value {
-            Value::Array(list) => list,
-            other => vec![other],
-        };
-        for (key, value) in maps
-            .into_iter()
-            .filter_map(|map| if let Value::Object(map) = map { Some(map) } else { None })
-            .flatten()
-        {
-            map.entry(key).or_insert(value);
-        }
-    }
-    map
-}
-
 impl Iterator for Documents<'_> {
     type Item = Result<Value, TopologyError>;
 
@@ -305,42 +253,6 @@ impl Iterator for Documents<'_> {
         let document = self.document();
         self.done = !matches!(document, Ok(Some(_)));
         document.transpose()
-    }
-}
-
-/// Calls `found` with the keys of the outermost maps of all documents until it returns true. Nothing is kept, so this is
-/// cheap even for a large stream; errors end it, they come up again when the input is read.
-pub fn outer_keys(text: &str, mut found: impl FnMut(&str) -> bool) {
-    let mut parser = Parser::new_from_str(text);
-    let mut depth = 0usize;
-    let mut is_key = false;
-    while let Some(Ok((event, _))) = parser.next_event() {
-        match event {
-            Event::StreamEnd => return,
-            Event::DocumentStart(_) => (depth, is_key) = (0, false),
-            Event::MappingStart(..) | Event::SequenceStart(..) => {
-                if depth == 0 && matches!(event, Event::SequenceStart(..)) {
-                    return;
-                }
-                is_key |= depth == 0;
-                depth += 1;
-                if depth > MAX_DEPTH {
-                    return;
-                }
-            }
-            Event::MappingEnd | Event::SequenceEnd => {
-                depth = depth.saturating_sub(1);
-                is_key ^= depth == 1;
-            }
-            Event::Scalar(text, ..) if depth == 1 => {
-                if is_key && found(&text) {
-                    return;
-                }
-                is_key = !is_key;
-            }
-            Event::Alias(_) if depth == 1 => is_key = !is_key,
-            _ => {}
-        }
     }
 }
 
@@ -435,21 +347,10 @@ mod tests {
         assert!(read("a: *nobody").is_err());
     }
 
-    #[test]
-    fn outer_keys_are_those_of_maps() {
-        let mut keys = Vec::new();
-        outer_keys("a: {b: c}\nd: [e, f]\ng: h\n---\n? {x: y}\n: z\ni: j\n", |key| {
-            keys.push(key.to_owned());
-            false
-        });
-        assert_eq!(keys, ["a", "d", "g", "i"]);
-    }
-
     proptest! {
         #[test]
         fn never_panics(text in "[-a:&*!<{}\\[\\]|>#'\"?, \n]{0,60}", other in ".{0,60}") {
             let _ = (read(&text), read(&other));
-            outer_keys(&text, |_| false);
         }
     }
 }

@@ -50,7 +50,11 @@ extension_sql_file!(
     name = "backfill_control",
     requires = ["source"]
 );
-extension_sql_file!("../sql/62_topology.sql", name = "topology", requires = ["backfill_control"]);
+extension_sql_file!(
+    "../sql/62_topology.sql",
+    name = "topology",
+    requires = ["backfill_control"]
+);
 extension_sql_file!(
     "../sql/63_topology_questions.sql",
     name = "topology_questions",

@@ -412,9 +412,7 @@ fn ways_end_in_spite_of_cycles_and_are_those_of_their_time() {
     );
     load(&mut db, 5, &["web>cart", "pay>db", "top>web", "cart>\\\"odd\\\""]);
     assert_eq!(
-        db.rows(
-            "SELECT urn, depth, path FROM blast_radius('default', 'urn:svc:db', 2, '2026-01-05 10:01Z')"
-        ),
+        db.rows("SELECT urn, depth, path FROM blast_radius('default', 'urn:svc:db', 2, '2026-01-05 10:01Z')"),
         [
             ["urn:svc:cart", "1", "{urn:svc:db,urn:svc:cart}"],
             ["urn:svc:pay", "1", "{urn:svc:db,urn:svc:pay}"],

@@ -24,7 +24,10 @@ DECLARE
         etl_coverage_change, etl_coverage_advance, etl_upper, etl_prefix, etl_watermark, etl_invalidate, etl_invalidations_apply,
         etl_command_statement, etl_command_resolve, etl_statement_types, etl_job_check, etl_source_range_check, etl_source_range, etl_path,
         etl_job_create, etl_job_alter, etl_job_drop, etl_job_dropped, etl_standing, etl_guard, etl_stamp, etl_months, etl_ensure_current,
-        etl_metric_label, etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay, observe_bridge_fdw_validator}';
+        etl_metric_label, etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay, observe_bridge_fdw_validator,
+        topo_extract, topo_unresolved, topo_urn, topo_urn_type, topo_urn_name, topo_digest, topo_props_join, topo_props, topo_edges_check,
+        topo_resources_ensure, topo_source_lock, topo_diff_apply, topo_load, topo_instant_require, topo_resource_require, topology_at, topology_diff,
+        topo_caller, topology_drift, topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text}';
     -- What claims and finishes runs is not among them: etl_run() does that in the name of the extension's owner.
     for_operator CONSTANT text[] := '{
         etl_job_require, etl_tenant_require, observe_bridge_setup, etl_tick, etl_enqueue, etl_retry, etl_cancel, etl_pause,
@@ -32,9 +35,13 @@ DECLARE
         etl_command_resolve, etl_statement_types, etl_job_check, etl_source_range_check, etl_source_range, etl_path,
         etl_job_create, etl_job_alter, etl_job_drop, etl_source_add, etl_source_drop,
         etl_backfill, etl_backfill_pause, etl_backfill_resume, etl_backfill_cancel, etl_stats_rows,
-        etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay}';
+        etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay,
+        topo_extract, topo_unresolved, topo_load, topo_instant_require, topo_resource_require, topology_at, topology_diff, topo_caller,
+        topology_drift, topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text}';
     -- Reads only.
-    for_reader CONSTANT text[] := '{etl_metrics, etl_stats_rows, etl_worker_status, etl_watermark}';
+    for_reader CONSTANT text[] := '{etl_metrics, etl_stats_rows, etl_worker_status, etl_watermark, etl_tenant_require,
+        topo_extract, topo_unresolved, topo_instant_require, topo_resource_require, topology_at, topology_diff, topo_caller, topology_drift,
+        topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text}';
     fn record;
 BEGIN
     FOR fn IN
@@ -57,7 +64,8 @@ GRANT SELECT ON
     dim_tenant, etl_job, etl_job_tenant, etl_source, etl_retention,
     etl_job_run, etl_cursor, etl_turn, etl_job_circuit, etl_partial_1m, etl_reject, etl_coverage, etl_invalidation,
     etl_job_effective, etl_status,
-    etl_backfill, etl_backfill_slice, etl_backfill_progress
+    etl_backfill, etl_backfill_slice, etl_backfill_progress,
+    topo_source_state
 TO observe_bridge_reader, observe_bridge_operator, pg_monitor;
 
 -- pg_dump reads the sequences of dumped tables.
@@ -94,6 +102,7 @@ SELECT pg_catalog.pg_extension_config_dump('etl_backfill',              $$WHERE 
 SELECT pg_catalog.pg_extension_config_dump('etl_backfill_slice',
     $$WHERE backfill_id IN (SELECT b.backfill_id FROM @extschema@.etl_backfill b WHERE b.state IN ('running', 'paused', 'failed'))$$);
 SELECT pg_catalog.pg_extension_config_dump('etl_backfill_backfill_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('topo_source_state',        '');
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Comments of the functions that are written in Rust.
@@ -111,6 +120,12 @@ COMMENT ON FUNCTION log_template(text, text) IS 'As log_template(message), for a
 COMMENT ON FUNCTION log_fingerprint(text, text) IS 'As log_fingerprint(message), for a tenant';
 COMMENT ON FUNCTION etl_statement_types(text, oid[], text[], boolean) IS 'The types of the columns of one statement with these parameters and search_path, without running it';
 COMMENT ON FUNCTION etl_source_range(text, text) IS 'The first and the last event of a tenant by the source_range of a job, read as its owner; NULL when there are none';
+COMMENT ON FUNCTION topo_extract(text, text) IS 'The edges that a file declares, with their evidence; stores nothing. format ansible: a JSON object of the checkout''s paths and contents';
+COMMENT ON FUNCTION topo_unresolved(text, text) IS 'What a file refers to and cannot be known from it alone; stores nothing';
+COMMENT ON FUNCTION topo_urn(text, text) IS 'The URN of an end of an edge: itself if it begins with urn:, else a name within its source';
+COMMENT ON FUNCTION topo_urn_type(text) IS 'dim_resource.type of a URN';
+COMMENT ON FUNCTION topo_urn_name(text) IS 'dim_resource.name of a URN';
+COMMENT ON FUNCTION topo_digest(anyelement) IS 'A hash of the bytes of a value of variable length';
 COMMENT ON PROCEDURE etl_ensure_current(text, text, interval, interval, text, bigint, bigint, timestamptz, timestamptz, boolean) IS
     'Brings a SQL job up to its source in the calling session, month by month with a commit after each; for migrations. skipped says why there was nothing to do: state_missing, source_empty, within_threshold';
 COMMENT ON PROCEDURE etl_run(integer, interval) IS

@@ -50,6 +50,16 @@ extension_sql_file!(
     name = "backfill_control",
     requires = ["source"]
 );
+extension_sql_file!(
+    "../sql/62_topology.sql",
+    name = "topology",
+    requires = ["backfill_control"]
+);
+extension_sql_file!(
+    "../sql/63_topology_questions.sql",
+    name = "topology_questions",
+    requires = ["topology"]
+);
 extension_sql_file!("../sql/90_finalize.sql", name = "finalize", finalize);
 
 /// Runs when the library is loaded: by the postmaster if it is preloaded, else by the first session that needs it.

@@ -24,6 +24,7 @@ pub const MAX_NAME_BYTES: usize = 256;
 
 const SERVICE_PREFIX: &str = "urn:svc:";
 const HOST_PREFIX: &str = "urn:host:";
+const TOPOLOGY_PREFIX: &str = "urn:topo:";
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'_').remove(b'-');
 
 /// A row of `dim_resource`, without the ids that only the database knows.
@@ -105,6 +106,48 @@ pub fn parse(urn: &str) -> Option<Resource> {
     (resource.urn == urn && !resource.name.is_empty()).then_some(resource)
 }
 
+/// The URN of something that has a name only within one source of topology: `urn:topo:<source>/<identifier>`.
+///
+/// ```
+/// assert_eq!(engine::urn::in_source("shop", "aws_vpc.main[0]"), "urn:topo:shop/aws_vpc.main%5B0%5D");
+/// ```
+pub fn in_source(source: &str, identifier: &str) -> String {
+    let encoded = |name: &str| utf8_percent_encode(&clean_name(name), ENCODED).to_string();
+    format!("{TOPOLOGY_PREFIX}{}/{}", encoded(source), encoded(identifier))
+}
+
+/// What `dim_resource` says of any URN: its kind and its bare name. [`SERVICE`] and [`HOST`]; of Kubernetes objects
+/// and databases the two first parts (`k8s:svc`, `db:postgres`); of all others the first one.
+///
+/// ```
+/// use engine::urn::describe;
+/// assert_eq!(describe("urn:k8s:svc:shop/cart"), ("k8s:svc".to_owned(), "cart".to_owned()));
+/// assert_eq!(describe("urn:svc:cart%20api"), ("service".to_owned(), "cart api".to_owned()));
+/// ```
+pub fn describe(urn: &str) -> (String, String) {
+    if let Some(known) = parse(urn) {
+        return (known.kind.to_owned(), known.name);
+    }
+    let rest = urn.strip_prefix("urn:").unwrap_or(urn);
+    let (first, below) = rest.split_once(':').unwrap_or(("unknown", rest));
+    let (kind, name) = match (first, below.split_once(':')) {
+        ("k8s", Some((kind, object))) => (format!("k8s:{kind}"), object.rsplit('/').next().unwrap_or(object)),
+        ("db", Some((protocol, database))) => (format!("db:{protocol}"), database),
+        ("topo", _) => ("topo".to_owned(), below.split_once('/').map_or(below, |(_, name)| name)),
+        _ => (first.to_owned(), below.rsplit(':').next().unwrap_or(below)),
+    };
+    let decoded = percent_decode_str(name).decode_utf8_lossy();
+    let name = without_nul(&decoded);
+    (
+        kind,
+        if name.is_empty() {
+            urn.to_owned()
+        } else {
+            name.into_owned()
+        },
+    )
+}
+
 /// A name that the database can keep: no NUL, at most [`MAX_NAME_BYTES`] bytes. A longer name keeps its head and gets
 /// `~` and 16 hex digits of the xxh3-64 of the whole, so different names stay different. Cleaning twice changes nothing.
 pub fn clean_name(name: &str) -> Cow<'_, str> {
@@ -162,6 +205,27 @@ mod tests {
         assert!(Resource::service(&a).urn.len() < 1000);
     }
 
+    #[test]
+    fn every_urn_has_a_kind_and_a_name() {
+        for (urn, kind, name) in [
+            ("urn:host:n1", HOST, "n1"),
+            ("urn:k8s:persistentvolume:a%2Fb", "k8s:persistentvolume", "a/b"),
+            ("urn:db:postgres:main/shop", "db:postgres", "main/shop"),
+            ("urn:aws:arn%3Aaws%3Ards%3Ax", "aws", "arn:aws:rds:x"),
+            ("urn:pulumi:dev::shop::aws:ec2/vpc:Vpc::main", "pulumi", "main"),
+            (
+                "urn:topo:shop/module.a%5B%22b%2Fc%22%5D.vpc",
+                "topo",
+                "module.a[\"b/c\"].vpc",
+            ),
+            ("urn:aws:a%00b", "aws", "a\u{FFFD}b"),
+            ("urn:", "unknown", "urn:"),
+            ("urn:x:", "x", "urn:x:"),
+        ] {
+            assert_eq!(describe(urn), (kind.to_owned(), name.to_owned()), "{urn}");
+        }
+    }
+
     proptest! {
         #[test]
         fn urns_read_back(name in ".{1,300}", host in any::<bool>()) {
@@ -174,6 +238,8 @@ mod tests {
         #[test]
         fn parse_never_panics(text in "(urn:(svc|host):)?.{0,40}") {
             let _ = parse(&text);
+            let (kind, name) = describe(&text);
+            prop_assert!(text.is_empty() || (!kind.contains('\0') && !name.is_empty()));
         }
     }
 }

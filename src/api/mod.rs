@@ -8,3 +8,4 @@ pub mod replay;
 pub mod run;
 pub mod sql_job;
 pub mod status;
+pub mod topology;

@@ -1,6 +1,7 @@
 //! `oo_replay()`: from a locator back to the raw records.
 
 use crate::backend::clock::from_timestamptz;
+use crate::backend::json::replace_nul;
 use crate::backend::sql::{self, required};
 use crate::error::{Error, Result, or_raise};
 use crate::guc;
@@ -123,26 +124,4 @@ fn parse(record: &str) -> Result<Value> {
         replace_nul(&mut value);
     }
     Ok(value)
-}
-
-/// Replaces every NUL in texts and keys by U+FFFD: jsonb cannot hold one.
-fn replace_nul(value: &mut Value) {
-    match value {
-        Value::String(text) => {
-            if text.contains('\0') {
-                *text = text.replace('\0', "\u{FFFD}");
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(replace_nul),
-        Value::Object(members) => {
-            *members = std::mem::take(members)
-                .into_iter()
-                .map(|(key, mut member)| {
-                    replace_nul(&mut member);
-                    (key.replace('\0', "\u{FFFD}"), member)
-                })
-                .collect();
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
 }

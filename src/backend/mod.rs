@@ -3,6 +3,7 @@
 pub mod catalog;
 pub mod clock;
 pub mod fault;
+pub mod json;
 pub mod latch;
 pub mod locks;
 pub mod role;

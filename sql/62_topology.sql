@@ -1,0 +1,266 @@
+-- =====================================================================================================================
+-- Topology: what a source declares, kept as intervals in topo_edge_time.
+--
+-- A load is the whole of what one source declares at an instant. It is compared with what is open of that source: what is
+-- new opens, what is gone closes, what has other properties does both, everything else is not touched. A source never
+-- closes the edges of another. What topology has to say afterwards is in 63_topology_questions.sql.
+--
+-- The functions name fact tables, which setup creates later: hence plpgsql, whose bodies are resolved when they run.
+-- =====================================================================================================================
+
+CREATE TABLE topo_source_state (
+    tenant_id bigint      NOT NULL,
+    source    text        NOT NULL,
+    loaded_at timestamptz NOT NULL DEFAULT '-infinity',
+    edges     bigint      NOT NULL DEFAULT 0,
+    digest    bigint,
+    PRIMARY KEY (tenant_id, source)
+);
+COMMENT ON TABLE  topo_source_state           IS 'The newest load of each source of topology; its row is the lock of the source''s writer';
+COMMENT ON COLUMN topo_source_state.loaded_at IS 'The instant of the newest load; an older one may not change anything';
+COMMENT ON COLUMN topo_source_state.edges     IS 'Edges that are open since';
+COMMENT ON COLUMN topo_source_state.digest    IS 'topo_digest() of the newest load: the same once more needs no comparison';
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- Properties of an edge that one load names several times
+-- ---------------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION topo_props_join(a jsonb, b jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    -- The greater of two values: the same whatever the order.
+    SELECT a || b || coalesce(jsonb_object_agg(l.key, greatest(l.value, b -> l.key)), '{}')
+    FROM jsonb_each(a) AS l WHERE b ? l.key
+$$;
+COMMENT ON FUNCTION topo_props_join(jsonb, jsonb) IS 'The keys of both objects; of a key in both, the greater value';
+
+-- Of a single row the state is its value: the function is called for repeated edges only.
+CREATE AGGREGATE topo_props(jsonb) (SFUNC = topo_props_join, STYPE = jsonb);
+COMMENT ON AGGREGATE topo_props(jsonb) IS 'Joins the properties of an edge that is named several times, in any order';
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- Loading
+-- ---------------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION topo_edges_check(edges jsonb) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    expected CONSTANT text := 'Give a JSON array of {"src": "urn:...", "dst": "urn:...", "relation": "DEPENDS_ON", "props": {}}; props may be left out.';
+    place bigint;
+    what  text;
+BEGIN
+    IF edges IS NULL OR jsonb_typeof(edges) <> 'array' THEN
+        RAISE EXCEPTION 'edges must be a JSON array, not %', coalesce(jsonb_typeof(edges), 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', HINT = expected;
+    END IF;
+    -- Lengths keep keys within what a B-tree page takes. Values are not shown: they are somebody's data.
+    SELECT n, reason INTO place, what
+    FROM jsonb_array_elements(edges) WITH ORDINALITY AS e (edge, n)
+    CROSS JOIN LATERAL (SELECT CASE
+        WHEN jsonb_typeof(edge) <> 'object'                                       THEN 'is not an object'
+        WHEN jsonb_typeof(edge -> 'src') IS DISTINCT FROM 'string'                THEN 'has no text "src"'
+        WHEN jsonb_typeof(edge -> 'dst') IS DISTINCT FROM 'string'                THEN 'has no text "dst"'
+        WHEN jsonb_typeof(edge -> 'relation') IS DISTINCT FROM 'string'           THEN 'has no text "relation"'
+        WHEN jsonb_typeof(edge -> 'props') NOT IN ('object', 'null')              THEN 'has "props" that are no object'
+        WHEN octet_length(edge ->> 'src') NOT BETWEEN 1 AND 2000                  THEN 'has a "src" that is empty or longer than 2000 bytes'
+        WHEN octet_length(edge ->> 'dst') NOT BETWEEN 1 AND 2000                  THEN 'has a "dst" that is empty or longer than 2000 bytes'
+        WHEN octet_length(edge ->> 'relation') NOT BETWEEN 1 AND 200              THEN 'has a "relation" that is empty or longer than 200 bytes'
+    END) AS checked (reason)
+    WHERE reason IS NOT NULL
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'edge % %', place, what USING ERRCODE = 'invalid_parameter_value', HINT = expected;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION topo_edges_check(jsonb) IS 'Refuses edges that topo_load cannot read, naming the first one by its number';
+
+CREATE FUNCTION topo_resources_ensure(tenant_id bigint, source text, edges jsonb, OUT ids text[], OUT resource_ids bigint[])
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+SET jit = off
+SET work_mem = '64MB'
+AS $$
+#variable_conflict use_variable
+DECLARE
+    urns text[];
+BEGIN
+    SELECT array_agg(n.id), array_agg(topo_urn(n.id, source)) INTO ids, urns
+    FROM (SELECT edge ->> 'src' FROM jsonb_array_elements(edges) AS e (edge)
+          UNION
+          SELECT edge ->> 'dst' FROM jsonb_array_elements(edges) AS e (edge)) AS n (id);
+    -- Somebody else may enter the same resource at the same time: what is read below sees it.
+    INSERT INTO dim_resource AS r (tenant_id, urn, type, name)
+    SELECT tenant_id, u.urn, topo_urn_type(u.urn), topo_urn_name(u.urn)
+    FROM (SELECT DISTINCT urn FROM unnest(urns) AS u (urn)) AS u
+    WHERE NOT EXISTS (SELECT FROM dim_resource k WHERE k.tenant_id = topo_resources_ensure.tenant_id AND k.urn = u.urn)
+    ORDER BY u.urn
+    ON CONFLICT DO NOTHING;
+    SELECT array_agg(u.id), array_agg(r.resource_id) INTO ids, resource_ids
+    FROM unnest(ids, urns) AS u (id, urn) JOIN dim_resource r ON r.tenant_id = topo_resources_ensure.tenant_id AND r.urn = u.urn;
+END
+$$;
+COMMENT ON FUNCTION topo_resources_ensure(bigint, text, jsonb) IS
+    'Enters what edges name into dim_resource, where it is missing; returns the names in the edges beside their resources';
+
+CREATE FUNCTION topo_source_lock(tenant_id bigint, source text) RETURNS topo_source_state
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    state topo_source_state;
+BEGIN
+    -- Locking in one statement and reading in the next ones: those see what the previous holder did.
+    INSERT INTO topo_source_state (tenant_id, source) VALUES (topo_source_lock.tenant_id, topo_source_lock.source) ON CONFLICT DO NOTHING;
+    SELECT s.* INTO STRICT state FROM topo_source_state s
+    WHERE s.tenant_id = topo_source_lock.tenant_id AND s.source = topo_source_lock.source FOR UPDATE;
+    IF state.loaded_at = '-infinity' THEN
+        -- Facts may be older than this installation of the extension.
+        SELECT coalesce(max(greatest(lower(e.valid), upper(e.valid))), '-infinity') INTO state.loaded_at
+        FROM topo_edge_time e WHERE e.tenant_id = topo_source_lock.tenant_id AND e.source = topo_source_lock.source;
+    END IF;
+    RETURN state;
+END
+$$;
+COMMENT ON FUNCTION topo_source_lock(bigint, text) IS 'Makes the caller the only writer of a source until its transaction ends; returns where the source stands';
+
+CREATE FUNCTION topo_diff_apply(tenant_id bigint, source text, edges jsonb, at timestamptz, loaded_at timestamptz,
+    ids text[], resource_ids bigint[], OUT opened bigint, OUT closed bigint, OUT unchanged bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+SET jit = off
+SET work_mem = '64MB'
+AS $function$
+BEGIN
+    -- What is changed goes before what is added: the exclusion constraint is checked row by row, hence the conditions on
+    -- the counts. An edge that opened at this very instant is removed instead of closed, since an interval is not empty;
+    -- one that closed at this very instant goes on. Of an older load only the counts are taken.
+    EXECUTE format($$
+        WITH resource AS (
+            SELECT u.id, u.resource_id FROM unnest($6, $7) AS u (id, resource_id)
+        ), declared AS (
+            SELECT s.resource_id AS src, d.resource_id AS dst, e.relation, topo_props(e.props) AS props
+            FROM (SELECT edge ->> 'src' AS src, edge ->> 'dst' AS dst, edge ->> 'relation' AS relation,
+                         coalesce(nullif(edge -> 'props', 'null'), '{}') AS props
+                  FROM jsonb_array_elements($3) AS j (edge) OFFSET 0) AS e
+            LEFT JOIN resource s ON s.id = e.src
+            LEFT JOIN resource d ON d.id = e.dst
+            GROUP BY 1, 2, 3
+        ), standing AS (
+            SELECT t.ctid AS row_id, t.src_resource_id AS src, t.dst_resource_id AS dst, t.relation, t.props, lower(t.valid) = $4 AS is_new
+            FROM topo_edge_time t WHERE t.tenant_id = $1 AND t.source = $2 AND %s
+        ), diff AS MATERIALIZED (
+            SELECT src, dst, relation, w.props, w.props IS NOT NULL AS wanted, s.row_id, s.is_new,
+                   w.props IS NOT DISTINCT FROM s.props AS same
+            FROM declared w FULL JOIN standing s USING (src, dst, relation)
+        ), change AS MATERIALIZED (
+            SELECT d.*, p.ctid AS ended_id
+            FROM diff d
+            LEFT JOIN topo_edge_time p ON p.tenant_id = $1 AND p.source = $2 AND p.src_resource_id = d.src AND p.dst_resource_id = d.dst
+                                      AND p.relation = d.relation AND p.props = d.props AND upper(p.valid) = $4 AND $4 = $5
+            WHERE NOT d.same AND $4 >= $5
+        ), ended AS (
+            UPDATE topo_edge_time t SET valid = tstzrange(lower(t.valid), $4)
+            FROM change c WHERE t.ctid = c.row_id AND NOT c.is_new
+            RETURNING 1
+        ), removed AS (
+            DELETE FROM topo_edge_time t USING change c WHERE t.ctid = c.row_id AND c.is_new
+            RETURNING 1
+        ), cleared AS MATERIALIZED (
+            SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM removed) AS rows
+        ), resumed AS (
+            UPDATE topo_edge_time t SET valid = tstzrange(lower(t.valid), NULL)
+            FROM change c WHERE t.ctid = c.ended_id AND c.wanted AND (SELECT rows FROM cleared) >= 0
+            RETURNING 1
+        ), started AS (
+            INSERT INTO topo_edge_time (tenant_id, src_resource_id, dst_resource_id, relation, source, valid, props)
+            SELECT $1, c.src, c.dst, c.relation, $2, tstzrange($4, NULL), c.props
+            FROM change c WHERE c.wanted AND c.ended_id IS NULL AND (SELECT rows FROM cleared) >= 0
+            RETURNING 1
+        ), written AS (
+            SELECT (SELECT rows FROM cleared) + (SELECT count(*) FROM resumed) + (SELECT count(*) FROM started) AS rows
+        )
+        SELECT count(*) FILTER (WHERE wanted AND NOT same), count(*) FILTER (WHERE row_id IS NOT NULL AND NOT same), count(*) FILTER (WHERE same)
+        FROM diff WHERE (SELECT rows FROM written) >= 0
+    $$, CASE WHEN at < loaded_at THEN 't.valid @> $4' ELSE 'upper_inf(t.valid)' END)
+    INTO opened, closed, unchanged USING tenant_id, source, edges, at, loaded_at, ids, resource_ids;
+END
+$function$;
+COMMENT ON FUNCTION topo_diff_apply(bigint, text, jsonb, timestamptz, timestamptz, text[], bigint[]) IS
+    'The temporal diff of one load in one statement, with the resources by the names in the edges; of a load older than loaded_at only counts what it would change';
+
+CREATE FUNCTION topo_load(tenant text, source text, edges jsonb, at timestamptz DEFAULT now(), max_shrink real DEFAULT 0.5,
+    force boolean DEFAULT false, OUT opened bigint, OUT closed bigint, OUT unchanged bigint)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    -- So many edges may go by themselves: a small source shrinks by half when one thing is removed.
+    few CONSTANT bigint := 10;
+    for_tenant CONSTANT bigint := etl_tenant_require(tenant);
+    told       bigint;
+    state      topo_source_state;
+    before     bigint;
+    after      bigint;
+BEGIN
+    IF coalesce(octet_length(source), 0) NOT BETWEEN 1 AND 200 THEN
+        RAISE EXCEPTION 'the source must be named by 1 to 200 bytes'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT    = 'Name what declares the edges, always the same: a state, a cluster, an inventory. A load closes only what its own source declared.';
+    ELSIF at IS NULL OR NOT isfinite(at) THEN
+        RAISE EXCEPTION 'at must be a finite time'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the instant at which the source declared these edges; the default is now().';
+    ELSIF max_shrink IS NULL OR NOT max_shrink BETWEEN 0 AND 1 THEN
+        RAISE EXCEPTION 'max_shrink must be between 0 and 1'
+            USING ERRCODE = 'invalid_parameter_value', HINT = '0.5, the default, refuses a load that would leave less than half of the edges.';
+    END IF;
+    IF jsonb_typeof(edges) = 'array' THEN
+        -- Unpacked once, not by each of the steps.
+        edges := edges || '[]'::jsonb;
+        told  := topo_digest(edges);
+    END IF;
+    state := topo_source_lock(for_tenant, source);
+
+    -- The same load once more. The count notices rows that somebody removed by hand.
+    IF at >= state.loaded_at AND told = state.digest AND state.edges = (
+        SELECT count(*) FROM topo_edge_time t WHERE t.tenant_id = for_tenant AND t.source = topo_load.source AND upper_inf(t.valid)
+    ) THEN
+        UPDATE topo_source_state s SET loaded_at = at
+        WHERE s.tenant_id = for_tenant AND s.source = topo_load.source AND s.loaded_at < at;
+        SELECT 0, 0, state.edges INTO opened, closed, unchanged;
+        RETURN;
+    END IF;
+
+    PERFORM topo_edges_check(edges);
+    SELECT d.* INTO opened, closed, unchanged
+    FROM topo_resources_ensure(for_tenant, source, edges) AS r,
+         topo_diff_apply(for_tenant, source, edges, at, state.loaded_at, r.ids, r.resource_ids) AS d;
+    before := closed + unchanged;
+    after  := opened + unchanged;
+    IF at < state.loaded_at THEN
+        IF opened + closed > 0 THEN
+            RAISE EXCEPTION 'source "%" was loaded as of %, this load is older', source, state.loaded_at
+                USING ERRCODE = 'object_not_in_prerequisite_state',
+                      DETAIL  = format('As of %s it would open %s and close %s edges.', at, opened, closed),
+                      HINT    = 'Load snapshots in the order of their times. One that says what is known of its time already is accepted.';
+        END IF;
+        RETURN;
+    END IF;
+    IF NOT coalesce(force, false) AND (after = 0 AND before > 0 OR before > few AND after < before * (1 - max_shrink::float8)) THEN
+        RAISE EXCEPTION 'source "%" would shrink from % to % edges', source, before, after
+            USING ERRCODE = 'data_exception',
+                  DETAIL  = format('The source may be empty, cut off or of another kind. %s is refused.',
+                                   CASE after WHEN 0 THEN 'An empty load' ELSE format('Losing more than %s %%', round(max_shrink::numeric * 100)) END),
+                  HINT    = 'Check what was read. If it is right, load it with force => true.';
+    END IF;
+    UPDATE topo_source_state s SET loaded_at = at, edges = after, digest = told
+    WHERE s.tenant_id = for_tenant AND s.source = topo_load.source;
+END
+$$;
+COMMENT ON FUNCTION topo_load(text, text, jsonb, timestamptz, real, boolean) IS
+    'Takes in all that a source declares at an instant, an array of {src, dst, relation, props}: what is new opens, what is gone closes, what has other props does both';

@@ -1,0 +1,337 @@
+-- =====================================================================================================================
+-- What topology answers: what was declared at an instant, what changed, what differs from the calls that were seen, what
+-- stands on a resource, how two are connected, and a drawing.
+--
+-- The functions name fact tables, which setup creates later: hence plpgsql. They read as their caller.
+-- =====================================================================================================================
+
+CREATE FUNCTION topo_instant_require(at timestamptz) RETURNS timestamptz
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+BEGIN
+    IF at IS NULL OR NOT isfinite(at) THEN
+        RAISE EXCEPTION 'a finite time is needed'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the instant that the question is about, such as now() - interval ''1 hour''.';
+    END IF;
+    RETURN at;
+END
+$$;
+COMMENT ON FUNCTION topo_instant_require(timestamptz) IS 'The instant, or an error where it is none';
+
+CREATE FUNCTION topo_resource_require(tenant_id bigint, urn text) RETURNS bigint
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    found_id bigint;
+BEGIN
+    SELECT r.resource_id INTO found_id FROM dim_resource r
+    WHERE r.tenant_id = topo_resource_require.tenant_id AND r.urn = topo_resource_require.urn;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'resource % does not exist', coalesce('"' || urn || '"', 'NULL')
+            USING ERRCODE = 'undefined_object',
+                  HINT    = 'Resources are named by dim_resource.urn; SELECT urn FROM dim_resource WHERE name = ''...'' finds it.';
+    END IF;
+    RETURN found_id;
+END
+$$;
+COMMENT ON FUNCTION topo_resource_require(bigint, text) IS 'The resource_id of that URN, or an error that says how to find it';
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- One instant, two instants
+-- ---------------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION topology_at(tenant text, at timestamptz DEFAULT now())
+RETURNS TABLE (src_urn text, dst_urn text, relation text, source text, props jsonb, valid_from timestamptz, valid_to timestamptz)
+LANGUAGE plpgsql STABLE ROWS 10000
+SET search_path = pg_catalog, @extschema@, pg_temp
+SET jit = off
+SET work_mem = '64MB'
+AS $$
+#variable_conflict use_column
+DECLARE
+    for_tenant CONSTANT bigint := etl_tenant_require(tenant);
+    instant    CONSTANT timestamptz := topo_instant_require(at);
+BEGIN
+    -- The third condition says nothing new, but is indexed: what is open, and what closed later. History before that is not read.
+    RETURN QUERY
+    SELECT s.urn, d.urn, e.relation, e.source, e.props, lower(e.valid), upper(e.valid)
+    FROM topo_edge_time e
+    JOIN dim_resource s ON s.resource_id = e.src_resource_id
+    JOIN dim_resource d ON d.resource_id = e.dst_resource_id
+    WHERE e.tenant_id = for_tenant AND e.valid @> instant
+      AND (upper_inf(e.valid) OR NOT upper_inf(e.valid) AND upper(e.valid) > instant);
+END
+$$;
+COMMENT ON FUNCTION topology_at(text, timestamptz) IS 'The edges that were declared at an instant, and since when and until when; valid_to NULL: they still are';
+
+CREATE FUNCTION topology_diff(tenant text, t1 timestamptz, t2 timestamptz)
+RETURNS TABLE (change text, src_urn text, dst_urn text, relation text, source text, props_before jsonb, props_after jsonb)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+SET jit = off
+SET work_mem = '64MB'
+AS $$
+#variable_conflict use_column
+DECLARE
+    for_tenant CONSTANT bigint := etl_tenant_require(tenant);
+    early CONSTANT timestamptz := least(topo_instant_require(t1), topo_instant_require(t2));
+    late  CONSTANT timestamptz := greatest(t1, t2);
+    back  CONSTANT boolean := t1 > t2;
+BEGIN
+    -- Only what has an end of its interval between the two can differ, and that is indexed.
+    RETURN QUERY
+    WITH gone AS (
+        SELECT e.src_resource_id AS src, e.dst_resource_id AS dst, e.relation, e.source, e.props
+        FROM topo_edge_time e
+        WHERE e.tenant_id = for_tenant AND NOT upper_inf(e.valid) AND upper(e.valid) > early AND upper(e.valid) <= late AND e.valid @> early
+    ), come AS (
+        SELECT e.src_resource_id AS src, e.dst_resource_id AS dst, e.relation, e.source, e.props
+        FROM topo_edge_time e
+        WHERE e.tenant_id = for_tenant AND lower(e.valid) > early AND lower(e.valid) <= late AND e.valid @> late
+    ), differ AS (
+        SELECT src, dst, relation, source, CASE WHEN back THEN c.props ELSE g.props END AS before, CASE WHEN back THEN g.props ELSE c.props END AS after
+        FROM gone g FULL JOIN come c USING (src, dst, relation, source)
+        WHERE g.props IS DISTINCT FROM c.props
+    )
+    SELECT CASE WHEN f.before IS NULL THEN 'opened' WHEN f.after IS NULL THEN 'closed' ELSE 'changed' END,
+           s.urn, d.urn, f.relation, f.source, f.before, f.after
+    FROM differ f
+    JOIN dim_resource s ON s.resource_id = f.src
+    JOIN dim_resource d ON d.resource_id = f.dst;
+END
+$$;
+COMMENT ON FUNCTION topology_diff(text, timestamptz, timestamptz) IS
+    'How the declared edges at t2 differ from those at t1: opened, closed, or changed in their props';
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- Declared and observed
+-- ---------------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION topo_caller(urn text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    SELECT CASE
+        WHEN urn ~ '^urn:k8s:(svc|deployment|statefulset|daemonset|replicaset|job|cronjob|pod):' THEN 'urn:svc:' || substring(urn FROM '[^/:]*$')
+        WHEN urn ~ '^urn:(svc|host|db):' THEN urn
+    END
+$$;
+COMMENT ON FUNCTION topo_caller(text) IS
+    'The URN under which traces know a resource: workloads and Services of Kubernetes by their bare name, services, hosts and databases as they are; NULL for what calls nobody';
+
+CREATE FUNCTION topology_drift(tenant text, since interval DEFAULT '24 hours')
+RETURNS TABLE (drift text, src_urn text, dst_urn text, sources text[], calls bigint, last_seen timestamptz)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+SET "TimeZone" = 'UTC'
+SET jit = off
+SET work_mem = '64MB'
+AS $$
+#variable_conflict use_column
+DECLARE
+    for_tenant CONSTANT bigint := etl_tenant_require(tenant);
+    until CONSTANT timestamptz := etl_now();
+    begins CONSTANT timestamptz := until - since;
+BEGIN
+    IF begins IS NULL OR begins >= until THEN
+        RAISE EXCEPTION 'since must be longer than nothing'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Say how far to look back for calls, such as interval ''24 hours''.';
+    END IF;
+    RETURN QUERY
+    WITH known AS MATERIALIZED (
+        SELECT r.resource_id, topo_caller(r.urn) AS urn FROM dim_resource r WHERE r.tenant_id = for_tenant AND topo_caller(r.urn) IS NOT NULL
+    ), declared AS MATERIALIZED (
+        -- What was declared at any time since counts as declared; only what still is can be missed.
+        SELECT s.urn AS src, d.urn AS dst, array_agg(DISTINCT e.source ORDER BY e.source) AS sources,
+               bool_or(e.valid @> until) AS still
+        FROM topo_edge_time e
+        JOIN known s ON s.resource_id = e.src_resource_id
+        JOIN known d ON d.resource_id = e.dst_resource_id
+        WHERE e.tenant_id = for_tenant AND e.relation = 'DEPENDS_ON' AND e.valid && tstzrange(begins, until, '[]') AND s.urn <> d.urn
+          AND (upper_inf(e.valid) OR NOT upper_inf(e.valid) AND upper(e.valid) > begins)
+        GROUP BY 1, 2
+    ), observed AS MATERIALIZED (
+        SELECT s.urn AS src, d.urn AS dst, sum(c.calls)::bigint AS calls, max(c.bucket) AS last_seen
+        FROM service_call_5m c
+        JOIN known s ON s.resource_id = c.src_resource_id
+        JOIN known d ON d.resource_id = c.dst_resource_id
+        -- A bucket belongs to the time in which it ends.
+        WHERE c.tenant_id = for_tenant AND c.bucket > begins - interval '5 min' AND c.bucket <= until AND s.urn <> d.urn
+        GROUP BY 1, 2
+    )
+    SELECT CASE WHEN o.calls IS NULL THEN 'declared_not_observed' ELSE 'observed_not_declared' END,
+           src, dst, coalesce(d.sources, '{}'), coalesce(o.calls, 0), o.last_seen
+    FROM declared d FULL JOIN observed o USING (src, dst)
+    WHERE o.calls IS NULL AND d.still OR d.sources IS NULL
+    ORDER BY 1, 2, 3;
+END
+$$;
+COMMENT ON FUNCTION topology_drift(text, interval) IS
+    'DEPENDS_ON edges that are declared and were not seen in service_call_5m since, and calls that were seen and are not declared';
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- Ways through the graph
+-- ---------------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION topo_walk(tenant_id bigint, origin bigint, forward boolean, depth integer, at timestamptz, goal bigint DEFAULT NULL)
+RETURNS TABLE (resource_id bigint, parent_id bigint, steps integer)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+SET jit = off
+AS $$
+#variable_conflict use_variable
+DECLARE
+    seen     bigint[] := ARRAY[origin];
+    frontier bigint[] := ARRAY[origin];
+    parents  bigint[];
+    level    integer := 0;
+BEGIN
+    RETURN QUERY SELECT origin, NULL::bigint, 0;
+    -- Breadth first: every resource once, by one of its shortest ways. Cycles end where they began.
+    WHILE level < depth AND (goal IS NULL OR NOT goal = ANY (frontier)) LOOP
+        level := level + 1;
+        IF forward THEN
+            SELECT array_agg(n.id), array_agg(n.via) INTO frontier, parents FROM (
+                SELECT e.dst_resource_id AS id, min(e.src_resource_id) AS via
+                FROM unnest(frontier) AS f (id)
+                JOIN topo_edge_time e ON e.tenant_id = topo_walk.tenant_id AND e.src_resource_id = f.id AND e.valid @> at
+                WHERE NOT EXISTS (SELECT FROM unnest(seen) AS v (id) WHERE v.id = e.dst_resource_id)
+                GROUP BY 1) AS n;
+        ELSE
+            SELECT array_agg(n.id), array_agg(n.via) INTO frontier, parents FROM (
+                SELECT e.src_resource_id AS id, min(e.dst_resource_id) AS via
+                FROM unnest(frontier) AS f (id)
+                JOIN topo_edge_time e ON e.tenant_id = topo_walk.tenant_id AND e.dst_resource_id = f.id AND e.valid @> at
+                WHERE NOT EXISTS (SELECT FROM unnest(seen) AS v (id) WHERE v.id = e.src_resource_id)
+                GROUP BY 1) AS n;
+        END IF;
+        EXIT WHEN frontier IS NULL;
+        seen := seen || frontier;
+        RETURN QUERY SELECT u.id, u.via, level FROM unnest(frontier, parents) AS u (id, via);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION topo_walk(bigint, bigint, boolean, integer, timestamptz, bigint) IS
+    'The resources within so many steps along (forward) or against the edges of an instant, each with the one before it; ends at the goal';
+
+CREATE FUNCTION topo_depth_require(depth integer) RETURNS integer
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+BEGIN
+    IF depth IS NULL OR depth NOT BETWEEN 1 AND 100 THEN
+        RAISE EXCEPTION 'depth must be between 1 and 100' USING ERRCODE = 'invalid_parameter_value', HINT = 'Say how many edges to follow; 3 is usual.';
+    END IF;
+    RETURN depth;
+END
+$$;
+COMMENT ON FUNCTION topo_depth_require(integer) IS 'The depth, or an error where it is out of range';
+
+-- A type of its own: columns of RETURNS TABLE could not be named like the arguments.
+CREATE TYPE topo_affected AS (urn text, depth integer, path text[]);
+COMMENT ON TYPE topo_affected IS 'A row of blast_radius(): what is affected, over how many edges, and the way there';
+
+CREATE FUNCTION blast_radius(tenant text, urn text, depth integer DEFAULT 3, at timestamptz DEFAULT now())
+RETURNS SETOF topo_affected
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    for_tenant CONSTANT bigint := etl_tenant_require(tenant);
+    origin     CONSTANT bigint := topo_resource_require(for_tenant, blast_radius.urn);
+    steps_max  CONSTANT integer := topo_depth_require(blast_radius.depth);
+    instant    CONSTANT timestamptz := topo_instant_require(at);
+BEGIN
+    RETURN QUERY
+    WITH RECURSIVE reached AS MATERIALIZED (
+        SELECT w.resource_id, w.parent_id, w.steps, r.urn
+        FROM topo_walk(for_tenant, origin, false, steps_max, instant) AS w JOIN dim_resource r USING (resource_id)
+    ), way AS (
+        SELECT w.resource_id, w.urn, w.steps, ARRAY[w.urn] AS path FROM reached w WHERE w.steps = 0
+        UNION ALL
+        SELECT w.resource_id, w.urn, w.steps, p.path || w.urn FROM way p JOIN reached w ON w.parent_id = p.resource_id
+    )
+    SELECT y.urn, y.steps, y.path FROM way y WHERE y.steps > 0 ORDER BY y.steps, y.urn;
+END
+$$;
+COMMENT ON FUNCTION blast_radius(text, text, integer, timestamptz) IS
+    'What stands on a resource: everything that leads to it along declared edges, with one of the shortest ways there';
+
+CREATE FUNCTION topology_path(tenant text, a text, b text, at timestamptz DEFAULT now())
+RETURNS TABLE (step integer, urn text, relation text, source text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    for_tenant CONSTANT bigint := etl_tenant_require(tenant);
+    origin     CONSTANT bigint := topo_resource_require(for_tenant, a);
+    goal       CONSTANT bigint := topo_resource_require(for_tenant, b);
+    instant    CONSTANT timestamptz := topo_instant_require(at);
+BEGIN
+    RETURN QUERY
+    WITH RECURSIVE reached AS MATERIALIZED (
+        SELECT w.* FROM topo_walk(for_tenant, origin, true, 100, instant, goal) AS w
+    ), way AS (
+        SELECT w.resource_id, w.parent_id, w.steps FROM reached w WHERE w.resource_id = goal
+        UNION ALL
+        SELECT w.resource_id, w.parent_id, w.steps FROM way p JOIN reached w ON w.resource_id = p.parent_id
+    )
+    SELECT y.steps, r.urn, e.relation, e.source
+    FROM way y
+    JOIN dim_resource r USING (resource_id)
+    LEFT JOIN LATERAL (
+        SELECT e.relation, e.source FROM topo_edge_time e
+        WHERE e.tenant_id = for_tenant AND e.src_resource_id = y.parent_id AND e.dst_resource_id = y.resource_id AND e.valid @> instant
+        ORDER BY 1, 2 LIMIT 1
+    ) AS e ON true
+    ORDER BY y.steps;
+END
+$$;
+COMMENT ON FUNCTION topology_path(text, text, text, timestamptz) IS
+    'A shortest way from a to b along declared edges, at most 100 of them: one row a resource, with the edge that leads to it; no rows where there is none';
+
+CREATE FUNCTION topology_dot(tenant text, at timestamptz DEFAULT now()) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    for_tenant CONSTANT bigint := etl_tenant_require(tenant);
+    instant    CONSTANT timestamptz := topo_instant_require(at);
+    drawing    text;
+BEGIN
+    WITH edge AS MATERIALIZED (
+        SELECT DISTINCT e.src_resource_id AS src, e.dst_resource_id AS dst, e.relation
+        FROM topo_edge_time e
+        WHERE e.tenant_id = for_tenant AND e.valid @> instant
+          AND (upper_inf(e.valid) OR NOT upper_inf(e.valid) AND upper(e.valid) > instant)
+    ), node AS (
+        SELECT src AS id FROM edge UNION SELECT dst FROM edge
+    ), line (part, key1, key2, key3, content) AS (
+        SELECT 1, r.urn, '', '', format('  %s [label=%s, tooltip=%s];', r.resource_id, topo_dot_text(r.name), topo_dot_text(r.urn))
+        FROM node n JOIN dim_resource r ON r.resource_id = n.id
+        UNION ALL
+        SELECT 2, s.urn, d.urn, e.relation, format('  %s -> %s [label=%s];', e.src, e.dst, topo_dot_text(e.relation))
+        FROM edge e JOIN dim_resource s ON s.resource_id = e.src JOIN dim_resource d ON d.resource_id = e.dst
+    )
+    SELECT string_agg(content || E'\n', '' ORDER BY part, key1 COLLATE "C", key2 COLLATE "C", key3 COLLATE "C") INTO drawing FROM line;
+    RETURN E'digraph topology {\n  rankdir=LR;\n  node [shape=box];\n' || coalesce(drawing, '') || E'}\n';
+END
+$$;
+COMMENT ON FUNCTION topology_dot(text, timestamptz) IS 'The edges of an instant in the DOT language of Graphviz';
+
+CREATE FUNCTION topo_dot_text(value text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    -- In DOT a backslash begins an escape in labels, and a quote ends them.
+    SELECT '"' || replace(replace(replace(value, '\', '\\'), '"', '\"'), E'\n', '\n') || '"'
+$$;
+COMMENT ON FUNCTION topo_dot_text(text) IS 'A quoted text of the DOT language';

@@ -1,0 +1,167 @@
+//! `topo_extract()` and `topo_unresolved()`: the extractors of the engine, from SQL; and the names of what they find.
+
+use crate::backend::json::{replace_nul, without_nul};
+use crate::error::{Error, Result, or_raise};
+use engine::topology::ansible::{self, tree::Tree};
+use engine::topology::{Extracted, Format, TopologyError, extract};
+use engine::urn;
+use pgrx::JsonB;
+use pgrx::datum::AnyElement;
+use pgrx::prelude::*;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The format that is no single file: a JSON object of paths and contents.
+const ANSIBLE: &str = "ansible";
+/// The format that is found out.
+const AUTO: &str = "auto";
+
+/// The edges that `content` declares. Nothing is stored.
+#[pg_extern(immutable, parallel_safe, strict)]
+#[search_path(pg_catalog, @extschema@, pg_temp)]
+fn topo_extract(
+    content: &str,
+    format: default!(&str, "'auto'"),
+) -> TableIterator<
+    'static,
+    (
+        name!(src, String),
+        name!(dst, String),
+        name!(relation, String),
+        name!(src_urn, Option<String>),
+        name!(dst_urn, Option<String>),
+        name!(evidence, JsonB),
+    ),
+> {
+    let found = or_raise(read(content, format));
+    TableIterator::new(found.edges.into_iter().map(|edge| {
+        (
+            without_nul(edge.src),
+            without_nul(edge.dst),
+            edge.relation.to_owned(),
+            edge.src_urn.map(without_nul),
+            edge.dst_urn.map(without_nul),
+            or_raise(jsonb(&edge.evidence)),
+        )
+    }))
+}
+
+/// What `content` refers to and does not say. `what` is the reference, `why` the reason.
+#[pg_extern(immutable, parallel_safe, strict)]
+#[search_path(pg_catalog, @extschema@, pg_temp)]
+fn topo_unresolved(
+    content: &str,
+    format: default!(&str, "'auto'"),
+) -> TableIterator<'static, (name!(what, String), name!(why, String), name!(evidence, JsonB))> {
+    let found = or_raise(read(content, format));
+    TableIterator::new(found.unresolved.into_iter().map(|unresolved| {
+        let evidence = or_raise(jsonb(&unresolved));
+        let why = evidence.0.get("reason").and_then(Value::as_str).unwrap_or_default();
+        (without_nul(unresolved.reference), why.to_owned(), evidence)
+    }))
+}
+
+/// The URN of an end of an edge: what begins with `urn:` is one, all else is a name within the source.
+#[pg_extern(immutable, parallel_safe, strict)]
+#[search_path(pg_catalog, @extschema@, pg_temp)]
+fn topo_urn(identifier: &str, source: &str) -> String {
+    if identifier.starts_with("urn:") {
+        identifier.to_owned()
+    } else {
+        urn::in_source(source, identifier)
+    }
+}
+
+/// `dim_resource.type` of a URN.
+#[pg_extern(immutable, parallel_safe, strict)]
+#[search_path(pg_catalog, @extschema@, pg_temp)]
+fn topo_urn_type(urn: &str) -> String {
+    urn::describe(urn).0
+}
+
+/// `dim_resource.name` of a URN.
+#[pg_extern(immutable, parallel_safe, strict)]
+#[search_path(pg_catalog, @extschema@, pg_temp)]
+fn topo_urn_name(urn: &str) -> String {
+    urn::describe(urn).1
+}
+
+/// xxh3-64 of the bytes of a value of variable length; NULL for types of fixed length. It takes milliseconds where
+/// `jsonb_hash_extended`, which looks at every element, takes tenths of seconds.
+#[pg_extern(immutable, parallel_safe, strict)]
+#[search_path(pg_catalog, @extschema@, pg_temp)]
+fn topo_digest(value: AnyElement) -> Option<i64> {
+    // SAFETY: looks the type of a value up, which exists.
+    if unsafe { pg_sys::get_typlen(value.oid()) } != -1 {
+        return None;
+    }
+    // SAFETY: a value of a type of length -1 is a varlena. The unpacked one lives in the current memory context, and
+    // nothing frees it before its bytes are read.
+    let bytes = unsafe {
+        let unpacked = pg_sys::pg_detoast_datum_packed(value.datum().cast_mut_ptr());
+        pgrx::varlena::varlena_to_byte_slice(unpacked)
+    };
+    Some(xxh3_64(bytes) as i64)
+}
+
+fn read(content: &str, format: &str) -> Result<Extracted> {
+    let named = match format {
+        ANSIBLE => return read_tree(content),
+        AUTO => Format::detect(content.as_bytes()).map_err(refused)?,
+        name => Format::from_name(name).ok_or_else(|| unknown_format(name))?,
+    };
+    extract(content.as_bytes(), named).map_err(refused)
+}
+
+fn read_tree(content: &str) -> Result<Extracted> {
+    let files: BTreeMap<String, String> = serde_json::from_str(content).map_err(|error| Error::Invalid {
+        sqlstate: PgSqlErrorCode::ERRCODE_INVALID_TEXT_REPRESENTATION,
+        message: "ansible: not a JSON object of paths and contents".to_string(),
+        // Of the error its place only: its text quotes the input.
+        detail: Some(format!("Line {}, column {}.", error.line(), error.column())),
+        hint: Some(
+            "Give {\"inventory/hosts\": \"...\", \"site.yml\": \"...\"}: every file of the checkout as text."
+                .to_string(),
+        ),
+    })?;
+    let mut tree = Tree::new();
+    for (path, text) in files {
+        tree.insert(&path, text.into_bytes()).map_err(refused)?;
+    }
+    let report = ansible::extract(&Arc::new(tree), &ansible::Options::default()).map_err(refused)?;
+    Ok(report.extracted)
+}
+
+fn unknown_format(name: &str) -> Error {
+    let known: Vec<&str> = [AUTO, ANSIBLE]
+        .into_iter()
+        .chain(Format::ALL.into_iter().map(Format::name))
+        .collect();
+    Error::invalid(
+        PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("there is no topology format \"{name}\""),
+        format!("Formats: {}.", known.join(", ")),
+    )
+}
+
+/// The engine's errors name places and limits, never content.
+fn refused(error: TopologyError) -> Error {
+    let sqlstate = match error {
+        TopologyError::UnknownFormat(_) => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+        TopologyError::Unsupported { .. } => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+        TopologyError::Syntax { .. } | TopologyError::NotUtf8 { .. } => {
+            PgSqlErrorCode::ERRCODE_INVALID_TEXT_REPRESENTATION
+        }
+        TopologyError::Limit { .. } => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+    };
+    Error::invalid(sqlstate, error.to_string(), error.hint())
+}
+
+fn jsonb(value: &impl Serialize) -> Result<JsonB> {
+    let mut value = serde_json::to_value(value).map_err(|e| Error::Internal(e.to_string()))?;
+    replace_nul(&mut value);
+    Ok(JsonB(value))
+}

@@ -119,7 +119,7 @@ SELECT etl_backfill('usage-hourly', 'default', slice => '1 month');
 
 -- 7. The hook of a migration that must not go on before the rollup is complete -----------------------------------------
 --
--- It does in this session what the background has not done yet, and waits for what that is doing. Run it outside of a
+-- It does on the spot what the background has not done yet, and waits for what that is doing. Run it outside of a
 -- transaction. Then the guard, which a migration may also call alone: it raises while history is missing or the rollup
 -- trails the last event by more than an hour, and passes on an empty table.
 

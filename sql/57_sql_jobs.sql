@@ -407,7 +407,7 @@ BEGIN
                                CASE WHEN events.min_event IS NULL THEN format('windows are due up to %s', standing.upto)
                                     ELSE format('first event %s, last event %s', events.min_event, events.max_event) END,
                                coalesce((coalesce(events.max_event, standing.upto) - standing.watermark)::text, 'unknown'), max_lag),
-              HINT    = format('CALL etl_ensure_current(%L, %L) brings it up to date in this session, SELECT etl_backfill(%L, %L) in the background.',
+              HINT    = format('CALL etl_ensure_current(%L, %L) brings it up to date here and now, SELECT etl_backfill(%L, %L) in the background.',
                                job, tenant, job, tenant);
 END
 $$;

@@ -56,7 +56,7 @@ impl S3 {
         S3::start(None)
     }
 
-    /// One that only takes requests with this session token.
+    /// One that only takes requests that carry this temporary token.
     pub fn with_token(token: &str) -> S3 {
         S3::start(Some(token.to_string()))
     }

@@ -47,7 +47,10 @@ pub extern "C-unwind" fn observe_bridge_scheduler_main(argument: pg_sys::Datum) 
                 guc::poll_interval()
             }
             Ok(Turn::Idle) => guc::poll_interval(),
-            Ok(Turn::OtherVersion) => VERSION_WAIT,
+            Ok(Turn::OtherVersion) => {
+                dismiss_idle(database);
+                VERSION_WAIT
+            }
             Ok(Turn::Restoring) => {
                 latch::report_activity(None);
                 latch::wait(RESTORE_WAIT, -1);
@@ -118,6 +121,12 @@ fn turn(housekept: &mut Option<Instant>) -> Result<Turn> {
     })
 }
 
+/// Has the runners that wait for work look once more: they find none of our version, and leave.
+fn dismiss_idle(database: pg_sys::Oid) {
+    let runners = shmem::with(|r| r.slot(database).map(|s| s.runners)).flatten();
+    runners.into_iter().flatten().for_each(shmem::wake);
+}
+
 /// Why a transaction found no extension of our version.
 fn absent() -> Result<Turn> {
     let installed = Session::Worker.bare_transaction(catalog::installed)?;
@@ -158,9 +167,11 @@ impl Runners {
         let waiting = (0..MAX_RUNNERS).filter(|i| idle & (1 << i) != 0 && places[*i] != 0);
         let woken = waiting.take(claimable).map(|i| shmem::wake(places[i])).count();
         self.started.retain(|_, worker| !process::stopped(worker));
+        // Those that are just starting will look for work, too.
+        let starting = self.started.keys().filter(|i| places[**i] == 0).count();
         let free: Vec<usize> = (0..guc::max_runners().min(MAX_RUNNERS))
             .filter(|i| places[*i] == 0 && !self.started.contains_key(i))
-            .take(claimable - woken)
+            .take(claimable.saturating_sub(woken + starting))
             .collect();
         for place in free {
             let worker = process::start(Role::Runner, database, place);

@@ -386,7 +386,7 @@ fn two_doors_and_a_seam_without_gap_or_overlap() {
     let one = with(json!({}));
     let young = fetch(&one, windows).map(|_| ()).unwrap_err();
     assert!(
-        young.is_transient() && !young.is_permanent() && young.retry_after.is_some(),
+        young.kind == ErrorKind::Unsettled && !young.is_permanent() && young.retry_after.is_some(),
         "{young:?}"
     );
     let settled = Window::new(H22, H22 + 30 * MINUTE_US);

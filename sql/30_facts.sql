@@ -185,7 +185,7 @@ VALUES
     ('oo_locator_time_idx',           'oo_locator',      false, '(dataset, t_from, t_to)'),
     ('topo_edge_time_dst_idx',        'topo_edge_time',  false, '(tenant_id, dst_resource_id)'),
     ('topo_edge_time_lower_idx',      'topo_edge_time',  false, '(tenant_id, lower(valid))'),
-    ('topo_edge_time_upper_idx',      'topo_edge_time',  false, '(tenant_id, upper(valid)) WHERE NOT upper_inf(valid)'),
+    ('topo_edge_time_upper_idx',      'topo_edge_time',  false, '(tenant_id, coalesce(upper(valid), ''infinity''))'),
     ('topo_edge_time_open_idx',       'topo_edge_time',  false, '(tenant_id, source) WHERE upper_inf(valid)'),
     ('event_envelope_detected_idx',   'event_envelope',  false, '(tenant_id, detected_at DESC)'),
     ('evidence_link_ref_idx',         'evidence_link',   true,  '(event_id, dim, ref_pg_hash, (coalesce(ref_oo, 0)))')

@@ -54,14 +54,14 @@ DECLARE
     for_tenant CONSTANT bigint := etl_tenant_require(tenant);
     instant    CONSTANT timestamptz := topo_instant_require(at);
 BEGIN
-    -- The third condition says nothing new, but is indexed: what is open, and what closed later. History before that is not read.
+    -- The last condition says nothing new, but is indexed: history that ended before the instant is not read.
     RETURN QUERY
     SELECT s.urn, d.urn, e.relation, e.source, e.props, lower(e.valid), upper(e.valid)
     FROM topo_edge_time e
     JOIN dim_resource s ON s.resource_id = e.src_resource_id
     JOIN dim_resource d ON d.resource_id = e.dst_resource_id
     WHERE e.tenant_id = for_tenant AND e.valid @> instant
-      AND (upper_inf(e.valid) OR NOT upper_inf(e.valid) AND upper(e.valid) > instant);
+      AND coalesce(upper(e.valid), 'infinity') > instant;
 END
 $$;
 COMMENT ON FUNCTION topology_at(text, timestamptz) IS 'The edges that were declared at an instant, and since when and until when; valid_to NULL: they still are';
@@ -85,7 +85,7 @@ BEGIN
     WITH gone AS (
         SELECT e.src_resource_id AS src, e.dst_resource_id AS dst, e.relation, e.source, e.props
         FROM topo_edge_time e
-        WHERE e.tenant_id = for_tenant AND NOT upper_inf(e.valid) AND upper(e.valid) > early AND upper(e.valid) <= late AND e.valid @> early
+        WHERE e.tenant_id = for_tenant AND coalesce(upper(e.valid), 'infinity') > early AND coalesce(upper(e.valid), 'infinity') <= late AND e.valid @> early
     ), come AS (
         SELECT e.src_resource_id AS src, e.dst_resource_id AS dst, e.relation, e.source, e.props
         FROM topo_edge_time e
@@ -150,7 +150,7 @@ BEGIN
         JOIN known s ON s.resource_id = e.src_resource_id
         JOIN known d ON d.resource_id = e.dst_resource_id
         WHERE e.tenant_id = for_tenant AND e.relation = 'DEPENDS_ON' AND e.valid && tstzrange(begins, until, '[]') AND s.urn <> d.urn
-          AND (upper_inf(e.valid) OR NOT upper_inf(e.valid) AND upper(e.valid) > begins)
+          AND coalesce(upper(e.valid), 'infinity') > begins
         GROUP BY 1, 2
     ), observed AS MATERIALIZED (
         SELECT s.urn AS src, d.urn AS dst, sum(c.calls)::bigint AS calls, max(c.bucket) AS last_seen
@@ -311,7 +311,7 @@ BEGIN
         SELECT DISTINCT e.src_resource_id AS src, e.dst_resource_id AS dst, e.relation
         FROM topo_edge_time e
         WHERE e.tenant_id = for_tenant AND e.valid @> instant
-          AND (upper_inf(e.valid) OR NOT upper_inf(e.valid) AND upper(e.valid) > instant)
+          AND coalesce(upper(e.valid), 'infinity') > instant
     ), node AS (
         SELECT src AS id FROM edge UNION SELECT dst FROM edge
     ), line (part, key1, key2, key3, content) AS (

@@ -128,8 +128,12 @@ pub fn describe(urn: &str) -> (String, String) {
     if let Some(known) = parse(urn) {
         return (known.kind.to_owned(), known.name);
     }
-    let rest = urn.strip_prefix("urn:").unwrap_or(urn);
-    let (first, below) = rest.split_once(':').unwrap_or(("unknown", rest));
+    let urn = without_nul(urn);
+    let rest = urn.strip_prefix("urn:").unwrap_or(&urn);
+    let (first, below) = match rest.split_once(':') {
+        Some((first, below)) if !first.is_empty() => (first, below),
+        _ => ("unknown", rest),
+    };
     let (kind, name) = match (first, below.split_once(':')) {
         ("k8s", Some((kind, object))) => (format!("k8s:{kind}"), object.rsplit('/').next().unwrap_or(object)),
         ("db", Some((protocol, database))) => (format!("db:{protocol}"), database),
@@ -141,7 +145,7 @@ pub fn describe(urn: &str) -> (String, String) {
     (
         kind,
         if name.is_empty() {
-            urn.to_owned()
+            urn.to_string()
         } else {
             name.into_owned()
         },
@@ -239,7 +243,8 @@ mod tests {
         fn parse_never_panics(text in "(urn:(svc|host):)?.{0,40}") {
             let _ = parse(&text);
             let (kind, name) = describe(&text);
-            prop_assert!(text.is_empty() || (!kind.contains('\0') && !name.is_empty()));
+            prop_assert!(!kind.is_empty() && !kind.contains('\0') && !name.contains('\0'));
+            prop_assert!(text.is_empty() || !name.is_empty());
         }
     }
 }

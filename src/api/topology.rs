@@ -20,6 +20,10 @@ const ANSIBLE: &str = "ansible";
 const AUTO: &str = "auto";
 
 /// The edges that `content` declares. Nothing is stored.
+#[allow(
+    clippy::type_complexity,
+    reason = "the columns of the result, which the macro reads from the signature"
+)]
 #[pg_extern(immutable, parallel_safe, strict)]
 #[search_path(pg_catalog, @extschema@, pg_temp)]
 fn topo_extract(

@@ -43,12 +43,12 @@ CREATE TABLE etl_job (
     max_running  integer   CHECK (max_running > 0),
     batch        integer   NOT NULL DEFAULT 1 CHECK (batch BETWEEN 1 AND 1000),
     -- Windows are counted from the epoch in UTC, so only intervals of a fixed length can align them.
-    CONSTRAINT etl_job_align_fixed CHECK (align >= '1 s' AND isfinite(align)
+    CONSTRAINT etl_job_align_fixed CHECK (align >= '1 s' AND isfinite(align) AND align <= '366 days'
         AND extract(year FROM align) = 0 AND extract(month FROM align) = 0),
-    CONSTRAINT etl_job_run_interval_fixed CHECK (run_interval >= '0' AND isfinite(run_interval)
+    CONSTRAINT etl_job_run_interval_fixed CHECK (run_interval >= '0' AND isfinite(run_interval) AND run_interval <= '36500 days'
         AND extract(year FROM run_interval) = 0 AND extract(month FROM run_interval) = 0),
     CONSTRAINT etl_job_run_interval_multiple CHECK (extract(epoch FROM run_interval) % extract(epoch FROM align) = 0),
-    CONSTRAINT etl_job_delay_fixed CHECK (delay >= '0' AND isfinite(delay)
+    CONSTRAINT etl_job_delay_fixed CHECK (delay >= '0' AND isfinite(delay) AND delay <= '36500 days'
         AND extract(year FROM delay) = 0 AND extract(month FROM delay) = 0),
     CONSTRAINT etl_job_whole_minutes CHECK (name <> 'oo-agg' OR extract(epoch FROM align) % 60 = 0),
     CONSTRAINT etl_job_lookback_fixed CHECK (lookback >= '0' AND isfinite(lookback)
@@ -99,7 +99,7 @@ CREATE TABLE etl_job_tenant (
     enabled   boolean,
     lookback  interval CHECK (lookback >= '0' AND isfinite(lookback)
         AND lookback <= '36500 days' AND extract(year FROM lookback) = 0 AND extract(month FROM lookback) = 0),
-    delay     interval CHECK (delay >= '0' AND isfinite(delay)
+    delay     interval CHECK (delay >= '0' AND isfinite(delay) AND delay <= '36500 days'
         AND extract(year FROM delay) = 0 AND extract(month FROM delay) = 0),
     PRIMARY KEY (job, tenant_id)
 );

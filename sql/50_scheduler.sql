@@ -45,6 +45,16 @@ $$;
 COMMENT ON FUNCTION etl_floor(timestamptz, interval) IS
     'The greatest multiple of align since the epoch (UTC) that is not after the time';
 
+CREATE FUNCTION etl_ceil(at timestamptz, align interval) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+SET "TimeZone" = 'UTC'
+AS $$
+    SELECT etl_floor(at + align - interval '1 us', align)
+$$;
+COMMENT ON FUNCTION etl_ceil(timestamptz, interval) IS
+    'The smallest multiple of align since the epoch (UTC) that is not before the time';
+
 -- ---------------------------------------------------------------------------------------------------------------------
 -- etl_tick
 -- ---------------------------------------------------------------------------------------------------------------------
@@ -91,12 +101,17 @@ BEGIN
     SET enabled = false, disabled_reason = format('foreign server "%s" does not exist any more', s.server)
     WHERE s.enabled AND NOT EXISTS (SELECT FROM pg_foreign_server f WHERE f.srvname = s.server);
 
-    INSERT INTO etl_cursor (job, tenant_id, next_from)
-    SELECT d.job, d.tenant_id, d.first_from
-    FROM etl_due(at) d
-    WHERE NOT EXISTS (SELECT FROM etl_cursor c WHERE c.job = d.job AND c.tenant_id = d.tenant_id)
-    ORDER BY d.job, d.tenant_id
-    ON CONFLICT DO NOTHING;
+    -- Asked first: an INSERT waits for whoever locks the table, even if it has nothing to insert.
+    IF EXISTS (SELECT FROM etl_due(at) d
+               WHERE NOT EXISTS (SELECT FROM etl_cursor c WHERE c.job = d.job AND c.tenant_id = d.tenant_id))
+    THEN
+        INSERT INTO etl_cursor (job, tenant_id, next_from)
+        SELECT d.job, d.tenant_id, d.first_from
+        FROM etl_due(at) d
+        WHERE NOT EXISTS (SELECT FROM etl_cursor c WHERE c.job = d.job AND c.tenant_id = d.tenant_id)
+        ORDER BY d.job, d.tenant_id
+        ON CONFLICT DO NOTHING;
+    END IF;
 
     -- Locking in one statement and reading in the next: the second sees what the previous holder of the locks did.
     PERFORM FROM etl_cursor c JOIN etl_due(at) d USING (job, tenant_id)
@@ -110,7 +125,8 @@ BEGIN
     WITH due AS MATERIALIZED (
         SELECT d.*, first.next_from,
                -- Years to catch up are enqueued bit by bit: the next tick goes on.
-               least(d.upper_bound, first.next_from + max_windows * d.align) AS upto
+               CASE WHEN extract(epoch FROM d.upper_bound - first.next_from) / extract(epoch FROM d.align) <= max_windows THEN d.upper_bound
+                    ELSE first.next_from + max_windows * d.align END AS upto
         FROM etl_cursor c JOIN etl_due(at) d USING (job, tenant_id)
         -- After a change of align the first window may begin before the last one ended: rather twice than not at all.
         CROSS JOIN LATERAL (SELECT date_bin(d.align, c.next_from, 'epoch') AS next_from) first
@@ -128,7 +144,8 @@ BEGIN
                CASE WHEN NOT due.coalescing AND w.window_from + due.align + due.delay > clock THEN w.window_from + due.align + due.delay END
         FROM due
         CROSS JOIN LATERAL generate_series(due.next_from, due.upto - due.align, due.align) AS w (window_from)
-        ORDER BY due.job, due.tenant_id, w.window_from
+        -- Upstream first, as those do it who finish windows.
+        ORDER BY (SELECT j.after <> '{}' FROM etl_job j WHERE j.name = due.job), due.job, due.tenant_id, w.window_from
         ON CONFLICT (job, tenant_id, window_from, window_to) DO UPDATE
         -- A backfill was here first: from now on the window is the schedule's, whatever becomes of the backfill.
         SET status          = CASE r.status WHEN 'running' THEN 'running'         ELSE 'queued' END,

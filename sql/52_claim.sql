@@ -179,6 +179,9 @@ DECLARE
     head etl_job_run;
 BEGIN
     FOR pair IN SELECT * FROM etl_claimable(place, places) LOOP
+        -- Somebody's open transaction holds it: claims of all others must not wait for that.
+        PERFORM FROM etl_turn t WHERE t.job = pair.job AND t.tenant_id = pair.tenant_id FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND AND EXISTS (SELECT FROM etl_turn t WHERE t.job = pair.job AND t.tenant_id = pair.tenant_id);
         -- First the turn, then the window: whoever decides about dependents holds the turn until commit, so what is
         -- claimed here sees everything that was decided (etl_dependents).
         PERFORM etl_turn_take(pair.job, pair.tenant_id, true);

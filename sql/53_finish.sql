@@ -43,11 +43,14 @@ BEGIN
                           AND r.window_from < w.starts + dependent.align AND r.window_to > w.starts AND r.status <> 'success'
                           AND r.window_from >= w.starts - coalesce((SELECT j.align FROM etl_job j WHERE j.name = needed.job), '0'))
                    -- Its last upstream window may not even be enqueued. A coalescing job reads the present: it need not wait.
-                   OR NOT dependent.coalescing AND NOT EXISTS (
-                        SELECT FROM (SELECT r.window_to FROM etl_job_run r
-                                     WHERE r.job = needed.job AND r.tenant_id = etl_dependents.tenant_id
-                                     ORDER BY r.window_from DESC, r.window_to DESC LIMIT 1) newest
-                        WHERE newest.window_to >= w.starts + dependent.align))
+                   -- How far they are is said by the schedule, where there is one, for single windows may be ahead of it.
+                   OR NOT dependent.coalescing AND NOT coalesce(
+                        (SELECT k.next_from >= w.starts + dependent.align FROM etl_cursor k JOIN etl_job j ON j.name = k.job
+                         WHERE k.job = needed.job AND k.tenant_id = etl_dependents.tenant_id AND j.run_interval > '0'),
+                        (SELECT r.window_to >= w.starts + dependent.align FROM etl_job_run r
+                         WHERE r.job = needed.job AND r.tenant_id = etl_dependents.tenant_id
+                         ORDER BY r.window_from DESC, r.window_to DESC LIMIT 1),
+                        false))
         LOOP
             IF dependent.coalescing THEN
                 CONTINUE WHEN EXISTS (SELECT FROM etl_job_run r

@@ -212,6 +212,10 @@ BEGIN
                   DETAIL  = format('"from" = %s, "to" = %s.', coalesce("from"::text, 'NULL'), coalesce("to"::text, 'NULL')),
                   HINT    = 'Give the time of the changed row as both, or the range of several: every window that overlaps runs again.';
     END IF;
+    IF "from" < '0001-01-01 00:00:00+00' OR "to" > '9999-12-31 00:00:00+00' THEN
+        RAISE EXCEPTION 'an invalidation lies between the years 1 and 9999'
+            USING ERRCODE = 'datetime_field_overflow', HINT = 'Give the time of the changed row, or the range of several.';
+    END IF;
     INSERT INTO etl_invalidation (job, tenant_id, window_from, window_to)
     VALUES (etl_invalidate.job, etl_tenant_require(tenant), etl_floor("from", align),
             -- The end is not part of the range, except that an empty range stands for the window around it.
@@ -255,7 +259,9 @@ BEGIN
     ), cut AS (
         -- Of a job or tenant that was dropped nothing is left to do.
         SELECT t.job, t.tenant_id, t.window_from, t.window_to, t.xid, e.align, e.delay, e.max_attempts, e.run_interval,
-               least(t.window_to, etl_floor(t.window_from, e.align) + (max_windows - floor(t.before))::integer * e.align) AS upto
+               CASE WHEN extract(epoch FROM t.window_to - etl_floor(t.window_from, e.align)) / extract(epoch FROM e.align) <= max_windows - floor(t.before)
+                    THEN t.window_to
+                    ELSE etl_floor(t.window_from, e.align) + (max_windows - floor(t.before))::integer * e.align END AS upto
         FROM taken t JOIN etl_job_effective e ON e.job = t.job AND e.tenant_id = t.tenant_id
     ), put_off AS (
         -- Very long ranges are done bit by bit.
@@ -278,7 +284,8 @@ BEGIN
            OR CASE WHEN c.run_interval = '0' THEN true
                    WHEN k.next_from IS NULL  THEN c.starts + c.align + c.delay <= clock
                    ELSE c.starts < k.next_from END
-        ORDER BY c.job, c.tenant_id, c.starts
+        -- Upstream first, as those do it who finish windows.
+        ORDER BY (SELECT j.after <> '{}' FROM etl_job j WHERE j.name = c.job), c.job, c.tenant_id, c.starts
         ON CONFLICT (job, tenant_id, window_from, window_to) DO UPDATE
         -- One that is still queued will see the change; but what a backfill queued, it may cancel. attempt is a fencing
         -- token and stays.

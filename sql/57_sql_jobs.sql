@@ -438,14 +438,18 @@ $$;
 COMMENT ON FUNCTION etl_stamp(text, bigint, timestamptz, timestamptz) IS
     'Notes that every window of a range is done; without a start, that there is nothing to do before its end';
 
-CREATE FUNCTION etl_months("from" timestamptz, "to" timestamptz) RETURNS TABLE (slice_from timestamptz, slice_to timestamptz)
+CREATE FUNCTION etl_months("from" timestamptz, "to" timestamptz, align interval) RETURNS TABLE (slice_from timestamptz, slice_to timestamptz)
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, @extschema@, pg_temp
 SET "TimeZone" = 'UTC'
 AS $$
-    SELECT greatest(m.starts, "from"), least(m.starts + interval '1 month', "to")
+    -- A window that lies across the first of a month belongs to the month in which it begins.
+    SELECT c.starts, c.ends
     FROM generate_series(date_trunc('month', "from", 'UTC'), "to", interval '1 month') AS m (starts)
-    WHERE least(m.starts + interval '1 month', "to") > greatest(m.starts, "from")
-    ORDER BY m.starts
+    CROSS JOIN LATERAL (SELECT greatest(etl_ceil(m.starts, align), "from") AS starts,
+                               least(etl_ceil(m.starts + interval '1 month', align), "to") AS ends) c
+    WHERE c.starts < c.ends
+    ORDER BY c.starts
 $$;
-COMMENT ON FUNCTION etl_months(timestamptz, timestamptz) IS 'A range cut at the calendar months of UTC';
+COMMENT ON FUNCTION etl_months(timestamptz, timestamptz, interval) IS
+    'A range of whole windows cut at the calendar months of UTC';

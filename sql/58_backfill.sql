@@ -68,16 +68,6 @@ COMMENT ON INDEX  etl_backfill_slice_waiting    IS 'The next slice';
 -- From a request to slices
 -- ---------------------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION etl_ceil(at timestamptz, align interval) RETURNS timestamptz
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-SET search_path = pg_catalog, @extschema@, pg_temp
-SET "TimeZone" = 'UTC'
-AS $$
-    SELECT etl_floor(at + align - interval '1 us', align)
-$$;
-COMMENT ON FUNCTION etl_ceil(timestamptz, interval) IS
-    'The smallest multiple of align since the epoch (UTC) that is not before the time';
-
 CREATE FUNCTION etl_backfill_range(j etl_job, tenant text, INOUT "from" timestamptz, INOUT "to" timestamptz)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp

@@ -14,6 +14,7 @@ SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+    twin       record;
     j          etl_job := etl_job_require(job);
     for_tenant bigint  := etl_tenant_require(tenant);
     wrapper    name;
@@ -51,6 +52,17 @@ BEGIN
                   HINT    = format('GRANT USAGE ON FOREIGN SERVER %I TO %I.', server, current_user);
     END IF;
     PERFORM etl_source_check(server, j.name, etl_source_add.options);
+
+    SELECT s.source_id, s.server INTO twin FROM etl_source s
+    WHERE s.tenant_id = for_tenant AND s.job = j.name AND s.enabled
+      AND (s.server = etl_source_add.options ->> 'fallback' OR s.options ->> 'fallback' IN (etl_source_add.server, etl_source_add.options ->> 'fallback'))
+    ORDER BY s.source_id LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'tenant "%" has a source for job "%" that reads the same records', tenant, j.name
+            USING ERRCODE = 'duplicate_object',
+                  DETAIL  = format('Source %s reads server "%s"; a fallback is read like a source of its own.', twin.source_id, twin.server),
+                  HINT    = format('Take that source away first: SELECT etl_source_drop(%s). Its facts stay.', twin.source_id);
+    END IF;
 
     INSERT INTO etl_source (tenant_id, job, server, options, owner)
     VALUES (for_tenant, j.name, server, etl_source_add.options, quote_ident(current_user)::regrole)

@@ -97,7 +97,8 @@ BEGIN
     SELECT tenant_id, u.urn, topo_urn_type(u.urn), topo_urn_name(u.urn)
     FROM (SELECT DISTINCT urn FROM unnest(urns) AS u (urn)) AS u
     WHERE NOT EXISTS (SELECT FROM dim_resource k WHERE k.tenant_id = topo_resources_ensure.tenant_id AND k.urn = u.urn)
-    ORDER BY u.urn
+    -- By bytes, as the job oo-agg does it: two that enter the same names in different orders would wait for each other.
+    ORDER BY u.urn COLLATE "C"
     ON CONFLICT DO NOTHING;
     SELECT array_agg(u.id), array_agg(r.resource_id) INTO ids, resource_ids
     FROM unnest(ids, urns) AS u (id, urn) JOIN dim_resource r ON r.tenant_id = topo_resources_ensure.tenant_id AND r.urn = u.urn;
@@ -129,7 +130,7 @@ $$;
 COMMENT ON FUNCTION topo_source_lock(bigint, text) IS 'Makes the caller the only writer of a source until its transaction ends; returns where the source stands';
 
 CREATE FUNCTION topo_diff_apply(tenant_id bigint, source text, edges jsonb, at timestamptz, loaded_at timestamptz,
-    ids text[], resource_ids bigint[], OUT opened bigint, OUT closed bigint, OUT unchanged bigint)
+    ids text[], resource_ids bigint[], OUT opened bigint, OUT closed bigint, OUT unchanged bigint, OUT vanished bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 SET jit = off
@@ -184,10 +185,11 @@ BEGIN
         ), written AS (
             SELECT (SELECT rows FROM cleared) + (SELECT count(*) FROM resumed) + (SELECT count(*) FROM started) AS rows
         )
-        SELECT count(*) FILTER (WHERE wanted AND NOT same), count(*) FILTER (WHERE row_id IS NOT NULL AND NOT same), count(*) FILTER (WHERE same)
+        SELECT count(*) FILTER (WHERE wanted AND NOT same), count(*) FILTER (WHERE row_id IS NOT NULL AND NOT same), count(*) FILTER (WHERE same),
+               count(*) FILTER (WHERE NOT wanted)
         FROM diff WHERE (SELECT rows FROM written) >= 0
     $$, CASE WHEN at < loaded_at THEN 't.valid @> $4' ELSE 'upper_inf(t.valid)' END)
-    INTO opened, closed, unchanged USING tenant_id, source, edges, at, loaded_at, ids, resource_ids;
+    INTO opened, closed, unchanged, vanished USING tenant_id, source, edges, at, loaded_at, ids, resource_ids;
 END
 $function$;
 COMMENT ON FUNCTION topo_diff_apply(bigint, text, jsonb, timestamptz, timestamptz, text[], bigint[]) IS
@@ -203,6 +205,7 @@ DECLARE
     -- So many edges may go by themselves: a small source shrinks by half when one thing is removed.
     few CONSTANT bigint := 10;
     for_tenant CONSTANT bigint := etl_tenant_require(tenant);
+    vanished   bigint;
     told       bigint;
     state      topo_source_state;
     before     bigint;
@@ -215,6 +218,11 @@ BEGIN
     ELSIF at IS NULL OR NOT isfinite(at) THEN
         RAISE EXCEPTION 'at must be a finite time'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the instant at which the source declared these edges; the default is now().';
+    ELSIF at > greatest(now(), etl_now()) + interval '5 minutes' THEN
+        RAISE EXCEPTION 'at lies in the future: %', at
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL  = 'Every load until then would count as older.',
+                  HINT    = 'Give the instant at which the source declared these edges; the default is now().';
     ELSIF max_shrink IS NULL OR NOT max_shrink BETWEEN 0 AND 1 THEN
         RAISE EXCEPTION 'max_shrink must be between 0 and 1'
             USING ERRCODE = 'invalid_parameter_value', HINT = '0.5, the default, refuses a load that would leave less than half of the edges.';
@@ -237,7 +245,7 @@ BEGIN
     END IF;
 
     PERFORM topo_edges_check(edges);
-    SELECT d.* INTO opened, closed, unchanged
+    SELECT d.* INTO opened, closed, unchanged, vanished
     FROM topo_resources_ensure(for_tenant, source, edges) AS r,
          topo_diff_apply(for_tenant, source, edges, at, state.loaded_at, r.ids, r.resource_ids) AS d;
     before := closed + unchanged;
@@ -251,8 +259,8 @@ BEGIN
         END IF;
         RETURN;
     END IF;
-    IF NOT coalesce(force, false) AND (after = 0 AND before > 0 OR before > few AND after < before * (1 - max_shrink::float8)) THEN
-        RAISE EXCEPTION 'source "%" would shrink from % to % edges', source, before, after
+    IF NOT coalesce(force, false) AND (after = 0 AND before > 0 OR before > few AND before - vanished < before * (1 - max_shrink::float8)) THEN
+        RAISE EXCEPTION 'source "%" would lose % of its % edges', source, vanished, before
             USING ERRCODE = 'data_exception',
                   DETAIL  = format('The source may be empty, cut off or of another kind. %s is refused.',
                                    CASE after WHEN 0 THEN 'An empty load' ELSE format('Losing more than %s %%', round(max_shrink::numeric * 100)) END),

@@ -92,7 +92,7 @@ SELECT pg_catalog.pg_extension_config_dump('etl_source_source_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('etl_retention',            '');
 SELECT pg_catalog.pg_extension_config_dump('etl_cursor',               '');
 -- What succeeded and is not yet part of the coverage: without it the watermark would never get past it.
-SELECT pg_catalog.pg_extension_config_dump('etl_job_run', $$WHERE status IN ('queued', 'running', 'failed')
+SELECT pg_catalog.pg_extension_config_dump('etl_job_run', $$WHERE status IN ('queued', 'running', 'failed', 'cancelled')
     OR status = 'success' AND NOT EXISTS (SELECT FROM @extschema@.etl_coverage c
         WHERE c.job = etl_job_run.job AND c.tenant_id = etl_job_run.tenant_id AND c.covered_from <= window_from AND c.covered_to >= window_to)$$);
 SELECT pg_catalog.pg_extension_config_dump('etl_coverage',             '');

@@ -64,6 +64,50 @@ fn a_job_runs_as_the_role_that_created_it() {
 }
 
 #[test]
+fn what_a_deferred_trigger_defers_again_runs_as_the_owner_too() {
+    let cluster = Cluster::without_workers();
+    let (mut db, mut op) = spy(&cluster, "twice");
+    op.exec(
+        "CREATE TABLE public.work (x int);
+         CREATE TABLE public.more (x int);
+         CREATE FUNCTION public.again() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN SET CONSTRAINTS ALL DEFERRED; INSERT INTO public.more VALUES (1); RETURN NULL; END $$;
+         CREATE FUNCTION public.later() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM public.note('deferred twice'); RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER again AFTER INSERT ON public.work DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.again();
+         CREATE CONSTRAINT TRIGGER later AFTER INSERT ON public.more DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.later()",
+    );
+    op_job(&mut op, "INSERT INTO public.work VALUES (1)");
+    work(&mut db);
+    assert_eq!(error(&mut db), "none");
+    assert_eq!(
+        db.rows("SELECT what, who, super FROM public.seen"),
+        [["deferred twice", "op", "f"]]
+    );
+}
+
+#[test]
+fn a_job_leaves_nothing_in_the_session_of_another_role() {
+    let cluster = Cluster::without_workers();
+    let (mut db, mut op) = spy(&cluster, "guest");
+    op_job(&mut op, "EXECUTE 'PREPARE trap AS SELECT public.note(''trap'')'");
+    work(&mut db);
+    assert_eq!(error(&mut db), "none");
+    assert_eq!(
+        db.int("SELECT count(*) FROM pg_prepared_statements WHERE name = 'trap'"),
+        0
+    );
+
+    op.exec(
+        "CREATE OR REPLACE FUNCTION public.f(tenant_id bigint, window_from timestamptz, window_to timestamptz) RETURNS bigint
+             LANGUAGE plpgsql AS $f$ BEGIN EXECUTE 'CREATE TEMP VIEW accounts AS SELECT public.note(''trap'') AS x'; RETURN 1; END $f$",
+    );
+    db.exec("SELECT etl_enqueue('usage', 'default', window_from, window_to) FROM etl_job_run WHERE job = 'usage'");
+    work(&mut db);
+    assert!(error(&mut db).contains("temporary objects"));
+    assert_eq!(db.int("SELECT count(*) FROM pg_class WHERE relname = 'accounts'"), 0);
+}
+
+#[test]
 fn a_job_cannot_become_somebody_else() {
     let cluster = Cluster::without_workers();
     let (mut db, mut op) = spy(&cluster, "roles");

@@ -308,7 +308,7 @@ fn a_load_that_loses_too_much_is_refused_unless_forced() {
     load(&mut db, 0, &all);
     let refusal = db.refused(&load_as("test", "2026-01-05 10:01Z", &all[..9], ""));
     assert!(
-        refusal.message.contains("from 20 to 9") && refusal.hint.contains("force"),
+        refusal.message.contains("lose 11 of its 20") && refusal.hint.contains("force"),
         "{refusal}"
     );
     assert_eq!(

@@ -58,6 +58,13 @@ pub fn acquire(kind: Kind, key: i64) {
     unsafe { pg_sys::LockAcquire(&tag, pg_sys::ExclusiveLock as i32, false, false) };
 }
 
+/// As [`acquire`], together with others who share it.
+pub fn acquire_shared(kind: Kind, key: i64) {
+    let tag = tag(kind, key);
+    // SAFETY: as in `try_acquire`.
+    unsafe { pg_sys::LockAcquire(&tag, pg_sys::ShareLock as i32, false, false) };
+}
+
 /// Gives a session lock back.
 pub fn release(kind: Kind, key: i64) {
     let tag = tag(kind, key);

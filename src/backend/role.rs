@@ -4,6 +4,7 @@ use crate::backend::session::set_local;
 use crate::backend::sql::{self, required};
 use crate::error::{Error, Result};
 use pgrx::pg_sys;
+use pgrx::prelude::PgSqlErrorCode;
 use std::ffi::CString;
 
 /// What the statements may do beside what the role may.
@@ -51,6 +52,37 @@ pub fn act_as<T>(role: pg_sys::Oid, rights: Rights, path: &str, call: impl FnOnc
         pg_sys::SetUserIdAndSecContext(user, security);
     }
     Ok(result)
+}
+
+/// After statements of a user in the session of another: nothing may stay behind that this one could take for his own.
+/// Prepared statements go; temporary objects are refused.
+///
+/// # Errors
+/// The transaction touched temporary objects.
+pub fn leave_as_found() -> Result<()> {
+    // SAFETY: a flag of the transaction.
+    if unsafe { pg_sys::MyXactFlags } & pg_sys::XACT_FLAGS_ACCESSEDTEMPNAMESPACE as i32 != 0 {
+        return Err(Error::invalid(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            "the job used temporary objects in a session of another role",
+            "Let the background workers run it, or call the procedure as the owner of the job.",
+        ));
+    }
+    let names = sql::select(
+        "SELECT p.name FROM pg_prepared_statements p WHERE p.from_sql AND p.prepare_time >= statement_timestamp()",
+        &[],
+        |rows| {
+            rows.into_iter()
+                .map(|row| required(row.get::<String>(1)?, "name"))
+                .collect::<Result<Vec<_>>>()
+        },
+    )?;
+    for name in names {
+        let name = CString::new(name).map_err(|e| Error::Internal(e.to_string()))?;
+        // SAFETY: a name that is there; no statement of it runs.
+        unsafe { pg_sys::DropPreparedStatement(name.as_ptr(), false) };
+    }
+    Ok(())
 }
 
 /// Closes the cursors WITH HOLD that were opened since the statement began. Their queries would run at commit, and no

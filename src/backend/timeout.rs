@@ -3,14 +3,14 @@
 use crate::error::{Error, Result, catch};
 use pgrx::pg_sys;
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 /// PostgreSQL's timers (utils/timeout.h), which pgrx does not bind.
 mod timers {
     unsafe extern "C-unwind" {
         pub fn RegisterTimeout(id: i32, handler: unsafe extern "C-unwind" fn()) -> i32;
-        pub fn enable_timeout_after(id: i32, delay_ms: i32);
+        pub fn enable_timeout_every(id: i32, first: pgrx::pg_sys::TimestampTz, delay_ms: i32);
         pub fn disable_timeout(id: i32, keep_indicator: bool);
     }
 }
@@ -18,6 +18,12 @@ mod timers {
 /// Asks for a timer of our own: `USER_TIMEOUT` of PostgreSQL 17 and 18; any number from the server's own on will do.
 const USER_TIMEOUT: i32 = 13;
 
+/// Time between two cancels of what does not end.
+const AGAIN_MS: i32 = 1_000;
+/// So many cancels are let pass.
+const PATIENCE: u32 = 10;
+
+static FIRED: AtomicU32 = AtomicU32::new(0);
 /// Whether the limit was what cancelled.
 static EXCEEDED: AtomicBool = AtomicBool::new(false);
 
@@ -27,6 +33,15 @@ thread_local! {
 
 /// Called in a signal handler, which wakes the process's latch by itself.
 unsafe extern "C-unwind" fn on_timeout() {
+    // A function may catch the first cancels; a worker that does nothing else is ended, and its run rescued.
+    if FIRED.fetch_add(1, Ordering::Relaxed) >= PATIENCE {
+        // SAFETY: flags that signal handlers set, in a worker's main thread.
+        unsafe {
+            if pg_sys::MyBackendType == pg_sys::BackendType::B_BG_WORKER {
+                (&raw mut pg_sys::ProcDiePending).write_volatile(1);
+            }
+        }
+    }
     EXCEEDED.store(true, Ordering::Relaxed);
     // SAFETY: flags that signal handlers set.
     unsafe { cancel(1) };
@@ -56,9 +71,13 @@ pub fn within<T>(job: &str, limit: Duration, call: impl FnOnce() -> Result<T>) -
         timer
     });
     EXCEEDED.store(false, Ordering::Relaxed);
+    FIRED.store(0, Ordering::Relaxed);
     let ms = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX).max(1);
     // SAFETY: the timer is registered, and disabled below whatever happens.
-    unsafe { timers::enable_timeout_after(timer, ms) };
+    unsafe {
+        let first = pg_sys::GetCurrentTimestamp() + i64::from(ms) * 1000;
+        timers::enable_timeout_every(timer, first, AGAIN_MS);
+    }
     let result = catch(call);
     // SAFETY: as above.
     unsafe { timers::disable_timeout(timer, false) };

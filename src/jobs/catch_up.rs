@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// Time between two looks at windows that somebody else has locked for a moment.
 const LOCKED_WAIT: Duration = Duration::from_millis(100);
 
+/// 0001-01-01 in UTC microseconds: no job has windows before.
+const YEAR_ONE_US: i64 = -62_135_596_800_000_000;
+
 /// What is asked for.
 pub struct Request {
     pub job: String,
@@ -148,6 +151,13 @@ fn standing(request: &Request) -> Result<Standing> {
         )?;
         return Ok(Standing::SourceEmpty);
     };
+    if clock::from_timestamptz(first) < YEAR_ONE_US {
+        return Err(Error::invalid(
+            PgSqlErrorCode::ERRCODE_DATETIME_FIELD_OVERFLOW,
+            format!("the first event of the source of job \"{job}\" lies before the year 1"),
+            "Let source_range leave out events without a real time.",
+        ));
+    }
     let from = sql::select(
         "SELECT CASE WHEN NOT s.up_to_date THEN s.watermark END FROM etl_standing($1, $2, $3, $4, $5) s",
         &[
@@ -164,8 +174,8 @@ fn standing(request: &Request) -> Result<Standing> {
     };
     let range = Window::new(clock::from_timestamptz(from), clock::from_timestamptz(upper));
     let slices = sql::select(
-        "SELECT slice_from, slice_to FROM etl_months($1, $2)",
-        &[from.into(), upper.into()],
+        "SELECT m.slice_from, m.slice_to FROM etl_job j, etl_months($1, $2, j.align) m WHERE j.name = $3",
+        &[from.into(), upper.into(), job.into()],
         |rows| {
             rows.into_iter()
                 .map(|row| {

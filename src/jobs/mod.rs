@@ -33,6 +33,8 @@ pub enum Worked {
 /// Claims the next windows, of a built-in job at most `limit`, and works on them. A failure is recorded in the ledger, not returned; `Err` is a failure of
 /// the machinery, or a cancel of the calling session.
 pub fn work_next(session: Session, place: Option<Place>, limit: Option<usize>) -> Result<Worked> {
+    // What a job left behind goes before the next is claimed, or nothing is.
+    sql::clean(session)?;
     let batch = match ledger::claim(session, place, limit)? {
         Claim::Batch(batch) => batch,
         Claim::Nothing => return Ok(Worked::Nothing),

@@ -9,6 +9,7 @@ use crate::source::server::{self, Options};
 use crate::source::{Selection, Source, SourceConfig};
 use pgrx::JsonB;
 use pgrx::prelude::*;
+use std::collections::HashSet;
 
 /// The enabled sources of a tenant's job, in the order of their ids.
 pub fn load(tenant: i64, job: &str) -> Result<Vec<Source>> {
@@ -30,9 +31,30 @@ pub fn load(tenant: i64, job: &str) -> Result<Vec<Source>> {
             Ok(found)
         },
     )?;
-    rows.into_iter()
+    let sources = rows
+        .into_iter()
         .map(|(server, options, owner)| source(server, &options, owner))
-        .collect()
+        .collect::<Result<Vec<_>>>()?;
+    read_once(&sources)?;
+    Ok(sources)
+}
+
+/// Refuses sources of which one is the fallback of another: its records would count twice.
+fn read_once(sources: &[Source]) -> Result<()> {
+    let mut doors = HashSet::new();
+    for name in sources
+        .iter()
+        .flat_map(|s| std::iter::once(s.server.as_str()).chain(s.selection.fallback.as_deref()))
+    {
+        if !doors.insert(name) {
+            return Err(Error::invalid(
+                PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
+                format!("server \"{name}\" is read by two sources of this tenant"),
+                "A fallback is read like a source of its own: take one of them away with etl_source_drop(source_id).",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A source as `owner` may use it.

@@ -28,7 +28,6 @@ thread_local! {
 /// # Errors
 /// Those of the job's function, its timeout, [`Error::SkippedLocked`] when somebody else holds its lock_key.
 pub fn run(session: Session, batch: &Batch) -> Result<()> {
-    clean(session)?;
     session.transact(|| {
         let job = definition::load(&batch.job)?;
         if let Some(key) = job.lock_key
@@ -56,14 +55,20 @@ pub fn call(session: Session, job: &Definition, batch: &Batch) -> Result<i64> {
         sqlstate::keeping(|| {
             role::act_as(job.owner, Rights::Write, &job.path, || {
                 let rows = statement(job, batch.tenant_id, batch.range())?;
-                // What is deferred runs now, else it would run at commit, as somebody else.
-                Spi::connect_mut(|client| client.update("SET CONSTRAINTS ALL IMMEDIATE", None, &[]).map(|_| ()))?;
+                // What is deferred runs now, to the last: at commit it would run as somebody else. SET CONSTRAINTS ALL
+                // IMMEDIATE would not do, for a trigger may defer again what it queues.
+                // SAFETY: on the main thread, in a transaction; no query is running.
+                unsafe { pg_sys::AfterTriggerFireDeferred() };
                 Ok(rows)
             })
         })
     });
     let rows = called.map_err(permanent)?;
     role::close_held_cursors()?;
+    // SAFETY: reads the id of the user who logged in.
+    if session == Session::Procedure && job.owner != unsafe { pg_sys::GetSessionUserId() } {
+        role::leave_as_found()?;
+    }
     Ok(rows)
 }
 
@@ -102,6 +107,11 @@ pub fn clean(session: Session) -> Result<()> {
     })?;
     DIRTY.set(false);
     Ok(())
+}
+
+/// Whether something of a user's is still in this process: then it must take no other job.
+pub fn is_dirty() -> bool {
+    DIRTY.get()
 }
 
 /// Waits for the lock_key of a job, until the end of the transaction.

@@ -7,12 +7,24 @@ use crate::error::Result;
 use engine::patterns::Masker;
 use engine::patterns::alias::{Alias, Classes};
 
+/// A dictionary with more patterns than this gets no further classes: computing them belongs to the transaction that
+/// enters a pattern, and must stay short.
+const MOST: i64 = 20_000;
+
 /// Computes the classes of a tenant from its whole dictionary and writes what has changed. The caller holds the lock of
-/// the tenant's patterns.
+/// the tenant's patterns. Beyond 20,000 patterns nothing is done.
 ///
 /// A class that has no pattern of its own yet gets a row: its template, with the sample of its earliest member. An alias
 /// is never taken back, though retention may have left fewer members than made it.
 pub fn refresh(tenant: i64) -> Result<()> {
+    let many: bool = sql::select(
+        "SELECT count(*) > $2 FROM (SELECT FROM log_pattern WHERE tenant_id = $1 LIMIT $2 + 1) p",
+        &[tenant.into(), MOST.into()],
+        |rows| required(rows.first().get_one()?, "count"),
+    )?;
+    if many {
+        return Ok(());
+    }
     let mut classes = Classes::new();
     sql::select(
         "SELECT fingerprint_id, pattern FROM log_pattern WHERE tenant_id = $1",

@@ -14,10 +14,11 @@ const SEVERITIES: [&str; 6] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL
 /// Enters the patterns of a window. When some of them are new, the classes of the tenant are computed anew, and whoever else
 /// has new ones for this tenant waits until the end of the transaction.
 pub fn enter_patterns(tenant: i64, rows: &[PatternRow]) -> Result<()> {
+    // Before any row is touched: two runners that each hold what the other waits for would never end.
     if known(tenant, rows)? == rows.len() {
+        locks::acquire_shared(Kind::Patterns, tenant);
         return upsert_patterns(tenant, rows);
     }
-    // Before any row is touched: two runners that each hold what the other waits for would never end.
     locks::acquire(Kind::Patterns, tenant);
     upsert_patterns(tenant, rows)?;
     classes::refresh(tenant)

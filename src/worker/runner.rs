@@ -53,6 +53,10 @@ pub extern "C-unwind" fn observe_bridge_runner_main(argument: pg_sys::Datum) {
                 shmem::set_error(&e.message());
                 e.log("runner");
                 latch::wait(ERROR_WAIT, -1);
+                if jobs::sql::is_dirty() {
+                    // It cannot be cleaned: a new process starts clean.
+                    process::leave();
+                }
             }
         }
     }

@@ -16,7 +16,7 @@ use super::Site;
 use crate::topology::{Reason, Unresolved};
 
 /// Most task runs (task, host, loop item) of one extraction.
-const MAX_RUNS: usize = 500_000;
+const MAX_RUNS: usize = 50_000;
 /// Most bytes of texts kept for one extraction.
 const MAX_TEXT: usize = 256 << 20;
 

@@ -237,9 +237,10 @@ BEGIN
         WHERE c.job = run.job AND c.tenant_id = run.tenant_id AND c.state = 'half_open' AND NOT died;
         IF coalesce(error -> 'permanent' = 'true', false) THEN
             final := 'failed';
-        ELSIF windows > 1 AND (NOT died OR run.attempt >= run.max_attempts) THEN
+        ELSIF windows > 1 AND (NOT died OR run.attempt >= run.max_attempts AND budget > 1) THEN
             -- Half as many next time: the window that cannot be done ends up alone, and only that one fails. A batch
-            -- whose worker died is tried again as it is first, for that may not have been its fault.
+            -- whose worker died is tried again as it is first, for that may not have been its fault; one that may only be
+            -- tried once is not.
             at_most := (windows + 1) / 2;
         ELSIF run.attempt >= run.max_attempts THEN
             final := 'failed';

@@ -127,6 +127,28 @@ fn a_window_that_cannot_be_done_ends_up_alone_and_only_it_fails() {
 }
 
 #[test]
+fn what_may_run_only_once_is_not_taken_up_after_its_worker_died() {
+    let cluster = Cluster::without_workers();
+    let mut db = bridge(&cluster, "once");
+    add_mock(&mut db);
+    db.exec("UPDATE etl_job SET max_attempts = 1 WHERE name = 'oo-agg'");
+    enqueue(&mut db, T0, 3);
+    assert_eq!(claim(&mut db, ""), (3, 3));
+    let rescue = "SELECT etl_rescue(batch_id) FROM etl_job_run WHERE status = 'running' AND run_id = batch_id";
+    assert!(db.is(rescue));
+    assert_eq!(count(&mut db, "oo-agg", "failed"), 3);
+    run(&mut db);
+    assert_eq!(
+        db.column("SELECT DISTINCT attempt FROM etl_job_run WHERE job = 'oo-agg'"),
+        ["1"],
+        "nobody asked for it"
+    );
+    db.exec("SELECT etl_retry(run_id) FROM etl_job_run WHERE job = 'oo-agg'");
+    run(&mut db);
+    assert_eq!(count(&mut db, "oo-agg", "success"), 3);
+}
+
+#[test]
 fn a_cancelled_window_takes_the_others_of_its_batch_along_only_for_a_moment() {
     let cluster = Cluster::without_workers();
     let oo = OpenObserve::serve(minutes(5));

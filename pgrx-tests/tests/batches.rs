@@ -209,6 +209,46 @@ fn runs_are_capped_by_job_by_tenant_and_over_all() {
 }
 
 #[test]
+fn an_open_transaction_about_one_tenant_holds_up_no_other() {
+    let cluster = Cluster::without_workers();
+    let mut db = bridge(&cluster, "open");
+    tenants(&mut db, 3);
+    run(&mut db);
+    let mut operator = cluster.session("open");
+    operator.exec("BEGIN; SELECT FROM etl_turn u JOIN dim_tenant t USING (tenant_id) WHERE t.code = 't2' AND u.job = 'oo-agg' FOR UPDATE");
+    db.exec("UPDATE etl_job SET enabled = name = 'oo-agg'");
+    db.exec(&format!(
+        "SELECT etl_enqueue('oo-agg', code, {}, {}) FROM dim_tenant WHERE code LIKE 't%'",
+        literal(T0 + MINUTE),
+        literal(T0 + 2 * MINUTE)
+    ));
+    db.exec("SET lock_timeout = '10 s'");
+    let mut claimed = claimed_tenants(&mut db, "");
+    claimed.sort();
+    assert_eq!(claimed, ["t1", "t3"]);
+    operator.exec("COMMIT");
+    assert_eq!(claimed_tenants(&mut db, ""), ["t2"]);
+}
+
+#[test]
+fn intervals_that_no_time_can_bear_are_refused() {
+    let cluster = Cluster::without_workers();
+    let mut db = bridge(&cluster, "bounds");
+    for change in [
+        "UPDATE etl_job SET delay = '3000000 days' WHERE name = 'oo-agg'",
+        "UPDATE etl_job SET run_interval = '200000000 days' WHERE name = 'oo-agg'",
+        "UPDATE etl_job SET align = '1000 days', run_interval = '1000 days' WHERE name = 'oo-agg'",
+        "INSERT INTO etl_job_tenant (job, tenant_id, delay) VALUES ('retention', 1, '3000000 days')",
+    ] {
+        assert_eq!(db.refused(change).sqlstate, "23514", "{change}");
+    }
+    // The longest that are allowed do not stop the tick either.
+    add_mock(&mut db);
+    db.exec("UPDATE etl_job SET align = '366 days', run_interval = '1098 days', lookback = '36500 days', delay = '36500 days' WHERE name = 'oo-agg'");
+    db.exec("SELECT etl_tick()");
+}
+
+#[test]
 fn runners_prefer_the_tenants_of_their_place_and_still_serve_all() {
     let cluster = Cluster::without_workers();
     let mut db = bridge(&cluster, "affinity");

@@ -107,6 +107,29 @@ fn history_is_done_by_calendar_months_of_utc() {
 }
 
 #[test]
+fn windows_across_the_first_of_a_month_are_not_left_out() {
+    let cluster = Cluster::without_workers();
+    let mut db = app(&cluster, "weeks");
+    history(&mut db);
+    job(&mut db, "");
+    db.exec("SELECT etl_job_alter('usage', run_interval => '7 days', align => '7 days')");
+    assert_eq!(ensure(&mut db)[3], "t");
+    assert_eq!(
+        db.int("SELECT count(*) FROM etl_job_run WHERE job = 'usage' AND status <> 'success'"),
+        0
+    );
+    assert_eq!(
+        db.int(
+            "SELECT count(*) FROM app.events e WHERE e.at < etl_upper('usage', 1)
+                 AND NOT EXISTS (SELECT FROM app.calls c WHERE c.window_from <= e.at AND c.window_to > e.at)"
+        ),
+        0,
+        "every event lies in a window that was called"
+    );
+    db.exec("SELECT etl_guard('usage', 'default')");
+}
+
+#[test]
 fn it_says_why_there_is_nothing_to_do() {
     let cluster = Cluster::without_workers();
     let mut db = app(&cluster, "nothing");

@@ -9,7 +9,7 @@ use pgrx::pg_sys;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Kind {
-    /// One ledger row while it is being worked on; key = run_id, held by the session.
+    /// The windows of one batch while they are worked on; key = batch_id, held by the session.
     Run = 0x0B01,
     /// Claims are serialised by it, so that concurrency caps are exact; key = 0.
     Claim = 0x0B02,

@@ -121,8 +121,8 @@ AS $$
          FROM urn_rule r
          WHERE r.enabled AND r.applies_to = 'topology' AND (r.tenant_id IS NULL OR r.tenant_id = urn_naming.tenant_id)),
         (SELECT jsonb_agg(s.stands_for ORDER BY s.stands_for COLLATE "C")
-         FROM (SELECT a.stands_for FROM urn_alias a WHERE a.tenant_id = urn_naming.tenant_id AND a.exclusive
-               GROUP BY 1 HAVING count(*) > 1) AS s)))
+         FROM (SELECT a.stands_for FROM urn_alias a WHERE a.tenant_id = urn_naming.tenant_id
+               GROUP BY 1 HAVING count(*) > 1 AND bool_or(a.exclusive)) AS s)))
 $$;
 COMMENT ON FUNCTION urn_naming(bigint) IS 'A hash of all that decides what a tenant''s declared things are called';
 
@@ -135,21 +135,31 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     exclusives boolean[];
+    new_urns   text[];
+    new_names  text[];
+    new_excl   boolean[];
 BEGIN
     SELECT c.candidates, c.types, c.names, c.exclusives INTO known_as, types, names, exclusives FROM urn_candidates(tenant_id, urns) AS c;
-    -- What the rules do not say any more.
-    DELETE FROM urn_alias a USING unnest(urns, known_as, exclusives) AS c (urn, candidate, exclusive)
-    WHERE a.tenant_id = urn_enter.tenant_id AND a.urn = c.urn AND (a.stands_for <> c.candidate OR a.exclusive <> c.exclusive);
-    INSERT INTO urn_alias AS a (tenant_id, urn, stands_for, exclusive)
-    SELECT DISTINCT ON (c.urn COLLATE "C") tenant_id, c.urn, c.candidate, c.exclusive
+    SELECT array_agg(c.urn), array_agg(c.candidate), array_agg(c.exclusive) INTO new_urns, new_names, new_excl
     FROM unnest(urns, known_as, exclusives) AS c (urn, candidate, exclusive)
-    WHERE c.candidate <> c.urn
-      AND NOT EXISTS (SELECT FROM urn_alias k WHERE k.tenant_id = urn_enter.tenant_id AND k.urn = c.urn)
-    -- By bytes: two loads that enter the same names in different orders would wait for each other.
-    ORDER BY c.urn COLLATE "C"
-    ON CONFLICT DO NOTHING;
+    LEFT JOIN urn_alias a ON a.tenant_id = urn_enter.tenant_id AND a.urn = c.urn
+    WHERE c.candidate <> c.urn AND a.urn IS NULL OR a.stands_for <> c.candidate OR a.exclusive <> c.exclusive;
+    IF new_urns IS NOT NULL THEN
+        -- What the rules do not say any more.
+        DELETE FROM urn_alias a WHERE a.tenant_id = urn_enter.tenant_id AND a.urn = ANY (new_urns);
+        INSERT INTO urn_alias AS a (tenant_id, urn, stands_for, exclusive)
+        SELECT DISTINCT ON (c.urn COLLATE "C") tenant_id, c.urn, c.candidate, c.exclusive
+        FROM unnest(new_urns, new_names, new_excl) AS c (urn, candidate, exclusive)
+        WHERE c.candidate <> c.urn
+        -- By bytes: two loads that enter the same names in different orders would wait for each other.
+        ORDER BY c.urn COLLATE "C"
+        ON CONFLICT DO NOTHING;
+    END IF;
 
-    IF true = ANY (exclusives) THEN
+    -- Most tenants have no ambiguous name.
+    IF true = ANY (exclusives) AND EXISTS (
+        SELECT FROM urn_alias a WHERE a.tenant_id = urn_enter.tenant_id GROUP BY a.stands_for HAVING count(*) > 1
+    ) THEN
         SELECT array_agg(CASE WHEN k.keeps THEN k.urn ELSE k.candidate END ORDER BY k.n),
                array_agg(CASE WHEN k.keeps THEN topo_urn_type(k.urn) ELSE k.type END ORDER BY k.n),
                array_agg(CASE WHEN k.keeps THEN topo_urn_name(k.urn) ELSE k.name END ORDER BY k.n)

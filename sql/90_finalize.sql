@@ -78,6 +78,7 @@ TO observe_bridge_reader, observe_bridge_operator, pg_monitor;
 GRANT INSERT, UPDATE         ON dim_tenant                              TO observe_bridge_operator;
 GRANT INSERT, UPDATE, DELETE ON etl_job, etl_job_tenant, etl_source, urn_rule TO observe_bridge_operator;
 GRANT UPDATE                 ON etl_retention                           TO observe_bridge_operator;
+GRANT DELETE                 ON urn_alias                               TO observe_bridge_operator;
 GRANT USAGE ON FOREIGN DATA WRAPPER observe_bridge                      TO observe_bridge_operator;
 
 -- ---------------------------------------------------------------------------------------------------------------------

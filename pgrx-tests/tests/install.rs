@@ -265,7 +265,9 @@ fn a_dump_brings_back_configuration_and_facts() {
     db.exec(
         "UPDATE etl_job SET concurrency = 3 WHERE name = 'oo-agg'; UPDATE dim_tenant SET name = 'Renamed';
          UPDATE etl_retention SET keep = '90 days' WHERE table_name = 'metric_1m'; INSERT INTO dim_tenant (code) VALUES ('second');
-         INSERT INTO etl_job (name, run_interval, align, command) VALUES ('mine', '1 h', '1 h', 'SELECT 1')",
+         INSERT INTO etl_job (name, run_interval, align, command) VALUES ('mine', '1 h', '1 h', 'SELECT 1');
+         INSERT INTO urn_rule (rule, tenant_id, applies_to, template) VALUES ('mine', 1, 'telemetry', 'urn:k8s:svc:shop/{service.name}');
+         UPDATE urn_rule SET enabled = false WHERE rule = 'host'",
     );
     let configuration = |db: &mut Session| {
         let mut rows = db.rows("SELECT name, run_interval, concurrency, enabled, command FROM etl_job ORDER BY name");
@@ -273,6 +275,7 @@ fn a_dump_brings_back_configuration_and_facts() {
         rows.extend(db.rows("SELECT table_name, keep FROM etl_retention ORDER BY 1"));
         rows.extend(db.rows("SELECT source_id, tenant_id, job, server, options FROM etl_source ORDER BY 1"));
         rows.extend(db.rows("SELECT job, window_from, status FROM etl_job_run WHERE status = 'queued' ORDER BY 1, 2"));
+        rows.extend(db.rows("SELECT rule, tenant_id, template, enabled, shipped FROM urn_rule ORDER BY 1"));
         rows
     };
     let (before_facts, before) = (facts(&mut db), configuration(&mut db));

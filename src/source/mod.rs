@@ -22,6 +22,7 @@ mod tap;
 
 pub use error::SourceError;
 pub use fetch::fetch;
+pub use http::Route;
 pub use options::Selection;
 
 use engine::record::Dataset;

@@ -46,7 +46,8 @@ fn tls(e: &ureq::Error) -> Option<&rustls::Error> {
 fn tls_error(e: &rustls::Error) -> SourceError {
     use CertificateError as Bad;
     let (message, hint) = match e {
-        rustls::Error::InvalidCertificate(Bad::UnknownIssuer) => (
+        // Another authority of the same name.
+        rustls::Error::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) => (
             "nobody we trust has signed the server's certificate",
             "Put the certificate (PEM) of the authority into the option ca_certificate of the server, or install it in \
              the system's store (Debian: ca-certificates) and restart PostgreSQL.",

@@ -178,15 +178,21 @@ impl<'a> Api<'a> {
         e.message = format!("server \"{}\", {what}: {}", self.server, e.message);
         let facts = e.detail.take().unwrap_or_default();
         let hint = match e.kind {
-            ErrorKind::Connection => "Check the endpoint option of the server and that OpenObserve runs there.",
+            ErrorKind::Connection => {
+                "Check the options endpoint and proxy of the server, and that OpenObserve runs there."
+            }
             ErrorKind::Timeout => "Raise observe_bridge.http_timeout, or look at what the server is slow at.",
             _ => "The window is tried again; if it stays, look at OpenObserve's own log.",
         };
         e.hint.get_or_insert_with(|| hint.to_string());
+        let way = match self.config.route.proxy_address() {
+            Some(proxy) => format!("{} through the proxy {proxy}", self.base),
+            None => self.base.clone(),
+        };
         e.detail(if facts.is_empty() {
-            self.base.clone()
+            way
         } else {
-            format!("{}: {facts}", self.base)
+            format!("{way}: {facts}")
         })
     }
 

@@ -7,11 +7,13 @@
 mod api;
 mod fault;
 mod http;
+mod made;
 mod packing;
 mod recorded;
 mod store;
 
 pub use fault::{Fault, Scope};
+pub use made::Made;
 pub use packing::Packing;
 pub use store::{Dataset, Record, Store};
 

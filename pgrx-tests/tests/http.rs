@@ -3,9 +3,9 @@
 
 use blackbox::bridge::{add_source, assert_minutes, assert_nothing_written, bridge, count, enqueue, run};
 use blackbox::cluster::Cluster;
-use blackbox::openobserve::{OpenObserve, PASSWORD, Packing, TOKEN, USER};
+use blackbox::openobserve::{Dataset, Made, OpenObserve, PASSWORD, Packing, Store, TOKEN, USER};
 use blackbox::session::Session;
-use blackbox::telemetry::{T0, minutes};
+use blackbox::telemetry::{MINUTE, T0, minutes};
 use blackbox::wire::{Authority, LOGIN, Proxy, Tls};
 use std::io::Write as _;
 
@@ -295,4 +295,50 @@ fn wrong_ways_are_refused_when_they_are_named() {
         let mapping = format!("CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS ({variable} 'OBSERVE_BRIDGE_X')");
         assert_eq!(db.refused(&mapping).sqlstate, "42501", "{variable}");
     }
+}
+
+#[test]
+fn two_million_records_of_one_window_fit_into_a_quarter_of_the_memory_limit() {
+    let mut store = Store::default();
+    let made = |rows: i64, row: fn(i64) -> String| Made::new(T0, T0 + MINUTE, rows, row);
+    let point = |n: i64| format!("\"value\":{},\"service_name\":\"web{}\"", n % 10, n % 7);
+    let columns = ["value", "service_name"];
+    store.add_made(Dataset::Metrics, "cpu", &columns, made(1_500_000, point));
+    let line = |n: i64| format!("\"body\":\"request took {n} ms\",\"service_name\":\"web{}\"", n % 7);
+    store.add_made(Dataset::Logs, "default", &["body", "service_name"], made(400_000, line));
+    let span = |n: i64| {
+        let parent = match n % 2 {
+            0 => String::new(),
+            _ => format!("\"reference_parent_span_id\":\"{:016x}\",", n - 1),
+        };
+        format!(
+            "\"trace_id\":\"{:032x}\",\"span_id\":\"{n:016x}\",{parent}\"service_name\":\"s{}\",\"duration\":5",
+            n / 2 + 1,
+            n % 2
+        )
+    };
+    let columns = [
+        "trace_id",
+        "span_id",
+        "reference_parent_span_id",
+        "service_name",
+        "duration",
+    ];
+    store.add_made(Dataset::Traces, "default", &columns, made(100_000, span));
+    let oo = OpenObserve::serve(store);
+    let cluster = Cluster::start(&["observe_bridge.worker_memory_limit = '64MB'"]);
+    let mut db = bridge(&cluster, "many");
+    add(&mut db, &oo.endpoint(), &[], &BASIC);
+    run(&mut db);
+    assert_eq!(
+        count(&mut db, "oo-agg", "success"),
+        1,
+        "{:?}",
+        db.rows("SELECT error FROM etl_job_run")
+    );
+    let counted = db.rows(
+        "SELECT (SELECT sum(sample_count) FROM metric_1m), (SELECT sum(count_total) FROM log_pattern_5m),
+                (SELECT sum(calls) FROM service_call_5m)",
+    );
+    assert_eq!(counted, [["1500000", "400000", "50000"]]);
 }

@@ -309,11 +309,12 @@ fn two_million_records_of_one_window_fit_into_a_quarter_of_the_memory_limit() {
     let span = |n: i64| {
         let parent = match n % 2 {
             0 => String::new(),
-            _ => format!("\"reference_parent_span_id\":\"{:016x}\",", n - 1),
+            _ => format!("\"reference_parent_span_id\":\"{n:016x}\","),
         };
         format!(
-            "\"trace_id\":\"{:032x}\",\"span_id\":\"{n:016x}\",{parent}\"service_name\":\"s{}\",\"duration\":5",
+            "\"trace_id\":\"{:032x}\",\"span_id\":\"{:016x}\",{parent}\"service_name\":\"s{}\",\"duration\":5",
             n / 2 + 1,
+            n + 1,
             n % 2
         )
     };
@@ -326,7 +327,11 @@ fn two_million_records_of_one_window_fit_into_a_quarter_of_the_memory_limit() {
     ];
     store.add_made(Dataset::Traces, "default", &columns, made(100_000, span));
     let oo = OpenObserve::serve(store);
-    let cluster = Cluster::start(&["observe_bridge.worker_memory_limit = '64MB'"]);
+    let cluster = Cluster::start(&[
+        "observe_bridge.worker_memory_limit = '64MB'",
+        // A page is decoded while it arrives, which may take its time in a debug build.
+        "observe_bridge.http_timeout = '10min'",
+    ]);
     let mut db = bridge(&cluster, "many");
     add(&mut db, &oo.endpoint(), &[], &BASIC);
     run(&mut db);

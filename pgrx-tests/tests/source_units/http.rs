@@ -1,6 +1,7 @@
 use crate::source::fetch::Fetched;
+use crate::source::http::Route;
 use crate::source::openobserve::OpenObserveConfig;
-use crate::source::{Context, Route, Selection, Source, SourceConfig, SourceError, fetch};
+use crate::source::{Context, Selection, Source, SourceConfig, SourceError, fetch};
 use blackbox::openobserve::{self as server, Dataset, OpenObserve, Store};
 use blackbox::telemetry::{MINUTE, SECOND, T0, log, point};
 use engine::window::{Window, Windows};

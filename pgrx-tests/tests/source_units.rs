@@ -11,3 +11,7 @@ mod ranges;
 /// Kind `s3` against a real server.
 #[path = "source_units/s3.rs"]
 mod s3;
+
+/// Kind `openobserve`: pages, columns, and what an HTTP answer may be.
+#[path = "source_units/http.rs"]
+mod http;

@@ -24,12 +24,15 @@ fn validate(options: &[String], catalog: pg_sys::Oid) -> Result<()> {
         pg_sys::ForeignServerRelationId => server::check_server(&options).map_err(bad_option),
         pg_sys::UserMappingRelationId => {
             server::check_mapping(&options).map_err(bad_option)?;
-            // SAFETY: reads the current user.
-            if options.contains_key("password_env") && unsafe { !pg_sys::superuser() } {
+            let variable = server::ENV_OPTIONS.iter().find(|(v, _)| options.contains_key(*v));
+            if let Some((variable, option)) = variable
+                // SAFETY: reads the current user.
+                && unsafe { !pg_sys::superuser() }
+            {
                 return Err(Error::invalid(
                     PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-                    "only a superuser may set password_env",
-                    "Use the option password.",
+                    format!("only a superuser may set {variable}"),
+                    format!("Use the option {option}."),
                 ));
             }
             Ok(())

@@ -5,6 +5,7 @@
 pub mod error;
 pub mod fetch;
 pub mod file;
+pub mod http;
 pub mod mock;
 pub mod objects;
 pub mod openobserve;
@@ -13,7 +14,6 @@ pub mod pattern;
 pub mod s3;
 pub mod server;
 
-mod http;
 mod margin;
 mod pool;
 mod resolve;

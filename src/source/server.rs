@@ -3,6 +3,7 @@
 use super::SourceConfig;
 use super::error::SourceError;
 use super::file::FileConfig;
+use super::http::Route;
 use super::mock::MockConfig;
 use super::objects::Arrangement;
 use super::openobserve::OpenObserveConfig;
@@ -15,15 +16,26 @@ use std::str::FromStr;
 pub type Options = BTreeMap<String, String>;
 
 /// Options of a user mapping. Its kind of server is not known when it is made, so these are of all kinds.
-pub const MAPPING_OPTIONS: [&str; 6] = [
+pub const MAPPING_OPTIONS: [&str; 11] = [
     "username",
     "password",
     "password_env",
+    "token",
+    "token_env",
     "access_key_id",
     "secret_access_key",
     "session_token",
+    "proxy_username",
+    "proxy_password",
+    "proxy_password_env",
 ];
-/// What the name of an environment variable must begin with to be read by `password_env`.
+/// Options of a user mapping that name a variable of the server's environment, and the option it stands for.
+pub const ENV_OPTIONS: [(&str, &str); 3] = [
+    ("password_env", "password"),
+    ("token_env", "token"),
+    ("proxy_password_env", "proxy_password"),
+];
+/// What the name of an environment variable must begin with to be read by one of [`ENV_OPTIONS`].
 pub const ENV_PREFIX: &str = "OBSERVE_BRIDGE_";
 
 /// The kinds of server.
@@ -56,10 +68,19 @@ impl Kind {
     /// (options there must be, options there may be), beside `kind`.
     fn options(self) -> (&'static [&'static str], &'static [&'static str]) {
         match self {
-            Kind::OpenObserve => (&["endpoint"], &["org"]),
+            Kind::OpenObserve => (&["endpoint"], &["org", "ca_certificate", "proxy"]),
             Kind::S3 => (
                 &["bucket"],
-                &["endpoint", "region", "prefix", "path_style", "layout", "org"],
+                &[
+                    "endpoint",
+                    "region",
+                    "prefix",
+                    "path_style",
+                    "layout",
+                    "org",
+                    "ca_certificate",
+                    "proxy",
+                ],
             ),
             Kind::File => (&["path"], &["layout", "org"]),
             Kind::Mock => (&[], &MockConfig::OPTIONS),
@@ -104,7 +125,7 @@ pub fn check_server(options: &Options) -> Result<(), SourceError> {
 /// Checks the options of `CREATE USER MAPPING`.
 ///
 /// # Errors
-/// An unknown option, naming the valid ones; `password_env` outside its prefix; both kinds of password.
+/// An unknown option, naming the valid ones; a variable outside of our prefix; a secret and a variable for it.
 pub fn check_mapping(options: &Options) -> Result<(), SourceError> {
     if let Some(unknown) = options.keys().find(|k| !MAPPING_OPTIONS.contains(&k.as_str())) {
         return Err(SourceError::config(
@@ -112,22 +133,27 @@ pub fn check_mapping(options: &Options) -> Result<(), SourceError> {
             format!("Valid options are: {}.", MAPPING_OPTIONS.join(", ")),
         ));
     }
-    if options.contains_key("password") && options.contains_key("password_env") {
-        return Err(SourceError::config(
-            "a user mapping has either password or password_env",
-            "Drop one of them: ALTER USER MAPPING .. OPTIONS (DROP password).",
-        ));
+    for (variable, option) in ENV_OPTIONS {
+        let Some(name) = options.get(variable) else {
+            continue;
+        };
+        if options.contains_key(option) {
+            return Err(SourceError::config(
+                format!("a user mapping has either {option} or {variable}"),
+                format!("Drop one of them: ALTER USER MAPPING .. OPTIONS (DROP {option})."),
+            ));
+        }
+        if !name.starts_with(ENV_PREFIX) {
+            return Err(SourceError::config(
+                format!("{variable} must name an environment variable that begins with {ENV_PREFIX}"),
+                "Other variables of the server are not readable from SQL.",
+            ));
+        }
     }
-    match options.get("password_env") {
-        Some(name) if !name.starts_with(ENV_PREFIX) => Err(SourceError::config(
-            format!("password_env must name an environment variable that begins with {ENV_PREFIX}"),
-            "Other variables of the server are not readable from SQL.",
-        )),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
-/// Makes a source of the options of a server and of a user mapping (`password_env` already resolved to `password`).
+/// Makes a source of the options of a server and of a user mapping (those of [`ENV_OPTIONS`] already resolved).
 /// `file_roots` are the directories that sources of kind `file` may read.
 ///
 /// # Errors
@@ -162,6 +188,8 @@ pub fn config(server: &Options, mapping: &Options, file_roots: Vec<PathBuf>) -> 
                 org: org(),
                 username: mapping.get("username").cloned(),
                 password: mapping.get("password").cloned(),
+                token: mapping.get("token").cloned(),
+                route: Route::parse(server, mapping)?,
             })
         }
         Kind::S3 => SourceConfig::S3(S3Config::parse(server, mapping, arrangement()?)?),
@@ -246,5 +274,7 @@ mod tests {
         assert!(check_mapping(&options(&[("password_env", "HOME")])).is_err());
         assert!(check_mapping(&options(&[("password_env", "OBSERVE_BRIDGE_PW"), ("password", "p")])).is_err());
         assert!(check_mapping(&options(&[("user", "u")])).is_err());
+        assert!(check_mapping(&options(&[("token_env", "OBSERVE_BRIDGE_T"), ("token", "t")])).is_err());
+        assert!(check_mapping(&options(&[("proxy_password_env", "PATH")])).is_err());
     }
 }

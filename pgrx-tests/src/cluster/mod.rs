@@ -44,6 +44,7 @@ pub struct Cluster {
     folder: tempfile::TempDir,
     owner: process::Owner,
     port: u16,
+    environment: Vec<(String, String)>,
     server: Option<Child>,
 }
 
@@ -60,6 +61,11 @@ impl Cluster {
 
     /// A cluster with these lines of postgresql.conf beside those every test has.
     pub fn start(settings: &[&str]) -> Cluster {
+        Cluster::with_environment(settings, &[])
+    }
+
+    /// [`Cluster::start`] with variables in the server's environment.
+    pub fn with_environment(settings: &[&str], environment: &[(&str, &str)]) -> Cluster {
         let owner = process::Owner::current();
         let folder = process::folder(owner);
         process::make_data(owner, &folder.path().join("data"));
@@ -67,6 +73,10 @@ impl Cluster {
             folder,
             owner,
             port: free_port(),
+            environment: environment
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.to_string()))
+                .collect(),
             server: None,
         };
         let own = cluster.own_settings();
@@ -98,7 +108,7 @@ impl Cluster {
             .expect("the server's log");
         let mut command = self.owner.command(bindir().join("postgres"));
         // Backtraces must not find their way into errors; without this none would be there to find it.
-        command.env("RUST_BACKTRACE", "1");
+        command.env("RUST_BACKTRACE", "1").envs(self.environment.clone());
         command
             .arg("-D")
             .arg(self.data())

@@ -19,6 +19,7 @@ impl Cluster {
             folder,
             owner: self.owner,
             port: free_port(),
+            environment: self.environment.clone(),
             server: None,
         };
         // The last of several lines counts.

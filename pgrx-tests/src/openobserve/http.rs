@@ -13,6 +13,7 @@ pub struct Request {
     /// Path with query, as sent.
     pub target: String,
     pub authorization: Option<String>,
+    pub accept_encoding: Option<String>,
     pub body: Vec<u8>,
 }
 
@@ -56,6 +57,10 @@ impl Response {
             headers: Vec::new(),
             body: body.as_bytes().to_vec(),
         }
+    }
+
+    pub fn is_packed(&self) -> bool {
+        self.headers.iter().any(|(name, _)| *name == "content-encoding")
     }
 
     /// Status line and headers; the length is that of the whole body, however much of it is sent.
@@ -126,6 +131,7 @@ impl<'a> Incoming<'a> {
             method,
             target,
             authorization: header("authorization"),
+            accept_encoding: header("accept-encoding"),
             body,
         }))
     }

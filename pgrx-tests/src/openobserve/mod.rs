@@ -7,10 +7,14 @@
 mod api;
 mod fault;
 mod http;
+mod made;
+mod packing;
 mod recorded;
 mod store;
 
 pub use fault::{Fault, Scope};
+pub use made::Made;
+pub use packing::Packing;
 pub use store::{Dataset, Record, Store};
 
 use crate::wait::wait_until;
@@ -27,6 +31,8 @@ use std::time::Duration;
 /// Credentials the server accepts. The password is one that no log, error or ledger may ever show.
 pub const USER: &str = "root@example.com";
 pub const PASSWORD: &str = "Sesame-0pen-Up";
+/// A token it accepts as well, just as secret.
+pub const TOKEN: &str = "Sesame.0pen.Token";
 /// The only organization.
 pub const ORG: &str = "default";
 
@@ -45,6 +51,9 @@ struct Shared {
     store: Mutex<Store>,
     recordings: Option<Recordings>,
     faults: Mutex<Faults>,
+    packing: Mutex<Packing>,
+    /// Answers so far that were packed.
+    packed: AtomicUsize,
     /// The port is closed; connections end.
     closed: AtomicBool,
     requests: AtomicUsize,
@@ -70,6 +79,8 @@ impl OpenObserve {
             store: Mutex::new(store),
             recordings,
             faults: Mutex::default(),
+            packing: Mutex::default(),
+            packed: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             requests: AtomicUsize::new(0),
             stuck: AtomicUsize::new(0),
@@ -86,6 +97,20 @@ impl OpenObserve {
     /// The option `endpoint` of a server.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on answers are packed like that where the client can unpack them.
+    pub fn pack(&self, packing: Packing) {
+        *lock(&self.shared.packing) = packing;
+    }
+
+    /// Answers so far that were packed.
+    pub fn packed(&self) -> usize {
+        self.shared.packed.load(Ordering::SeqCst)
     }
 
     /// Replaces the records.
@@ -166,6 +191,10 @@ fn converse(stream: &TcpStream, shared: &Shared) {
     while let Ok(Some(request)) = incoming.next(|| shared.closed.load(Ordering::SeqCst)) {
         shared.requests.fetch_add(1, Ordering::SeqCst);
         let answer = api::answer(shared, &request);
+        let answer = lock(&shared.packing).pack(&request, answer);
+        if answer.is_packed() {
+            shared.packed.fetch_add(1, Ordering::SeqCst);
+        }
         let fault = lock(&shared.faults).of(&request);
         if fault::deliver(stream, &answer, fault.as_ref(), shared).is_err() {
             return;

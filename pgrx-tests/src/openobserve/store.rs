@@ -1,5 +1,6 @@
 //! Records in memory.
 
+use super::made::Made;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -64,7 +65,11 @@ impl Record {
 struct Stream {
     records: Vec<Record>,
     columns: BTreeSet<String>,
+    made: Option<Made>,
 }
+
+/// Columns of a stream that `SELECT *` gives at most (`ZO_QUICK_MODE_NUM_FIELDS`).
+const MAX_STAR: usize = 500;
 
 /// All streams.
 #[derive(Clone, Debug, Default)]
@@ -84,6 +89,19 @@ impl Store {
         stream.columns.extend(record.fields.keys().cloned());
         stream.columns.insert("_timestamp".into());
         stream.records.push(record);
+    }
+
+    /// Adds a stream whose rows are made when they are asked for, with these columns.
+    pub fn add_made(&mut self, dataset: Dataset, stream: &str, columns: &[&str], made: Made) {
+        let stream = self.0.entry((dataset, stream.to_string())).or_default();
+        stream.columns = columns.iter().map(|c| c.to_string()).collect();
+        stream.columns.insert("_timestamp".into());
+        stream.made = Some(made);
+    }
+
+    /// How the rows of a stream are made, if they are.
+    pub fn made(&self, dataset: Dataset, stream: &str) -> Option<&Made> {
+        self.0.get(&(dataset, stream.to_string()))?.made.as_ref()
     }
 
     /// Adds a stream that never got a record, as the base name of a histogram.
@@ -115,7 +133,9 @@ impl Store {
         }
         let mut found: Vec<&Record> = stream.records.iter().filter(|r| from <= r.at && r.at < to).collect();
         found.sort_by_key(|r| std::cmp::Reverse(r.at));
-        let keep = |name: &String| columns.is_none_or(|list| name == "_timestamp" || list.contains(name));
+        let star: Vec<String> = stream.columns.iter().take(MAX_STAR).cloned().collect();
+        let columns = columns.unwrap_or(&star);
+        let keep = |name: &String| name == "_timestamp" || columns.contains(name);
         Ok(found
             .into_iter()
             .map(|r| {

@@ -2,6 +2,7 @@
 
 use crate::source::fetch::{Fetched, FetchedWindow};
 use crate::source::file::FileConfig;
+use crate::source::http::Route;
 use crate::source::mock::{self, MockConfig, Wanted};
 use crate::source::objects::{Arrangement, Layout};
 use crate::source::openobserve::OpenObserveConfig;
@@ -84,6 +85,8 @@ fn api(server: &OpenObserve, options: Value) -> Source {
         org: server::ORG.to_string(),
         username: Some(server::USER.to_string()),
         password: Some(server::PASSWORD.to_string()),
+        token: None,
+        route: Route::default(),
     };
     source(SourceConfig::OpenObserve(config), options)
 }

@@ -4,6 +4,7 @@ use super::OpenObserveConfig;
 use super::api::{Answer, Api, Search};
 use super::page::quoted;
 use crate::source::error::{ErrorKind, SourceError};
+use crate::source::http::whole;
 use crate::source::{Context, Locator, pool};
 use engine::window::Window;
 use serde::Deserialize;
@@ -79,20 +80,16 @@ fn rows_of(
         size,
         count: false,
     };
-    match api.search(&search, body)? {
-        Answer::Body => {
-            let what = api.describe(locator.dataset, stream);
-            let answer: Hits<'_> = serde_json::from_slice(body).map_err(|e| {
-                let cut = SourceError::new(ErrorKind::BadResponse, "the answer is cut short or not valid JSON");
-                api.named(cut.detail(e.to_string()), &what)
-            })?;
-            Ok(answer
-                .hits
-                .into_iter()
-                .take(size)
-                .map(|hit| hit.get().to_string())
-                .collect())
-        }
+    let answer = api.search(&search, body, |incoming, body| {
+        whole(incoming, body)?;
+        let answer: Hits<'_> = serde_json::from_slice(body).map_err(|e| {
+            SourceError::new(ErrorKind::BadResponse, "the answer is cut short or not valid JSON").detail(e.to_string())
+        })?;
+        let hits = answer.hits.into_iter().take(size);
+        Ok(hits.map(|hit| hit.get().to_string()).collect())
+    })?;
+    match answer {
+        Answer::Body(records) => Ok(records),
         Answer::NoStream => Ok(Vec::new()),
         Answer::NoField(e) => Err(e),
         Answer::TooLarge => Err(api

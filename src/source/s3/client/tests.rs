@@ -13,6 +13,7 @@ fn config(path_style: bool) -> S3Config {
             layout: Layout::Hive,
             org: "default".to_string(),
         },
+        route: http::Route::default(),
         credentials: Some(Credentials {
             access_key_id: "AKIAIOSFODNN7EXAMPLE".to_string(),
             secret_access_key: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_string(),

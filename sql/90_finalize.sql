@@ -27,7 +27,8 @@ DECLARE
         etl_metric_label, etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay, observe_bridge_fdw_validator,
         topo_extract, topo_unresolved, topo_urn, topo_urn_type, topo_urn_name, topo_digest, topo_props_join, topo_props, topo_edges_check,
         topo_resources_ensure, topo_source_lock, topo_diff_apply, topo_load, topo_instant_require, topo_resource_require, topology_at, topology_diff,
-        topo_caller, topology_drift, topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text}';
+        topo_caller, topology_drift, topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text,
+        etl_graph_follow, etl_graph_follows}';
     -- What claims and finishes runs is not among them: etl_run() does that in the name of the extension's owner.
     for_operator CONSTANT text[] := '{
         etl_job_require, etl_tenant_require, observe_bridge_setup, etl_tick, etl_enqueue, etl_retry, etl_cancel, etl_pause,

@@ -17,9 +17,9 @@ pub(super) const FEW: usize = 100;
 
 /// The ends of calls, for [`vertices`].
 pub(super) const CALL_ENDS: &str = "
-    SELECT c.src_resource_id FROM service_call_5m c WHERE c.tenant_id = $1 AND c.bucket >= $2
-    UNION
-    SELECT c.dst_resource_id FROM service_call_5m c WHERE c.tenant_id = $1 AND c.bucket >= $2";
+    SELECT DISTINCT e.rid
+      FROM service_call_5m c CROSS JOIN LATERAL (VALUES (c.src_resource_id), (c.dst_resource_id)) AS e (rid)
+     WHERE c.tenant_id = $1 AND c.bucket >= $2";
 
 /// Vertices that are missing or say something else than `dim_resource`, of the resources that `ends` gives. What belongs
 /// to another tenant is not among them.

@@ -13,6 +13,7 @@ import sys
 import time
 from contextlib import ExitStack, closing
 
+import graph_bench
 import machine
 import processes
 import queue_bench
@@ -208,7 +209,7 @@ def main():
     p.add_argument("--out", required=True, help="file for the tables")
     p.add_argument("--shared", default=os.environ.get("OBSERVE_BRIDGE_SHARED", "../shared"),
                    help="folder with bench/gen_window.py; default: OBSERVE_BRIDGE_SHARED, else ../shared")
-    p.add_argument("--only", default="machinery,queue,mock,S,M,L", help="parts to measure")
+    p.add_argument("--only", default="machinery,queue,graph,mock,S,M,L", help="parts to measure")
     p.add_argument("--rounds", type=int, default=11, help="counted runs of a window of S")
     o = p.parse_args()
     cluster, only, tools = Cluster(o.socket, o.port), o.only.split(","), f"{o.shared}/bench"
@@ -219,6 +220,9 @@ def main():
     if "queue" in only:
         step("30 days of windows, 100,000 queued windows")
         parts.append(("The queue", queue_bench.measure(cluster, TARGETS)))
+    if "graph" in only:
+        step("10,000 and 100,000 edges of the graph")
+        parts.append(("The graph", graph_bench.measure(cluster, TARGETS)))
     if "mock" in only:
         parts.append(("The embedded source", mock(cluster)))
     skipped = not os.path.exists(f"{tools}/gen_window.py")

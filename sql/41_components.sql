@@ -99,7 +99,7 @@ BEGIN
     END IF;
     -- AGE 1.5 makes a label by an ALTER TABLE that event triggers do not know of: where any exist (TimescaleDB has some),
     -- doing so inside CREATE EXTENSION ends the server process (SIGSEGV in EventTriggerCollectAlterTableSubcmd).
-    IF (to_regclass('ops."Resource"') IS NULL OR to_regclass('ops."CALLS"') IS NULL)
+    IF (to_regclass('ops."Resource"') IS NULL OR to_regclass('ops."CALLS"') IS NULL OR to_regclass('ops."STRUCT"') IS NULL)
        AND EXISTS (SELECT FROM pg_event_trigger WHERE evtenabled <> 'D')
        AND etl_in_extension_script()
     THEN
@@ -118,7 +118,7 @@ BEGIN
         PERFORM etl_adopt_check('schema', 'ops', namespace.nspowner);
         IF graph.graphid IS NULL OR graph.graphid <> namespace.oid THEN
             -- A dump keeps the catalog rows of a graph with the oids of the old database, and its calls are of the past.
-            -- It is a projection of service_call_5m: the next refresh fills a new one. Anything else in that schema is
+            -- It is a projection of service_call_5m and topo_edge_time: the next refresh fills a new one. Anything else in that schema is
             -- somebody's work.
             IF to_regclass('ops._ag_label_vertex') IS NULL
                OR EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = namespace.oid)
@@ -152,13 +152,19 @@ BEGIN
         SELECT * FROM (VALUES
             ('Resource', $q$SELECT ag_catalog.create_vlabel('ops', 'Resource')$q$),
             ('CALLS',    $q$SELECT ag_catalog.create_elabel('ops', 'CALLS')$q$),
+            ('STRUCT',   $q$SELECT ag_catalog.create_elabel('ops', 'STRUCT')$q$),
             -- AGE makes no index. Cypher uses GIN for {key: value} patterns and this btree form for n.rid = value.
             ('resource_id_idx',         'CREATE UNIQUE INDEX resource_id_idx ON ops."Resource" (id)'),
             ('resource_properties_idx', 'CREATE INDEX resource_properties_idx ON ops."Resource" USING gin (properties)'),
             ('resource_rid_idx',        'CREATE UNIQUE INDEX resource_rid_idx ON ops."Resource" '
                                         '(ag_catalog.agtype_access_operator(properties, ''"rid"''::ag_catalog.agtype))'),
+            ('resource_tenant_idx',     'CREATE INDEX resource_tenant_idx ON ops."Resource" '
+                                        '(ag_catalog.agtype_access_operator(properties, ''"tenant_id"''::ag_catalog.agtype))'),
             ('calls_edge_idx',          'CREATE UNIQUE INDEX calls_edge_idx ON ops."CALLS" (start_id, end_id)'),
-            ('calls_end_idx',           'CREATE INDEX calls_end_idx ON ops."CALLS" (end_id)')
+            ('calls_end_idx',           'CREATE INDEX calls_end_idx ON ops."CALLS" (end_id)'),
+            -- Not unique: several sources may declare the same, and one source several relations.
+            ('struct_edge_idx',         'CREATE INDEX struct_edge_idx ON ops."STRUCT" (start_id, end_id)'),
+            ('struct_end_idx',          'CREATE INDEX struct_end_idx ON ops."STRUCT" (end_id)')
         ) AS s (relation, command)
     LOOP
         IF to_regclass(format('ops.%I', step.relation)) IS NULL THEN
@@ -171,8 +177,12 @@ BEGIN
     EXECUTE 'GRANT USAGE ON SCHEMA ag_catalog TO observe_bridge_reader, observe_bridge_operator, pg_monitor';
     GRANT USAGE ON SCHEMA ops TO observe_bridge_reader, observe_bridge_operator, pg_monitor;
     GRANT SELECT ON ALL TABLES IN SCHEMA ops TO observe_bridge_reader, observe_bridge_operator, pg_monitor;
+    IF made <> '{}' THEN
+        -- What is declared may not change for weeks: the graph does not wait for that.
+        PERFORM etl_graph_follow(t.tenant_id) FROM dim_tenant t WHERE t.graph_structure;
+    END IF;
     status := CASE WHEN made = '{}' THEN 'ready' ELSE 'created' END;
-    detail := concat_ws('; ', 'graph ops with Resource and CALLS', 'created: ' || nullif(array_to_string(made, ', '), ''));
+    detail := concat_ws('; ', 'graph ops with Resource, CALLS and STRUCT', 'created: ' || nullif(array_to_string(made, ', '), ''));
 END
 $$;
 COMMENT ON FUNCTION etl_setup_age() IS

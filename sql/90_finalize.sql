@@ -28,7 +28,8 @@ DECLARE
         topo_extract, topo_unresolved, topo_urn, topo_urn_type, topo_urn_name, topo_digest, topo_props_join, topo_props, topo_edges_check,
         topo_resources_ensure, topo_source_lock, topo_diff_apply, topo_load, topo_instant_require, topo_resource_require, topology_at, topology_diff,
         topo_caller, topology_drift, topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text,
-        urn_of, urn_rule_check, urn_rules_forget, urn_rule_guard, urn_rules_changed, urn_candidates, urn_resolve, urn_naming, urn_enter}';
+        urn_of, urn_rule_check, urn_rules_forget, urn_rule_guard, urn_rules_changed, urn_candidates, urn_resolve, urn_naming, urn_enter,
+        etl_graph_follow, etl_graph_follows}';
     -- What claims and finishes runs is not among them: etl_run() does that in the name of the extension's owner.
     for_operator CONSTANT text[] := '{
         etl_job_require, etl_tenant_require, observe_bridge_setup, etl_tick, etl_enqueue, etl_retry, etl_cancel, etl_pause,

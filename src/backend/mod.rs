@@ -8,6 +8,7 @@ pub mod latch;
 pub mod locks;
 pub mod role;
 pub mod session;
+pub mod settings;
 pub mod sql;
 pub mod sqlstate;
 pub mod timeout;

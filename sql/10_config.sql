@@ -159,6 +159,7 @@ BEGIN
             DELETE FROM dim_tenant t
             WHERE t.tenant_id = NEW.tenant_id
               AND NOT EXISTS (SELECT FROM etl_source s     WHERE s.tenant_id = t.tenant_id)
+              AND NOT EXISTS (SELECT FROM urn_rule u       WHERE u.tenant_id = t.tenant_id)
               AND NOT EXISTS (SELECT FROM etl_job_tenant o WHERE o.tenant_id = t.tenant_id);
         WHEN 'etl_job' THEN
             DELETE FROM etl_job j
@@ -167,6 +168,8 @@ BEGIN
               AND NOT EXISTS (SELECT FROM etl_job_tenant o WHERE o.job = j.name);
         WHEN 'etl_retention' THEN
             DELETE FROM etl_retention r WHERE r.table_name = NEW.table_name;
+        WHEN 'urn_rule' THEN
+            DELETE FROM urn_rule u WHERE u.rule = NEW.rule AND u.shipped;
     END CASE;
     RETURN NEW;
 END

@@ -132,7 +132,7 @@ BEGIN
     FOR object IN
         SELECT f.name FROM etl_fact_tables() f WHERE f.name NOT IN ('kb_chunk', 'evidence_link')
         UNION ALL
-        SELECT unnest('{etl_job_run,etl_backfill,etl_cursor,etl_turn,etl_job_circuit,etl_coverage,etl_invalidation,etl_partial_1m,etl_reject,topo_source_state,dim_tenant}'::text[])
+        SELECT unnest('{etl_job_run,etl_backfill,etl_cursor,etl_turn,etl_job_circuit,etl_coverage,etl_invalidation,etl_partial_1m,etl_reject,topo_source_state,urn_alias,dim_tenant}'::text[])
     LOOP
         EXECUTE format('DELETE FROM @extschema@.%I WHERE tenant_id = $1', object) USING for_tenant;
         GET DIAGNOSTICS n = ROW_COUNT;

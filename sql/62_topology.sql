@@ -14,12 +14,14 @@ CREATE TABLE topo_source_state (
     loaded_at timestamptz NOT NULL DEFAULT '-infinity',
     edges     bigint      NOT NULL DEFAULT 0,
     digest    bigint,
+    naming    bigint,
     PRIMARY KEY (tenant_id, source)
 );
 COMMENT ON TABLE  topo_source_state           IS 'The newest load of each source of topology; its row is the lock of the source''s writer';
 COMMENT ON COLUMN topo_source_state.loaded_at IS 'The instant of the newest load; an older one may not change anything';
 COMMENT ON COLUMN topo_source_state.edges     IS 'Edges that are open since';
 COMMENT ON COLUMN topo_source_state.digest    IS 'topo_digest() of the newest load: the same once more needs no comparison';
+COMMENT ON COLUMN topo_source_state.naming    IS 'urn_naming() at the newest load: with other rules the same edges have other ends';
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Properties of an edge that one load names several times
@@ -86,19 +88,23 @@ SET work_mem = '64MB'
 AS $$
 #variable_conflict use_variable
 DECLARE
-    urns text[];
+    urns  text[];
+    types text[];
+    names text[];
 BEGIN
     SELECT array_agg(n.id), array_agg(topo_urn(n.id, source)) INTO ids, urns
     FROM (SELECT edge ->> 'src' FROM jsonb_array_elements(edges) AS e (edge)
           UNION
           SELECT edge ->> 'dst' FROM jsonb_array_elements(edges) AS e (edge)) AS n (id);
+    -- From here on by the names that the tenant's rules give.
+    SELECT e.known_as, e.types, e.names INTO urns, types, names FROM urn_enter(tenant_id, coalesce(urns, '{}')) AS e;
     -- Somebody else may enter the same resource at the same time: what is read below sees it.
     INSERT INTO dim_resource AS r (tenant_id, urn, type, name)
-    SELECT tenant_id, u.urn, topo_urn_type(u.urn), topo_urn_name(u.urn)
-    FROM (SELECT DISTINCT urn FROM unnest(urns) AS u (urn)) AS u
+    SELECT DISTINCT ON (u.urn COLLATE "C") tenant_id, u.urn, u.type, u.name
+    FROM unnest(urns, types, names) AS u (urn, type, name)
     WHERE NOT EXISTS (SELECT FROM dim_resource k WHERE k.tenant_id = topo_resources_ensure.tenant_id AND k.urn = u.urn)
     -- By bytes, as the job oo-agg does it: two that enter the same names in different orders would wait for each other.
-    ORDER BY u.urn COLLATE "C"
+    ORDER BY u.urn COLLATE "C", u.type, u.name
     ON CONFLICT DO NOTHING;
     SELECT array_agg(u.id), array_agg(r.resource_id) INTO ids, resource_ids
     FROM unnest(ids, urns) AS u (id, urn) JOIN dim_resource r ON r.tenant_id = topo_resources_ensure.tenant_id AND r.urn = u.urn;
@@ -210,6 +216,8 @@ DECLARE
     state      topo_source_state;
     before     bigint;
     after      bigint;
+    kept       bigint;
+    called     bigint := urn_naming(for_tenant);
 BEGIN
     IF coalesce(octet_length(source), 0) NOT BETWEEN 1 AND 200 THEN
         RAISE EXCEPTION 'the source must be named by 1 to 200 bytes'
@@ -235,7 +243,7 @@ BEGIN
     state := topo_source_lock(for_tenant, source);
 
     -- The same load once more. The count notices rows that somebody removed by hand.
-    IF at >= state.loaded_at AND told = state.digest AND state.edges = (
+    IF at >= state.loaded_at AND told = state.digest AND called = state.naming AND state.edges = (
         SELECT count(*) FROM topo_edge_time t WHERE t.tenant_id = for_tenant AND t.source = topo_load.source AND upper_inf(t.valid)
     ) THEN
         UPDATE topo_source_state s SET loaded_at = at
@@ -250,6 +258,9 @@ BEGIN
          topo_diff_apply(for_tenant, source, edges, at, state.loaded_at, r.ids, r.resource_ids) AS d;
     before := closed + unchanged;
     after  := opened + unchanged;
+    -- By other rules, or since a name has become ambiguous, things are called otherwise: that alone takes nothing away.
+    called := urn_naming(for_tenant);
+    kept   := CASE WHEN called <> state.naming THEN least(before, after) ELSE before - vanished END;
     IF at < state.loaded_at THEN
         IF opened + closed > 0 THEN
             RAISE EXCEPTION 'source "%" was loaded as of %, this load is older', source, state.loaded_at
@@ -259,14 +270,14 @@ BEGIN
         END IF;
         RETURN;
     END IF;
-    IF NOT coalesce(force, false) AND (after = 0 AND before > 0 OR before > few AND before - vanished < before * (1 - max_shrink::float8)) THEN
-        RAISE EXCEPTION 'source "%" would lose % of its % edges', source, vanished, before
+    IF NOT coalesce(force, false) AND (after = 0 AND before > 0 OR before > few AND kept < before * (1 - max_shrink::float8)) THEN
+        RAISE EXCEPTION 'source "%" would lose % of its % edges', source, before - kept, before
             USING ERRCODE = 'data_exception',
                   DETAIL  = format('The source may be empty, cut off or of another kind. %s is refused.',
                                    CASE after WHEN 0 THEN 'An empty load' ELSE format('Losing more than %s %%', round(max_shrink::numeric * 100)) END),
                   HINT    = 'Check what was read. If it is right, load it with force => true.';
     END IF;
-    UPDATE topo_source_state s SET loaded_at = at, edges = after, digest = told
+    UPDATE topo_source_state s SET loaded_at = at, edges = after, digest = told, naming = called
     WHERE s.tenant_id = for_tenant AND s.source = topo_load.source;
 END
 $$;

@@ -27,7 +27,7 @@ DECLARE
     found_id bigint;
 BEGIN
     SELECT r.resource_id INTO found_id FROM dim_resource r
-    WHERE r.tenant_id = topo_resource_require.tenant_id AND r.urn = topo_resource_require.urn;
+    WHERE r.tenant_id = topo_resource_require.tenant_id AND r.urn = urn_resolve(topo_resource_require.tenant_id, topo_resource_require.urn);
     IF NOT FOUND THEN
         RAISE EXCEPTION 'resource % does not exist', coalesce('"' || urn || '"', 'NULL')
             USING ERRCODE = 'undefined_object',
@@ -36,7 +36,7 @@ BEGIN
     RETURN found_id;
 END
 $$;
-COMMENT ON FUNCTION topo_resource_require(bigint, text) IS 'The resource_id of that URN, or an error that says how to find it';
+COMMENT ON FUNCTION topo_resource_require(bigint, text) IS 'The resource_id of that URN or of what it is another name for, or an error that says how to find it';
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- One instant, two instants
@@ -108,18 +108,6 @@ COMMENT ON FUNCTION topology_diff(text, timestamptz, timestamptz) IS
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Declared and observed
 -- ---------------------------------------------------------------------------------------------------------------------
-
-CREATE FUNCTION topo_caller(urn text) RETURNS text
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-SET search_path = pg_catalog, @extschema@, pg_temp
-AS $$
-    SELECT CASE
-        WHEN urn ~ '^urn:k8s:(svc|deployment|statefulset|daemonset|replicaset|job|cronjob|pod):' THEN 'urn:svc:' || substring(urn FROM '[^/:]*$')
-        WHEN urn ~ '^urn:(svc|host|db):' THEN urn
-    END
-$$;
-COMMENT ON FUNCTION topo_caller(text) IS
-    'The URN under which traces know a resource: workloads and Services of Kubernetes by their bare name, services, hosts and databases as they are; NULL for what calls nobody';
 
 CREATE FUNCTION topology_drift(tenant text, since interval DEFAULT '24 hours')
 RETURNS TABLE (drift text, src_urn text, dst_urn text, sources text[], calls bigint, last_seen timestamptz)

@@ -27,7 +27,8 @@ DECLARE
         etl_metric_label, etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay, observe_bridge_fdw_validator,
         topo_extract, topo_unresolved, topo_urn, topo_urn_type, topo_urn_name, topo_digest, topo_props_join, topo_props, topo_edges_check,
         topo_resources_ensure, topo_source_lock, topo_diff_apply, topo_load, topo_instant_require, topo_resource_require, topology_at, topology_diff,
-        topo_caller, topology_drift, topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text}';
+        topo_caller, topology_drift, topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text,
+        urn_of, urn_rule_check, urn_rules_forget, urn_rule_guard, urn_rules_changed, urn_candidates, urn_resolve, urn_naming, urn_enter}';
     -- What claims and finishes runs is not among them: etl_run() does that in the name of the extension's owner.
     for_operator CONSTANT text[] := '{
         etl_job_require, etl_tenant_require, observe_bridge_setup, etl_tick, etl_enqueue, etl_retry, etl_cancel, etl_pause,
@@ -37,11 +38,12 @@ DECLARE
         etl_backfill, etl_backfill_pause, etl_backfill_resume, etl_backfill_cancel, etl_stats_rows,
         etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay,
         topo_extract, topo_unresolved, topo_load, topo_instant_require, topo_resource_require, topology_at, topology_diff, topo_caller,
-        topology_drift, topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text}';
+        topology_drift, topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text,
+        urn_of, urn_rule_check, urn_rules_forget, urn_resolve}';
     -- Reads only.
     for_reader CONSTANT text[] := '{etl_metrics, etl_stats_rows, etl_worker_status, etl_watermark, etl_tenant_require,
         topo_extract, topo_unresolved, topo_instant_require, topo_resource_require, topology_at, topology_diff, topo_caller, topology_drift,
-        topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text}';
+        topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text, urn_of, urn_resolve}';
     fn record;
 BEGIN
     FOR fn IN
@@ -65,7 +67,7 @@ GRANT SELECT ON
     etl_job_run, etl_cursor, etl_turn, etl_job_circuit, etl_partial_1m, etl_reject, etl_coverage, etl_invalidation,
     etl_job_effective, etl_status,
     etl_backfill, etl_backfill_slice, etl_backfill_progress,
-    topo_source_state
+    topo_source_state, urn_rule, urn_alias
 TO observe_bridge_reader, observe_bridge_operator, pg_monitor;
 
 -- pg_dump reads the sequences of dumped tables.
@@ -74,7 +76,7 @@ GRANT SELECT ON SEQUENCE dim_tenant_tenant_id_seq, etl_source_source_id_seq, etl
 TO observe_bridge_reader, observe_bridge_operator, pg_monitor;
 
 GRANT INSERT, UPDATE         ON dim_tenant                              TO observe_bridge_operator;
-GRANT INSERT, UPDATE, DELETE ON etl_job, etl_job_tenant, etl_source     TO observe_bridge_operator;
+GRANT INSERT, UPDATE, DELETE ON etl_job, etl_job_tenant, etl_source, urn_rule TO observe_bridge_operator;
 GRANT UPDATE                 ON etl_retention                           TO observe_bridge_operator;
 GRANT USAGE ON FOREIGN DATA WRAPPER observe_bridge                      TO observe_bridge_operator;
 
@@ -103,6 +105,8 @@ SELECT pg_catalog.pg_extension_config_dump('etl_backfill_slice',
     $$WHERE backfill_id IN (SELECT b.backfill_id FROM @extschema@.etl_backfill b WHERE b.state IN ('running', 'paused', 'failed'))$$);
 SELECT pg_catalog.pg_extension_config_dump('etl_backfill_backfill_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('topo_source_state',        '');
+SELECT pg_catalog.pg_extension_config_dump('urn_rule',                 '');
+SELECT pg_catalog.pg_extension_config_dump('urn_alias',                '');
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Comments of the functions that are written in Rust.
@@ -125,6 +129,13 @@ COMMENT ON FUNCTION topo_unresolved(text, text) IS 'What a file refers to and ca
 COMMENT ON FUNCTION topo_urn(text, text) IS 'The URN of an end of an edge: itself if it begins with urn:, else a name within its source';
 COMMENT ON FUNCTION topo_urn_type(text) IS 'dim_resource.type of a URN';
 COMMENT ON FUNCTION topo_urn_name(text) IS 'dim_resource.name of a URN';
+COMMENT ON FUNCTION topo_caller(text) IS
+    'The URN under which traces know a resource: workloads and Services of Kubernetes by their bare name, services, hosts, databases and queues as they are; NULL for what calls nobody';
+COMMENT ON FUNCTION urn_of(jsonb, text, text) IS
+    'The URN of what has these attributes, by the rules of urn_rule: to try them. kind: log, metric, span, inferred, topology; tenant NULL: the rules for all';
+COMMENT ON FUNCTION urn_rule_check(text, jsonb, text, text, text, boolean) IS 'Raises when a rule with these columns of urn_rule cannot be compiled';
+COMMENT ON FUNCTION urn_rules_forget() IS 'All processes read urn_rule again when the transaction commits';
+COMMENT ON FUNCTION urn_candidates(bigint, text[]) IS 'What a tenant''s rules for topology call these URNs, each beside it, before ambiguous names are sorted out';
 COMMENT ON FUNCTION topo_digest(anyelement) IS 'A hash of the bytes of a value of variable length';
 COMMENT ON PROCEDURE etl_ensure_current(text, text, interval, interval, text, bigint, bigint, timestamptz, timestamptz, boolean) IS
     'Brings a SQL job up to its source in the calling session, month by month with a commit after each; for migrations. skipped says why there was nothing to do: state_missing, source_empty, within_threshold';

@@ -60,6 +60,11 @@ extension_sql_file!(
     name = "topology_questions",
     requires = ["topology"]
 );
+extension_sql_file!(
+    "../sql/68_urn_rules.sql",
+    name = "urn_rules",
+    requires = ["topology_questions", topo_digest, urn_rule_check, urn_rules_forget]
+);
 extension_sql_file!("../sql/90_finalize.sql", name = "finalize", finalize);
 
 /// Runs when the library is loaded: by the postmaster if it is preloaded, else by the first session that needs it.

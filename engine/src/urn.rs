@@ -2,6 +2,15 @@
 //!
 //! `urn:svc:<name>` is a service, `urn:host:<name>` a host. Whatever is not `[A-Za-z0-9._-]` is percent-encoded
 //! (RFC 3986, upper-case hex of the UTF-8 bytes), so a URN is ASCII and reads back to exactly the name it came from.
+//!
+//! All URNs are made here: of telemetry in this file, of declared things in [`declared`], by the tenants' own rules in
+//! [`rules`]. docs/urns.md says which thing has which name.
+
+pub mod attributes;
+pub mod declared;
+pub mod rules;
+
+mod template;
 
 use std::borrow::Cow;
 
@@ -33,8 +42,8 @@ pub struct Resource {
     pub urn: String,
     /// The bare name, as the source wrote it.
     pub name: String,
-    /// [`SERVICE`] or [`HOST`].
-    pub kind: &'static str,
+    /// [`SERVICE`], [`HOST`], or what [`describe`] says.
+    pub kind: Cow<'static, str>,
 }
 
 impl Resource {
@@ -48,6 +57,16 @@ impl Resource {
         Resource::build(HOST_PREFIX, HOST, name)
     }
 
+    /// The resource of any URN, with kind and name as [`describe`] has them.
+    pub fn of_urn(urn: &str) -> Resource {
+        let (kind, name) = describe(urn);
+        Resource {
+            urn: without_nul(urn).into_owned(),
+            name,
+            kind: kind.into(),
+        }
+    }
+
     fn build(prefix: &str, kind: &'static str, name: &str) -> Resource {
         let name = clean_name(name);
         let mut urn = String::with_capacity(prefix.len() + name.len());
@@ -56,7 +75,7 @@ impl Resource {
         Resource {
             urn,
             name: name.into_owned(),
-            kind,
+            kind: kind.into(),
         }
     }
 }
@@ -85,7 +104,7 @@ pub fn named(identity: Identity<'_>) -> Named<'_> {
 /// ```
 /// use engine::{record::Identity, urn};
 /// let r = urn::resource(Identity { service: Some("cart api"), host: Some("n1") });
-/// assert_eq!((r.urn.as_str(), r.name.as_str(), r.kind), ("urn:svc:cart%20api", "cart api", "service"));
+/// assert_eq!((r.urn.as_str(), r.name.as_str(), &*r.kind), ("urn:svc:cart%20api", "cart api", "service"));
 /// ```
 pub fn resource(identity: Identity<'_>) -> Resource {
     match named(identity) {
@@ -112,8 +131,45 @@ pub fn parse(urn: &str) -> Option<Resource> {
 /// assert_eq!(engine::urn::in_source("shop", "aws_vpc.main[0]"), "urn:topo:shop/aws_vpc.main%5B0%5D");
 /// ```
 pub fn in_source(source: &str, identifier: &str) -> String {
-    let encoded = |name: &str| utf8_percent_encode(&clean_name(name), ENCODED).to_string();
-    format!("{TOPOLOGY_PREFIX}{}/{}", encoded(source), encoded(identifier))
+    format!("{TOPOLOGY_PREFIX}{}/{}", part(source), part(identifier))
+}
+
+/// One part of a URN: the name cleaned, then percent-encoded.
+fn part(name: &str) -> String {
+    utf8_percent_encode(&clean_name(name), ENCODED).to_string()
+}
+
+/// Kinds of Kubernetes objects whose name is a service's in traces: Services, and the workloads that run one.
+const CALLERS: [&str; 8] = [
+    "svc",
+    "deployment",
+    "statefulset",
+    "daemonset",
+    "replicaset",
+    "job",
+    "cronjob",
+    "pod",
+];
+
+/// The URN under which calls would show a resource: of workloads and Services of Kubernetes the service of that name;
+/// services, hosts, databases and queues as they are. `None` for what calls nobody.
+///
+/// ```
+/// use engine::urn::caller;
+/// assert_eq!(caller("urn:k8s:deployment:shop/cart").as_deref(), Some("urn:svc:cart"));
+/// assert_eq!(caller("urn:k8s:configmap:shop/cart"), None);
+/// ```
+pub fn caller(urn: &str) -> Option<Cow<'_, str>> {
+    let (first, below) = urn.strip_prefix("urn:")?.split_once(':')?;
+    match (first, below.split_once(':')) {
+        ("svc" | "host" | "db" | "queue", _) => Some(Cow::Borrowed(urn)),
+        // The name is encoded already.
+        ("k8s", Some((kind, object))) if CALLERS.contains(&kind) => {
+            let name = object.rsplit('/').next().filter(|name| !name.is_empty())?;
+            Some(Cow::Owned(format!("{SERVICE_PREFIX}{name}")))
+        }
+        _ => None,
+    }
 }
 
 /// What `dim_resource` says of any URN: its kind and its bare name. [`SERVICE`] and [`HOST`]; of Kubernetes objects
@@ -126,7 +182,7 @@ pub fn in_source(source: &str, identifier: &str) -> String {
 /// ```
 pub fn describe(urn: &str) -> (String, String) {
     if let Some(known) = parse(urn) {
-        return (known.kind.to_owned(), known.name);
+        return (known.kind.into_owned(), known.name);
     }
     let urn = without_nul(urn);
     let rest = urn.strip_prefix("urn:").unwrap_or(&urn);

@@ -9,3 +9,4 @@ pub mod run;
 pub mod sql_job;
 pub mod status;
 pub mod topology;
+pub mod urns;

@@ -96,6 +96,13 @@ fn topo_urn_name(urn: &str) -> String {
     urn::describe(urn).1
 }
 
+/// The URN under which calls would show a resource; NULL for what calls nobody.
+#[pg_extern(immutable, parallel_safe, strict)]
+#[search_path(pg_catalog, @extschema@, pg_temp)]
+fn topo_caller(urn: &str) -> Option<String> {
+    urn::caller(urn).map(|urn| urn.into_owned())
+}
+
 /// xxh3-64 of the bytes of a value of variable length; NULL for types of fixed length. It takes milliseconds where
 /// `jsonb_hash_extended`, which looks at every element, takes tenths of seconds.
 #[pg_extern(immutable, parallel_safe, strict)]

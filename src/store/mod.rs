@@ -8,16 +8,17 @@ pub mod metrics;
 pub mod partials;
 pub mod rejects;
 pub mod resources;
+pub mod urn_rules;
 
 use crate::backend::clock::to_timestamptz;
 use crate::backend::locks::{self, Kind};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::source::Locator;
 use engine::aggregate::{Output, PatternRow};
-use engine::urn::Resource;
 use engine::window::{BUCKET5_US, Window};
 use pgrx::datum::TimestampWithTimeZone;
-use std::collections::{BTreeMap, HashMap};
+use resources::Ids;
+use std::collections::BTreeMap;
 
 /// Rows of one array-valued statement. Bounds memory and the time between two checks for interrupts.
 const CHUNK: usize = 10_000;
@@ -43,7 +44,8 @@ pub fn write_windows(tenant: i64, windows: &[(i64, &WindowData)], restored: &[&W
         locks::acquire(Kind::Bucket, bucket_key(tenant, *bucket));
     }
     let every = || windows.iter().map(|(_, data)| *data).chain(restored.iter().copied());
-    let ids = resource_ids(tenant, every())?;
+    let mut ids = Ids::of(tenant)?;
+    ids.enter(every().flat_map(|data| &data.output.resources).map(|r| r.urn.as_str()))?;
     logs::enter_patterns(tenant, &patterns(every()))?;
     for (run_id, data) in windows {
         let references = locators::write(tenant, &data.locators)?;
@@ -56,37 +58,17 @@ pub fn write_windows(tenant: i64, windows: &[(i64, &WindowData)], restored: &[&W
         partials::restore(tenant, &data.output.minutes, &references)?;
     }
     for bucket in buckets {
-        partials::recompute(tenant, bucket)?;
+        partials::recompute(tenant, bucket, &mut ids)?;
     }
     Ok(())
 }
 
-/// The ids of every resource that the windows name. In one statement and sorted: two runners that enter the same new
-/// resources in different orders would wait for each other for ever.
-fn resource_ids<'a>(tenant: i64, windows: impl Iterator<Item = &'a WindowData>) -> Result<HashMap<String, i64>> {
-    let all: BTreeMap<String, Resource> = windows
-        .flat_map(|data| &data.output.resources)
-        .map(|r| (r.urn.clone(), r.clone()))
-        .collect();
-    let all: Vec<Resource> = all.into_values().collect();
-    let ids = resources::ensure(tenant, &all)?;
-    Ok(all.into_iter().map(|r| r.urn).zip(ids).collect())
-}
-
 /// The ids of a window's resources, in their order.
-fn of_window(data: &WindowData, ids: &HashMap<String, i64>) -> Result<Vec<i64>> {
-    data.output
-        .resources
-        .iter()
-        .map(|r| {
-            ids.get(&r.urn)
-                .copied()
-                .ok_or_else(|| Error::Internal(format!("resource {} has no id", r.urn)))
-        })
-        .collect()
+fn of_window(data: &WindowData, ids: &Ids) -> Result<Vec<i64>> {
+    data.output.resources.iter().map(|r| ids.id(&r.urn)).collect()
 }
 
-/// The patterns of all windows, each once, sorted as [`resource_ids`] are and for the same reason.
+/// The patterns of all windows, each once, sorted as [`Ids::enter`] sorts and for the same reason.
 fn patterns<'a>(windows: impl Iterator<Item = &'a WindowData>) -> Vec<PatternRow> {
     let mut all: BTreeMap<i64, PatternRow> = BTreeMap::new();
     for row in windows.flat_map(|data| &data.output.patterns) {

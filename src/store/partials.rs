@@ -7,12 +7,11 @@ use crate::backend::clock::{from_timestamptz, to_timestamptz};
 use crate::backend::sql::{self, required};
 use crate::error::{Error, Result};
 use crate::store::locators::References;
-use crate::store::{CHUNK, resources, timestamps};
+use crate::store::resources::Ids;
+use crate::store::{CHUNK, timestamps};
 use engine::partial::{self, Bucket5, CallRow, LogRow, MinutePartial};
-use engine::urn;
 use engine::window::{BUCKET5_US, MINUTE_US, Window, floor};
 use pgrx::prelude::*;
-use std::collections::{BTreeSet, HashMap};
 
 /// Minutes outside the window, but of its buckets, that must be fetched along with it, as contiguous ranges: a bucket is
 /// never recomputed from fewer minutes than it had.
@@ -113,12 +112,18 @@ fn insert(statement: &'static str, tenant: i64, minutes: &[MinutePartial], refer
 }
 
 /// Replaces the 5-minute rows of a bucket by what its partials give.
-pub fn recompute(tenant: i64, bucket: i64) -> Result<()> {
-    let merged = Bucket5::from_partials(bucket, &load(tenant, bucket)?).map_err(|e| Error::Corrupt {
+///
+/// Partials keep the names that records have. What the tenant's rules call them is applied here, so that a bucket has
+/// today's names throughout, and before the minutes are added up: two names of one thing become one row. Partials outlive
+/// changes of `dim_resource`, too: what is missing is entered again.
+pub fn recompute(tenant: i64, bucket: i64, ids: &mut Ids) -> Result<()> {
+    let partials = load(tenant, bucket)?;
+    ids.enter(partials.iter().flat_map(MinutePartial::urns))?;
+    let ids = &*ids;
+    let merged = Bucket5::from_partials_named(bucket, &partials, |urn| ids.name(urn)).map_err(|e| Error::Corrupt {
         what: "partials of a 5-minute bucket",
         detail: e.to_string(),
     })?;
-    let ids = ids_of(tenant, &merged)?;
     for sql in [
         "DELETE FROM service_call_5m WHERE tenant_id = $1 AND bucket = $2",
         "DELETE FROM log_pattern_5m WHERE tenant_id = $1 AND bucket = $2",
@@ -126,10 +131,10 @@ pub fn recompute(tenant: i64, bucket: i64) -> Result<()> {
         sql::execute(sql, &[tenant.into(), to_timestamptz(bucket)?.into()])?;
     }
     for chunk in merged.calls.chunks(CHUNK) {
-        insert_calls(tenant, bucket, chunk, &ids)?;
+        insert_calls(tenant, bucket, chunk, ids)?;
     }
     for chunk in merged.logs.chunks(CHUNK) {
-        insert_logs(tenant, bucket, chunk, &ids)?;
+        insert_logs(tenant, bucket, chunk, ids)?;
     }
     Ok(())
 }
@@ -157,24 +162,7 @@ fn load(tenant: i64, bucket: i64) -> Result<Vec<MinutePartial>> {
     )
 }
 
-/// Ids of every resource of the bucket. Partials outlive changes of `dim_resource`: what is missing is entered again.
-fn ids_of(tenant: i64, merged: &Bucket5) -> Result<HashMap<String, i64>> {
-    let mut urns: BTreeSet<&str> = merged.logs.iter().map(|r| r.resource.as_str()).collect();
-    urns.extend(merged.calls.iter().flat_map(|c| [c.src.as_str(), c.dst.as_str()]));
-    let resources: Vec<_> = urns
-        .iter()
-        .map(|u| {
-            urn::parse(u).ok_or_else(|| Error::Corrupt {
-                what: "a partial",
-                detail: format!("\"{u}\" is not a URN"),
-            })
-        })
-        .collect::<Result<_>>()?;
-    let ids = resources::ensure(tenant, &resources)?;
-    Ok(resources.into_iter().map(|r| r.urn).zip(ids).collect())
-}
-
-fn insert_calls(tenant: i64, bucket: i64, rows: &[CallRow], ids: &HashMap<String, i64>) -> Result<()> {
+fn insert_calls(tenant: i64, bucket: i64, rows: &[CallRow], ids: &Ids) -> Result<()> {
     sql::execute(
         "INSERT INTO service_call_5m (bucket, tenant_id, src_resource_id, dst_resource_id, calls, errors, rps, err_rate,
                                       p50_ms, p95_ms, inferred, sample_ref)
@@ -186,8 +174,8 @@ fn insert_calls(tenant: i64, bucket: i64, rows: &[CallRow], ids: &HashMap<String
         &[
             tenant.into(),
             to_timestamptz(bucket)?.into(),
-            rows.iter().map(|r| ids.get(&r.src).copied()).collect::<Vec<_>>().into(),
-            rows.iter().map(|r| ids.get(&r.dst).copied()).collect::<Vec<_>>().into(),
+            ids_of(rows.iter().map(|r| &r.src), ids)?.into(),
+            ids_of(rows.iter().map(|r| &r.dst), ids)?.into(),
             rows.iter().map(|r| r.calls).collect::<Vec<_>>().into(),
             rows.iter().map(|r| r.errors).collect::<Vec<_>>().into(),
             rows.iter().map(|r| r.rps).collect::<Vec<_>>().into(),
@@ -200,7 +188,7 @@ fn insert_calls(tenant: i64, bucket: i64, rows: &[CallRow], ids: &HashMap<String
     Ok(())
 }
 
-fn insert_logs(tenant: i64, bucket: i64, rows: &[LogRow], ids: &HashMap<String, i64>) -> Result<()> {
+fn insert_logs(tenant: i64, bucket: i64, rows: &[LogRow], ids: &Ids) -> Result<()> {
     sql::execute(
         "INSERT INTO log_pattern_5m (bucket, tenant_id, resource_id, fingerprint_id, count_total, count_error, sample_ref)
          SELECT $2, $1, r.resource_id, r.fingerprint_id, r.count_total, r.count_error, nullif(r.sample_ref, 0)
@@ -209,7 +197,7 @@ fn insert_logs(tenant: i64, bucket: i64, rows: &[LogRow], ids: &HashMap<String, 
         &[
             tenant.into(),
             to_timestamptz(bucket)?.into(),
-            rows.iter().map(|r| ids.get(&r.resource).copied()).collect::<Vec<_>>().into(),
+            ids_of(rows.iter().map(|r| &r.resource), ids)?.into(),
             rows.iter().map(|r| r.fingerprint).collect::<Vec<_>>().into(),
             rows.iter().map(|r| r.total).collect::<Vec<_>>().into(),
             rows.iter().map(|r| r.errors).collect::<Vec<_>>().into(),
@@ -217,4 +205,9 @@ fn insert_logs(tenant: i64, bucket: i64, rows: &[LogRow], ids: &HashMap<String, 
         ],
     )?;
     Ok(())
+}
+
+/// The column of ids for a column of URNs.
+fn ids_of<'a>(urns: impl Iterator<Item = &'a String>, ids: &Ids) -> Result<Vec<i64>> {
+    urns.map(|urn| ids.id_of(urn)).collect()
 }

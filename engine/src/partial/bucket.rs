@@ -1,7 +1,6 @@
 //! Five minutes from their one-minute partials.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::{CallState, LogCount, MinutePartial};
 use crate::quantile::Durations;
@@ -76,20 +75,29 @@ impl Bucket5 {
     /// The bucket that starts at `bucket` (UTC microseconds), from one to five of its minutes in any order; what the
     /// missing ones hold is not counted, so pass all that exist.
     pub fn from_partials(bucket: i64, partials: &[MinutePartial]) -> Result<Bucket5, BucketError> {
+        Bucket5::from_partials_named(bucket, partials, |urn| urn)
+    }
+
+    /// [`Bucket5::from_partials`] under other names: `name` gives the URN that stands for the one in a partial. Where two
+    /// become one, their rows are one; a call that thereby becomes a call to itself is none.
+    pub fn from_partials_named<'a>(
+        bucket: i64,
+        partials: &'a [MinutePartial],
+        name: impl Fn(&'a str) -> &'a str,
+    ) -> Result<Bucket5, BucketError> {
         let mut minutes: Vec<&MinutePartial> = partials.iter().collect();
         minutes.sort_by_key(|p| p.minute);
         check(bucket, &minutes)?;
 
-        let mut urns: Vec<&Arc<str>> = minutes.iter().flat_map(|p| &p.urns).collect();
+        let mut urns: Vec<&str> = minutes.iter().flat_map(|p| p.urns()).map(&name).collect();
         urns.sort_unstable();
         urns.dedup();
         let mut calls: Vec<((u32, u32), i64, &CallState)> = Vec::new();
         let mut logs: Vec<((u32, i64), i64, LogCount)> = Vec::new();
         for partial in minutes {
             let common: Vec<u32> = partial
-                .urns
-                .iter()
-                .filter_map(|u| urns.binary_search(&u).ok())
+                .urns()
+                .filter_map(|u| urns.binary_search(&name(u)).ok())
                 .map(|i| i as u32)
                 .collect();
             let common = |i: u32| common.get(i as usize).copied().unwrap_or_default();
@@ -97,6 +105,7 @@ impl Bucket5 {
                 partial
                     .calls
                     .iter()
+                    .filter(|(s, d, _)| s == d || common(*s) != common(*d))
                     .map(|(s, d, state)| ((common(*s), common(*d)), partial.trace_ref, state)),
             );
             logs.extend(
@@ -196,6 +205,8 @@ fn log_row(pattern: &[((u32, i64), i64, LogCount)], urn: impl Fn(u32) -> String)
 mod tests {
     use proptest::prelude::*;
 
+    use std::sync::Arc;
+
     use super::*;
     use crate::partial::tests_support::partials;
 
@@ -242,6 +253,39 @@ mod tests {
             sample_ref: 70,
         };
         assert_eq!(b.logs, [log]);
+    }
+
+    #[test]
+    fn two_names_of_one_thing_are_one_row() {
+        let urns: Vec<Arc<str>> = ["urn:svc:web", "urn:db:postgres:a", "urn:db:postgres:b"]
+            .map(Arc::from)
+            .to_vec();
+        let call = |us| CallState {
+            errors: 1,
+            durations: Durations::from_samples(vec![us]),
+        };
+        let count = LogCount { total: 2, errors: 1 };
+        let part = MinutePartial::new(
+            0,
+            &urns,
+            vec![(0, 1, call(1000)), (0, 2, call(3000)), (1, 2, call(9))],
+            vec![(1, 9, count), (2, 9, count)],
+        );
+        let name = |urn| {
+            if urn == "urn:db:postgres:a" {
+                "urn:db:postgres:b"
+            } else {
+                urn
+            }
+        };
+        let b = Bucket5::from_partials_named(0, &[part], name).unwrap();
+        let calls: Vec<_> = b
+            .calls
+            .iter()
+            .map(|c| (c.dst.as_str(), c.calls, c.errors, c.p50_ms))
+            .collect();
+        assert_eq!(calls, [("urn:db:postgres:b", 2, 2, 2.0)]);
+        assert_eq!(b.logs.iter().map(|l| (l.total, l.errors)).collect::<Vec<_>>(), [(4, 2)]);
     }
 
     #[test]

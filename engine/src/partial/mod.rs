@@ -148,6 +148,11 @@ impl MinutePartial {
         }
     }
 
+    /// The URNs that calls and logs name, ascending.
+    pub fn urns(&self) -> impl Iterator<Item = &str> {
+        self.urns.iter().map(|urn| urn.as_ref())
+    }
+
     /// The calls by (source URN, destination URN), ascending.
     pub fn calls(&self) -> impl Iterator<Item = (&str, &str, &CallState)> {
         self.calls

@@ -23,12 +23,12 @@ mod error;
 mod format;
 mod json;
 mod kubernetes;
-mod names;
 mod pulumi;
 pub mod relation;
 mod terraform;
 mod yaml;
 
+use crate::urn::declared as names;
 pub use edge::{Class, Edge, Evidence, Extracted, MAX_PLACES, Reason, Unresolved};
 use edge::{is_id, place};
 pub use error::TopologyError;

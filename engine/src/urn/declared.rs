@@ -1,15 +1,6 @@
-//! `urn:` names of declared things, in the style of [`crate::urn`]: whatever is not `[A-Za-z0-9._-]` is
-//! percent-encoded, and a part is at most [`crate::urn::MAX_NAME_BYTES`] long.
+//! URNs of declared things, from what an input of topology says of them.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
-use crate::urn::{Resource, clean_name};
-
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'_').remove(b'-');
-
-fn part(name: &str) -> String {
-    utf8_percent_encode(&clean_name(name), ENCODED).to_string()
-}
+use super::{Resource, part};
 
 /// `urn:host:<name>`.
 pub fn host(name: &str) -> String {

@@ -80,7 +80,35 @@ END
 $$;
 COMMENT ON FUNCTION topo_edges_check(jsonb) IS 'Refuses edges that topo_load cannot read, naming the first one by its number';
 
-CREATE FUNCTION topo_resources_ensure(tenant_id bigint, source text, edges jsonb, OUT ids text[], OUT resource_ids bigint[])
+CREATE FUNCTION topo_edges_unpack(edges jsonb, OUT srcs text[], OUT dsts text[], OUT relations text[], OUT props jsonb[])
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+SET jit = off
+SET work_mem = '64MB'
+AS $$
+DECLARE
+    all_well boolean := jsonb_typeof(edges) = 'array';
+BEGIN
+    IF all_well THEN
+        -- In one pass: unpacking is what costs. Which edge is wrong, and why, is found out when one is.
+        SELECT array_agg(e.src), array_agg(e.dst), array_agg(e.relation), array_agg(coalesce(nullif(e.props, 'null'), '{}')),
+               coalesce(bool_and(coalesce(
+                   e.texts AND octet_length(e.src) BETWEEN 1 AND 2000 AND octet_length(e.dst) BETWEEN 1 AND 2000
+                   AND octet_length(e.relation) BETWEEN 1 AND 200 AND coalesce(jsonb_typeof(e.props) IN ('object', 'null'), true), false)), true)
+        INTO srcs, dsts, relations, props, all_well
+        FROM (SELECT j.edge ->> 'src' AS src, j.edge ->> 'dst' AS dst, j.edge ->> 'relation' AS relation, j.edge -> 'props' AS props,
+                     jsonb_typeof(j.edge -> 'src') = 'string' AND jsonb_typeof(j.edge -> 'dst') = 'string'
+                     AND jsonb_typeof(j.edge -> 'relation') = 'string' AS texts
+              FROM jsonb_array_elements(edges) AS j (edge) OFFSET 0) AS e;
+    END IF;
+    IF all_well IS NOT TRUE THEN
+        PERFORM topo_edges_check(edges);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION topo_edges_unpack(jsonb) IS 'The columns of an array of edges, NULL where it is empty; refuses what topo_load cannot read';
+
+CREATE FUNCTION topo_resources_ensure(tenant_id bigint, source text, srcs text[], dsts text[], OUT ids text[], OUT resource_ids bigint[])
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 SET jit = off
@@ -88,29 +116,34 @@ SET work_mem = '64MB'
 AS $$
 #variable_conflict use_variable
 DECLARE
-    urns  text[];
-    types text[];
-    names text[];
+    urns    text[];
+    types   text[];
+    names   text[];
+    known   text[];
+    lacking boolean;
 BEGIN
     SELECT array_agg(n.id), array_agg(topo_urn(n.id, source)) INTO ids, urns
-    FROM (SELECT edge ->> 'src' FROM jsonb_array_elements(edges) AS e (edge)
-          UNION
-          SELECT edge ->> 'dst' FROM jsonb_array_elements(edges) AS e (edge)) AS n (id);
+    FROM (SELECT unnest(srcs) UNION SELECT unnest(dsts)) AS n (id);
     -- From here on by the names that the tenant's rules give.
     SELECT e.known_as, e.types, e.names INTO urns, types, names FROM urn_enter(tenant_id, coalesce(urns, '{}')) AS e;
-    -- Somebody else may enter the same resource at the same time: what is read below sees it.
-    INSERT INTO dim_resource AS r (tenant_id, urn, type, name)
-    SELECT DISTINCT ON (u.urn COLLATE "C") tenant_id, u.urn, u.type, u.name
-    FROM unnest(urns, types, names) AS u (urn, type, name)
-    WHERE NOT EXISTS (SELECT FROM dim_resource k WHERE k.tenant_id = topo_resources_ensure.tenant_id AND k.urn = u.urn)
-    -- By bytes, as the job oo-agg does it: two that enter the same names in different orders would wait for each other.
-    ORDER BY u.urn COLLATE "C", u.type, u.name
-    ON CONFLICT DO NOTHING;
-    SELECT array_agg(u.id), array_agg(r.resource_id) INTO ids, resource_ids
-    FROM unnest(ids, urns) AS u (id, urn) JOIN dim_resource r ON r.tenant_id = topo_resources_ensure.tenant_id AND r.urn = u.urn;
+    LOOP
+        SELECT array_agg(u.id), array_agg(r.resource_id), coalesce(bool_or(r.resource_id IS NULL), false) INTO known, resource_ids, lacking
+        FROM unnest(ids, urns) AS u (id, urn)
+        LEFT JOIN dim_resource r ON r.tenant_id = topo_resources_ensure.tenant_id AND r.urn = u.urn;
+        EXIT WHEN NOT lacking;
+        -- Somebody else may enter the same resource at the same time: what is read next sees it.
+        INSERT INTO dim_resource AS r (tenant_id, urn, type, name)
+        SELECT DISTINCT ON (u.urn COLLATE "C") tenant_id, u.urn, u.type, u.name
+        FROM unnest(urns, types, names) AS u (urn, type, name)
+        WHERE NOT EXISTS (SELECT FROM dim_resource k WHERE k.tenant_id = topo_resources_ensure.tenant_id AND k.urn = u.urn)
+        -- By bytes, as the job oo-agg does it: two that enter the same names in different orders would wait for each other.
+        ORDER BY u.urn COLLATE "C", u.type, u.name
+        ON CONFLICT DO NOTHING;
+    END LOOP;
+    ids := known;
 END
 $$;
-COMMENT ON FUNCTION topo_resources_ensure(bigint, text, jsonb) IS
+COMMENT ON FUNCTION topo_resources_ensure(bigint, text, text[], text[]) IS
     'Enters what edges name into dim_resource, where it is missing; returns the names in the edges beside their resources';
 
 CREATE FUNCTION topo_source_lock(tenant_id bigint, source text) RETURNS topo_source_state
@@ -135,11 +168,13 @@ END
 $$;
 COMMENT ON FUNCTION topo_source_lock(bigint, text) IS 'Makes the caller the only writer of a source until its transaction ends; returns where the source stands';
 
-CREATE FUNCTION topo_diff_apply(tenant_id bigint, source text, edges jsonb, at timestamptz, loaded_at timestamptz,
-    ids text[], resource_ids bigint[], OUT opened bigint, OUT closed bigint, OUT unchanged bigint, OUT vanished bigint)
+CREATE FUNCTION topo_diff_apply(tenant_id bigint, source text, at timestamptz, loaded_at timestamptz,
+    srcs text[], dsts text[], relations text[], props jsonb[], ids text[], resource_ids bigint[], OUT opened bigint, OUT closed bigint, OUT unchanged bigint, OUT vanished bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 SET jit = off
+-- What is joined has no statistics, and sorting texts costs more than hashing them.
+SET enable_mergejoin = off
 SET work_mem = '64MB'
 AS $function$
 BEGIN
@@ -148,17 +183,15 @@ BEGIN
     -- one that closed at this very instant goes on. Of an older load only the counts are taken.
     EXECUTE format($$
         WITH resource AS (
-            SELECT u.id, u.resource_id FROM unnest($6, $7) AS u (id, resource_id)
+            SELECT u.id, u.resource_id FROM unnest($5, $6) AS u (id, resource_id)
         ), declared AS (
             SELECT s.resource_id AS src, d.resource_id AS dst, e.relation, topo_props(e.props) AS props
-            FROM (SELECT edge ->> 'src' AS src, edge ->> 'dst' AS dst, edge ->> 'relation' AS relation,
-                         coalesce(nullif(edge -> 'props', 'null'), '{}') AS props
-                  FROM jsonb_array_elements($3) AS j (edge) OFFSET 0) AS e
+            FROM unnest($7, $8, $9, $10) AS e (src, dst, relation, props)
             LEFT JOIN resource s ON s.id = e.src
             LEFT JOIN resource d ON d.id = e.dst
             GROUP BY 1, 2, 3
         ), standing AS (
-            SELECT t.ctid AS row_id, t.src_resource_id AS src, t.dst_resource_id AS dst, t.relation, t.props, lower(t.valid) = $4 AS is_new
+            SELECT t.ctid AS row_id, t.src_resource_id AS src, t.dst_resource_id AS dst, t.relation, t.props, lower(t.valid) = $3 AS is_new
             FROM topo_edge_time t WHERE t.tenant_id = $1 AND t.source = $2 AND %s
         ), diff AS MATERIALIZED (
             SELECT src, dst, relation, w.props, w.props IS NOT NULL AS wanted, s.row_id, s.is_new,
@@ -168,24 +201,24 @@ BEGIN
             SELECT d.*, p.ctid AS ended_id
             FROM diff d
             LEFT JOIN topo_edge_time p ON p.tenant_id = $1 AND p.source = $2 AND p.src_resource_id = d.src AND p.dst_resource_id = d.dst
-                                      AND p.relation = d.relation AND p.props = d.props AND upper(p.valid) = $4 AND $4 = $5
-            WHERE NOT d.same AND $4 >= $5
+                                      AND p.relation = d.relation AND p.props = d.props AND upper(p.valid) = $3 AND $3 = $4
+            WHERE NOT d.same AND $3 >= $4
         ), ended AS (
-            UPDATE topo_edge_time t SET valid = tstzrange(lower(t.valid), $4)
-            FROM change c WHERE t.ctid = c.row_id AND NOT c.is_new
+            UPDATE topo_edge_time t SET valid = tstzrange(lower(t.valid), $3)
+            WHERE t.ctid = ANY (ARRAY(SELECT c.row_id FROM change c WHERE NOT c.is_new))
             RETURNING 1
         ), removed AS (
-            DELETE FROM topo_edge_time t USING change c WHERE t.ctid = c.row_id AND c.is_new
+            DELETE FROM topo_edge_time t WHERE t.ctid = ANY (ARRAY(SELECT c.row_id FROM change c WHERE c.is_new))
             RETURNING 1
         ), cleared AS MATERIALIZED (
             SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM removed) AS rows
         ), resumed AS (
             UPDATE topo_edge_time t SET valid = tstzrange(lower(t.valid), NULL)
-            FROM change c WHERE t.ctid = c.ended_id AND c.wanted AND (SELECT rows FROM cleared) >= 0
+            WHERE t.ctid = ANY (ARRAY(SELECT c.ended_id FROM change c WHERE c.wanted AND (SELECT rows FROM cleared) >= 0))
             RETURNING 1
         ), started AS (
             INSERT INTO topo_edge_time (tenant_id, src_resource_id, dst_resource_id, relation, source, valid, props)
-            SELECT $1, c.src, c.dst, c.relation, $2, tstzrange($4, NULL), c.props
+            SELECT $1, c.src, c.dst, c.relation, $2, tstzrange($3, NULL), c.props
             FROM change c WHERE c.wanted AND c.ended_id IS NULL AND (SELECT rows FROM cleared) >= 0
             RETURNING 1
         ), written AS (
@@ -194,11 +227,11 @@ BEGIN
         SELECT count(*) FILTER (WHERE wanted AND NOT same), count(*) FILTER (WHERE row_id IS NOT NULL AND NOT same), count(*) FILTER (WHERE same),
                count(*) FILTER (WHERE NOT wanted)
         FROM diff WHERE (SELECT rows FROM written) >= 0
-    $$, CASE WHEN at < loaded_at THEN 't.valid @> $4' ELSE 'upper_inf(t.valid)' END)
-    INTO opened, closed, unchanged, vanished USING tenant_id, source, edges, at, loaded_at, ids, resource_ids;
+    $$, CASE WHEN at < loaded_at THEN 't.valid @> $3' ELSE 'upper_inf(t.valid)' END)
+    INTO opened, closed, unchanged, vanished USING tenant_id, source, at, loaded_at, ids, resource_ids, srcs, dsts, relations, props;
 END
 $function$;
-COMMENT ON FUNCTION topo_diff_apply(bigint, text, jsonb, timestamptz, timestamptz, text[], bigint[]) IS
+COMMENT ON FUNCTION topo_diff_apply(bigint, text, timestamptz, timestamptz, text[], text[], text[], jsonb[], text[], bigint[]) IS
     'The temporal diff of one load in one statement, with the resources by the names in the edges; of a load older than loaded_at only counts what it would change';
 
 CREATE FUNCTION topo_load(tenant text, source text, edges jsonb, at timestamptz DEFAULT now(), max_shrink real DEFAULT 0.5,
@@ -217,6 +250,7 @@ DECLARE
     before     bigint;
     after      bigint;
     kept       bigint;
+    declared   record;
     called     bigint := urn_naming(for_tenant);
 BEGIN
     IF coalesce(octet_length(source), 0) NOT BETWEEN 1 AND 200 THEN
@@ -252,10 +286,11 @@ BEGIN
         RETURN;
     END IF;
 
-    PERFORM topo_edges_check(edges);
+    declared := topo_edges_unpack(edges);
     SELECT d.* INTO opened, closed, unchanged, vanished
-    FROM topo_resources_ensure(for_tenant, source, edges) AS r,
-         topo_diff_apply(for_tenant, source, edges, at, state.loaded_at, r.ids, r.resource_ids) AS d;
+    FROM topo_resources_ensure(for_tenant, source, declared.srcs, declared.dsts) AS r,
+         topo_diff_apply(for_tenant, source, at, state.loaded_at, declared.srcs, declared.dsts, declared.relations, declared.props,
+                         r.ids, r.resource_ids) AS d;
     before := closed + unchanged;
     after  := opened + unchanged;
     -- By other rules, or since a name has become ambiguous, things are called otherwise: that alone takes nothing away.

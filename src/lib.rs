@@ -82,6 +82,7 @@ pub extern "C-unwind" fn _PG_init() {
         return;
     }
     error::hide_backtraces();
+    memory::this_is_the_main_thread();
     #[cfg(feature = "fault-points")]
     backend::fault::announce();
     guc::register();

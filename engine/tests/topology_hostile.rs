@@ -205,6 +205,14 @@ proptest! {
     }
 
     #[test]
+    fn topology_of_json_and_yaml_documents_is_the_same(separator in prop::sample::select(vec!["\n", "\n---\n", "\n--- \n"])) {
+        let pod = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"spec":{"nodeName":"n1"}}"#;
+        let node = r#"{"apiVersion":"v1","kind":"Node","metadata":{"name":"n1"}}"#;
+        let documents = [pod, node].join(separator);
+        prop_assert_eq!(told(&documents), ["Pod/default/a RUNS_ON Node/n1"]);
+    }
+
+    #[test]
     fn topology_does_not_depend_on_the_order_of_documents(order in Just((0..3usize).collect::<Vec<_>>()).prop_shuffle()) {
         let documents: Vec<&str> = MANIFEST.split("---\n").collect();
         let shuffled: Vec<&str> = order.iter().map(|&index| documents[index]).collect();

@@ -2,6 +2,7 @@
 
 use crate::backend::json::{replace_nul, without_nul};
 use crate::error::{Error, Result, or_raise};
+use crate::jobs::fetch;
 use engine::topology::ansible::{self, tree::Tree};
 use engine::topology::{Extracted, Format, TopologyError, extract};
 use engine::urn;
@@ -12,6 +13,8 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The format that is no single file: a JSON object of paths and contents.
@@ -118,16 +121,36 @@ fn topo_digest(value: AnyElement) -> Option<i64> {
     Some(xxh3_64(bytes) as i64)
 }
 
+/// On a thread of its own: the statement can be cancelled, and memory has its bound.
 fn read(content: &str, format: &str) -> Result<Extracted> {
+    let (content, format) = (content.to_owned(), format.to_owned());
+    let found = fetch::evaluate_in_background("topo_extract", Duration::MAX, move |stop| {
+        read_here(&content, &format, stop)
+    });
+    match found {
+        Err(error @ Error::OutOfBudget { .. }) => Err(Error::Invalid {
+            sqlstate: PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            message: "reading the input takes more memory than it may".to_string(),
+            detail: error.detail(),
+            hint: Some(
+                "Raise observe_bridge.worker_memory_limit, or split the input. This session may hold what was used: connect anew if calls go on to fail."
+                    .to_string(),
+            ),
+        }),
+        other => other?,
+    }
+}
+
+fn read_here(content: &str, format: &str, stop: Arc<AtomicBool>) -> Result<Extracted> {
     let named = match format {
-        ANSIBLE => return read_tree(content),
+        ANSIBLE => return read_tree(content, stop),
         AUTO => Format::detect(content.as_bytes()).map_err(refused)?,
         name => Format::from_name(name).ok_or_else(|| unknown_format(name))?,
     };
     extract(content.as_bytes(), named).map_err(refused)
 }
 
-fn read_tree(content: &str) -> Result<Extracted> {
+fn read_tree(content: &str, stop: Arc<AtomicBool>) -> Result<Extracted> {
     let files: BTreeMap<String, String> = serde_json::from_str(content).map_err(|error| Error::Invalid {
         sqlstate: PgSqlErrorCode::ERRCODE_INVALID_TEXT_REPRESENTATION,
         message: "ansible: not a JSON object of paths and contents".to_string(),
@@ -142,7 +165,11 @@ fn read_tree(content: &str) -> Result<Extracted> {
     for (path, text) in files {
         tree.insert(&path, text.into_bytes()).map_err(refused)?;
     }
-    let report = ansible::extract(&Arc::new(tree), &ansible::Options::default()).map_err(refused)?;
+    let options = ansible::Options {
+        stop,
+        ..ansible::Options::default()
+    };
+    let report = ansible::extract(&Arc::new(tree), &options).map_err(refused)?;
     Ok(report.extracted)
 }
 

@@ -13,12 +13,36 @@ use std::time::{Duration, Instant};
 /// The main thread looks around at least this often.
 const TURN: Duration = Duration::from_millis(50);
 
-/// Tells the helper threads to stop when it goes out of scope, whichever way.
-struct StopOnDrop(Arc<AtomicBool>);
+/// How long a thread that works on somebody's program has to look at its flag.
+const GRACE: Duration = Duration::from_millis(100);
 
-impl Drop for StopOnDrop {
+/// The thread's flag and our end of its socket. Tells the thread to stop when it goes out of scope, whichever way.
+struct Helper {
+    stop: Arc<AtomicBool>,
+    ours: UnixStream,
+    /// It evaluates what others wrote, and may not come to a check for minutes.
+    evaluates: bool,
+}
+
+impl Drop for Helper {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
+        if self.evaluates && !self.has_ended(GRACE) {
+            memory::halt_helpers();
+        }
+    }
+}
+
+impl Helper {
+    /// Whether the thread's end of the pair is closed, or will be within that time.
+    fn has_ended(&self, within: Duration) -> bool {
+        let mut waited = libc::pollfd {
+            fd: self.ours.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one descriptor, open while `self` lives.
+        unsafe { libc::poll(&mut waited, 1, within.as_millis() as i32) > 0 }
     }
 }
 
@@ -31,12 +55,38 @@ pub fn in_background<T: Send + 'static>(
     timeout: Duration,
     work: impl FnOnce(Arc<AtomicBool>) -> T + Send + 'static,
 ) -> Result<T> {
+    run(job, timeout, false, work)
+}
+
+/// [`in_background`] for work that evaluates what others wrote. Where it does not come to its next check soon, it gets no
+/// more memory and stands still until the process ends: a runner then ends, a session may go on.
+pub fn evaluate_in_background<T: Send + 'static>(
+    job: &str,
+    timeout: Duration,
+    work: impl FnOnce(Arc<AtomicBool>) -> T + Send + 'static,
+) -> Result<T> {
+    run(job, timeout, true, work)
+}
+
+fn run<T: Send + 'static>(
+    job: &str,
+    timeout: Duration,
+    evaluates: bool,
+    work: impl FnOnce(Arc<AtomicBool>) -> T + Send + 'static,
+) -> Result<T> {
     let started = Instant::now();
-    let stop = StopOnDrop(Arc::new(AtomicBool::new(false)));
-    let flag = stop.0.clone();
     let (sender, receiver) = mpsc::channel();
     // The thread's end of the pair is closed when it ends, which wakes the main thread: a thread may not set a latch.
     let (ours, theirs) = UnixStream::pair().map_err(|e| Error::Internal(format!("socketpair: {e}")))?;
+    let helper = Helper {
+        stop: Arc::default(),
+        ours,
+        evaluates,
+    };
+    let flag = helper.stop.clone();
+    let limit = guc::worker_memory_limit();
+    memory::bound_for(limit);
+    let stopped = memory::stopped_threads();
     let blocked = SignalsBlocked::new();
     let spawned = std::thread::Builder::new()
         .name("observe_bridge fetch".into())
@@ -47,7 +97,6 @@ pub fn in_background<T: Send + 'static>(
         });
     drop(blocked);
     spawned.map_err(|e| Error::Internal(format!("cannot start a thread: {e}")))?;
-    let limit = guc::worker_memory_limit();
     loop {
         match receiver.try_recv() {
             Ok(result) => return Ok(result),
@@ -63,10 +112,10 @@ pub fn in_background<T: Send + 'static>(
             });
         }
         let used = memory::live_bytes();
-        if used > limit {
+        if used > limit || memory::stopped_threads() > stopped {
             return Err(Error::OutOfBudget { used, limit });
         }
-        latch::wait(TURN, ours.as_raw_fd());
+        latch::wait(TURN, helper.ours.as_raw_fd());
     }
 }
 

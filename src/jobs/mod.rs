@@ -13,6 +13,7 @@ use crate::backend::fault::{self, Point};
 use crate::backend::session::Session;
 use crate::backend::{catalog, latch};
 use crate::error::{Error, Result, catch};
+use crate::memory;
 use crate::scheduler::ledger::{self, Batch, Claim, Failed, JobKind, Place, Run};
 use pgrx::prelude::*;
 use std::time::Duration;
@@ -33,6 +34,17 @@ pub enum Worked {
 /// Claims the next windows, of a built-in job at most `limit`, and works on them. A failure is recorded in the ledger, not returned; `Err` is a failure of
 /// the machinery, or a cancel of the calling session.
 pub fn work_next(session: Session, place: Option<Place>, limit: Option<usize>) -> Result<Worked> {
+    if memory::stopped_threads() > 0 {
+        // A thread of this process holds memory for good: a new process has all of its own.
+        return match session {
+            Session::Worker => Ok(Worked::Gone),
+            Session::Procedure => Err(Error::invalid(
+                PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
+                "an earlier step of this session needed more memory than it may use, and still holds what it had",
+                "Connect anew. observe_bridge.worker_memory_limit bounds what one step may use.",
+            )),
+        };
+    }
     // What a job left behind goes before the next is claimed, or nothing is.
     sql::clean(session)?;
     let batch = match ledger::claim(session, place, limit)? {

@@ -1,6 +1,7 @@
 //! The extraction: a checkout in, edges out.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::discover::{discover, playbook_dir};
 use super::endpoints::edges_of;
@@ -18,6 +19,8 @@ pub struct Options {
     /// Inventories: files or folders.
     pub inventories: Vec<String>,
     pub playbooks: Vec<String>,
+    /// Set by another thread when nobody wants the result any more: what is left counts as beyond the limits.
+    pub stop: Arc<AtomicBool>,
 }
 
 impl Default for Options {
@@ -26,6 +29,7 @@ impl Default for Options {
             root: "<root>".to_owned(),
             inventories: Vec::new(),
             playbooks: Vec::new(),
+            stop: Arc::default(),
         }
     }
 }
@@ -63,7 +67,7 @@ pub fn extract(tree: &Arc<Tree>, options: &Options) -> Result<Report, TopologyEr
     for inventory in &options.inventories {
         match World::load(tree, &options.root, inventory, &dir, &mut unresolved) {
             Ok(world) => one(
-                &Arc::new(world),
+                &Arc::new(world.stopped_by(&options.stop)),
                 &options.playbooks,
                 &mut edges,
                 &mut unresolved,

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::inventory::{Inventory, Members, load};
 use super::tree::{Tree, normalize, parent};
@@ -27,6 +28,8 @@ pub struct World {
     address_of: Vec<Arc<str>>,
     /// Addresses that several hosts have.
     shared: HashSet<Arc<str>>,
+    /// Set when nobody wants the result any more.
+    stop: Arc<AtomicBool>,
 }
 
 impl World {
@@ -61,9 +64,21 @@ impl World {
             addresses: HashMap::new(),
             address_of: Vec::new(),
             shared: HashSet::new(),
+            stop: Arc::default(),
         };
         world.index_addresses();
         Ok(world)
+    }
+
+    /// The same, given up when the flag is set.
+    pub fn stopped_by(mut self, stop: &Arc<AtomicBool>) -> World {
+        self.stop = stop.clone();
+        self
+    }
+
+    /// Whether nobody wants the result any more.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     fn index_addresses(&mut self) {

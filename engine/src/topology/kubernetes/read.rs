@@ -20,7 +20,9 @@ pub fn objects(text: &str, namespace: &str) -> Result<(Vec<Object>, Vec<Unresolv
         objects: Vec::new(),
         unresolved: Vec::new(),
     };
-    if text.trim_start().starts_with(['{', '[']) {
+    // No string of JSON has a line of its own: such a line separates documents of YAML, of which JSON is a part.
+    let separated = text.lines().any(|line| line.trim_end() == "---");
+    if text.trim_start().starts_with(['{', '[']) && !separated {
         // `kubectl` prints one document; a stream of them is read as well.
         for document in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
             reader.json(document.map_err(|error| json::syntax(&error, FORMAT))?)?;

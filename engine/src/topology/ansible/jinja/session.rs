@@ -116,9 +116,9 @@ impl Session {
         self.run.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the work that is allowed for one extraction is done.
+    /// Whether the work that is allowed for one extraction is done, or nobody wants it any more.
     pub fn is_spent(&self) -> bool {
-        self.run().work >= MAX_WORK
+        self.world.is_stopped() || self.run().work >= MAX_WORK
     }
 
     pub(super) fn note(&self, missing: Arc<Missing>) {

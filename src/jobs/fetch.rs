@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const TURN: Duration = Duration::from_millis(50);
 
 /// Tells the helper threads to stop when it goes out of scope, whichever way.
-struct StopOnDrop(Arc<AtomicBool>);
+pub struct StopOnDrop(pub Arc<AtomicBool>);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
@@ -72,10 +72,11 @@ pub fn in_background<T: Send + 'static>(
 
 /// Blocks every signal in this thread, and so in the threads it starts, until dropped: PostgreSQL's handlers must run
 /// on the main thread only.
-struct SignalsBlocked(libc::sigset_t);
+pub struct SignalsBlocked(libc::sigset_t);
 
 impl SignalsBlocked {
-    fn new() -> Self {
+    /// Until the value is dropped.
+    pub fn new() -> Self {
         // SAFETY: plain sets on the stack; sigfillset initialises `all`, pthread_sigmask `old`.
         unsafe {
             let (mut all, mut old) = (std::mem::zeroed(), std::mem::zeroed());

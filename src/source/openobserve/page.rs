@@ -60,20 +60,24 @@ pub struct Found {
     pub seen: Seen,
     /// Rows of each window; none at all before the first page.
     pub rows: Vec<u64>,
+    /// Refused rows of each window, likewise.
+    pub rejected: Vec<u64>,
 }
 
 impl Found {
     /// Adds what another page or thread found.
     pub fn add(&mut self, other: &Found) {
         self.seen.add(other.seen);
-        if self.rows.len() < other.rows.len() {
-            self.rows.resize(other.rows.len(), 0);
-        }
-        self.rows
-            .iter_mut()
-            .zip(&other.rows)
-            .for_each(|(sum, rows)| *sum += rows);
+        add_each(&mut self.rows, &other.rows);
+        add_each(&mut self.rejected, &other.rejected);
     }
+}
+
+fn add_each(sums: &mut Vec<u64>, more: &[u64]) {
+    if sums.len() < more.len() {
+        sums.resize(more.len(), 0);
+    }
+    sums.iter_mut().zip(more).for_each(|(sum, n)| *sum += n);
 }
 
 /// One fetch. With `parents` set, pages hold parents only and go there.
@@ -173,7 +177,7 @@ impl Fetch<'_> {
         let target = &*page.target;
         let failed = |e| undecodable(self.api, &self.what(target), &e);
         let mut fresh = Aggregator::new(self.windows);
-        let mut rows = Vec::new();
+        let (mut rows, mut rejected) = (Vec::new(), Vec::new());
         let info = match self.parents {
             // Finding a parent twice is harmless, so these need no page of their own.
             Some(sink) => {
@@ -183,7 +187,7 @@ impl Fetch<'_> {
             None => {
                 let mut tap = Tap::new(&mut fresh, self.windows, None);
                 let info = json::search_response(&target.options, &worker.body, &mut tap).map_err(failed)?;
-                rows = tap.records;
+                (rows, rejected) = (tap.records, tap.rejected);
                 info
             }
         };
@@ -212,7 +216,7 @@ impl Fetch<'_> {
                 .found
                 .entry((target.options.dataset, target.stream.clone()))
                 .or_default()
-                .add(&Found { seen, rows });
+                .add(&Found { seen, rows, rejected });
             match &mut worker.aggregator {
                 Some(a) => a.merge(fresh),
                 none => *none = Some(fresh),

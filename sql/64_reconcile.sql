@@ -17,7 +17,7 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    -- Bounds what one run compares, where much is left to do.
+    -- Bounds what is compared at once; a run goes on until nothing is left.
     longest CONSTANT interval := '6 hours';
 BEGIN
     RETURN QUERY
@@ -100,7 +100,7 @@ DECLARE
     src    etl_source;
     tenant text;
     win    record;
-    found  bigint := 0;
+    differing bigint := 0;
 BEGIN
     SELECT s.* INTO src FROM etl_source s WHERE s.source_id = etl_reconcile_record.source_id FOR KEY SHARE;
     SELECT t.code INTO tenant FROM dim_tenant t WHERE t.tenant_id = src.tenant_id;
@@ -131,9 +131,9 @@ BEGIN
         SET late_windows = c.late_windows + 1, late_records = c.late_records + win.late, vanished_records = c.vanished_records + win.vanished
         WHERE c.source_id = src.source_id AND c.check_no = etl_reconcile_record.check_no;
         PERFORM etl_invalidate(src.job, tenant, win.starts, win.ends);
-        found := found + 1;
+        differing := differing + 1;
     END LOOP;
-    RETURN found;
+    RETURN differing;
 END
 $$;
 COMMENT ON FUNCTION etl_reconcile_record(bigint, integer, timestamptz, timestamptz, bigint, timestamptz[], timestamptz[], integer[], bigint[], bigint[]) IS

@@ -19,7 +19,7 @@ use engine::window::{MINUTE_US, Window, Windows};
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 /// The job's name in `etl_job`.
@@ -54,24 +54,35 @@ struct Outcome {
 /// Compares the windows of one tenant that are due for it.
 pub fn run(session: Session, batch: &Batch) -> Result<()> {
     let (started, tenant) = (Instant::now(), batch.tenant_id);
-    let (due, loaded) =
-        session.transact(|| Ok(End::Rollback((due(tenant)?, sources::load_each(tenant, oo_agg::NAME)?))))?;
-    fault::point(Point::Planned)?;
+    let loaded = session.transact(|| Ok(End::Rollback(sources::load_each(tenant, oo_agg::NAME)?)))?;
     let loaded: HashMap<i64, Result<Source>> = loaded.into_iter().collect();
-    let mut outcome = Outcome::default();
-    for check in &due {
-        let left = batch.timeout.saturating_sub(started.elapsed());
-        let failure = match loaded.get(&check.source_id) {
-            // Dropped since it was found to be due.
-            None => continue,
-            Some(Err(e)) => Some(e.to_json()),
-            Some(Ok(source)) => compare(session, check, source, left, &mut outcome)?.map(|e| e.to_json()),
-        };
-        if let Some(error) = failure {
-            note_failure(session, check, &error)?;
-            outcome
-                .failed
-                .push(json!({ "source_id": check.source_id, "check_no": check.check_no, "error": error }));
+    let (mut outcome, mut given_up) = (Outcome::default(), HashSet::new());
+    // Part by part, until no source has more.
+    loop {
+        let mut due = session.transact(|| Ok(End::Rollback(due(tenant)?)))?;
+        due.retain(|check| !check.part.is_empty() && !given_up.contains(&check.source_id));
+        fault::point(Point::Planned)?;
+        if due.is_empty() {
+            break;
+        }
+        for check in &due {
+            let left = batch.timeout.saturating_sub(started.elapsed());
+            let failure = match loaded.get(&check.source_id) {
+                Some(Ok(source)) => compare(session, check, source, left, &mut outcome)?.map(|e| e.to_json()),
+                Some(Err(e)) => Some(e.to_json()),
+                // Added since this run began.
+                None => {
+                    given_up.insert(check.source_id);
+                    None
+                }
+            };
+            if let Some(error) = failure {
+                note_failure(session, check, &error)?;
+                given_up.insert(check.source_id);
+                outcome
+                    .failed
+                    .push(json!({ "source_id": check.source_id, "check_no": check.check_no, "error": error }));
+            }
         }
     }
     let stats = json!({ "checked": outcome.checked, "late_windows": outcome.late, "failed": outcome.failed });

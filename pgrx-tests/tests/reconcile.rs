@@ -1,10 +1,13 @@
 //! Late data: what comes to a source, or goes, after its windows were read.
 
 use blackbox::bridge::{add_openobserve, assert_minutes, bridge, clock, enqueue, run};
-use blackbox::cluster::Cluster;
+use blackbox::cluster::{Cluster, signal};
+use blackbox::fault::{Closed, Point, built_in};
 use blackbox::openobserve::{Dataset, Fault, OpenObserve, Scope, Store};
 use blackbox::session::Session;
 use blackbox::telemetry::{LOGS, MINUTE, T0, log, minutes};
+use blackbox::wait::wait_until;
+use blackbox::workers::PATIENCE;
 
 /// The windows of the tests: ten minutes from [`T0`], 10:00, on.
 const WINDOWS: i64 = 10;
@@ -232,4 +235,43 @@ fn the_times_of_checks_are_the_jobs_and_the_tenants() {
         let e = db.refused(&format!("UPDATE etl_job SET recheck = '{wrong}' WHERE name = 'oo-agg'"));
         assert_eq!(e.sqlstate, "23514", "{wrong}");
     }
+}
+
+#[test]
+fn a_killed_process_loses_no_check() {
+    let mut cluster = Cluster::without_workers();
+    let (mut db, oo) = scene(&cluster, "killed");
+    if !built_in(&mut db) {
+        return;
+    }
+    oo.replace(with_lines(&[2, 5], 3));
+    for point in [
+        Point::Planned,
+        Point::Fetched,
+        Point::Writing,
+        Point::Written,
+        Point::FinishedBeforeCommit,
+    ] {
+        clock(&mut db, "2026-01-05 10:30:00+00");
+        db.exec("SELECT etl_enqueue('reconcile', 'default', etl_now() - interval '5 min', etl_now())");
+        let mut closed = Closed::close(&cluster, "killed", point);
+        let mut runner = cluster.session("killed");
+        clock(&mut runner, "2026-01-05 10:30:00+00");
+        std::thread::scope(|scope| {
+            let killed = scope.spawn(move || runner.try_rows("CALL etl_run()").is_err());
+            let mut stopped = Vec::new();
+            wait_until("the run stops there", PATIENCE, || {
+                stopped = closed.stopped();
+                !stopped.is_empty()
+            });
+            signal(stopped[0], libc::SIGKILL);
+            assert!(killed.join().expect("an answer"), "{point:?}");
+        });
+        cluster.wait_for_connections();
+        db = cluster.session("killed");
+    }
+    reconcile(&mut db, "2026-01-05 10:31:00+00");
+    assert_eq!(lines(&mut db), WINDOWS * LOGS + 6);
+    assert_eq!(attempts(&mut db), twice(&[2, 5]));
+    assert_eq!(db.int("SELECT sum(late_windows) FROM etl_reconcile"), 2);
 }

@@ -83,7 +83,8 @@ fn page(
             if answer.hits.len() >= search.size {
                 return Ok(Page::Full);
             }
-            answer.hits.iter().try_for_each(|hit| hand(hit.get()))?;
+            // The server gives the newest first.
+            answer.hits.iter().rev().try_for_each(|hit| hand(hit.get()))?;
             Ok(Page::Whole(answer.hits.len()))
         }
     }

@@ -154,6 +154,7 @@ fn refused_records_are_no_difference_and_what_stays_different_does_not_loop() {
 fn a_source_that_is_down_is_checked_later_and_stops_no_other() {
     let cluster = Cluster::without_workers();
     let (mut db, mut oo) = scene(&cluster, "down");
+    clock(&mut db, "2026-01-05 10:13:00+00");
     db.exec(
         "CREATE SERVER mock FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind 'mock', logs_per_minute '3');
          SELECT etl_source_add(tenant => 'default', job => 'oo-agg', server => 'mock', options => '{\"logs\":[\"default\"]}')",
@@ -195,7 +196,9 @@ fn windows_that_were_read_late_and_sources_that_were_changed_or_off_need_no_chec
     run(&mut db);
     let requests = oo.requests();
     db.exec("UPDATE etl_source SET enabled = false");
-    reconcile(&mut db, "2026-01-05 10:41:00+00");
+    clock(&mut db, "2026-01-05 10:41:00+00");
+    db.exec("SELECT etl_enqueue('reconcile', 'default', etl_now() - interval '5 min', etl_now())");
+    run(&mut db);
     assert_eq!(oo.requests(), requests);
     db.exec("UPDATE etl_source SET enabled = true");
     oo.replace(with_lines(&[0, 8], 1));
@@ -245,18 +248,21 @@ fn a_killed_process_loses_no_check() {
         return;
     }
     oo.replace(with_lines(&[2, 5], 3));
-    for point in [
+    let points = [
         Point::Planned,
         Point::Fetched,
         Point::Writing,
         Point::Written,
         Point::FinishedBeforeCommit,
-    ] {
-        clock(&mut db, "2026-01-05 10:30:00+00");
+    ];
+    for (i, point) in points.into_iter().enumerate() {
+        // What was killed before waits for a while.
+        let at = format!("2026-01-05 {}:30:00+00", 10 + i);
+        clock(&mut db, &at);
         db.exec("SELECT etl_enqueue('reconcile', 'default', etl_now() - interval '5 min', etl_now())");
         let mut closed = Closed::close(&cluster, "killed", point);
         let mut runner = cluster.session("killed");
-        clock(&mut runner, "2026-01-05 10:30:00+00");
+        clock(&mut runner, &at);
         std::thread::scope(|scope| {
             let killed = scope.spawn(move || runner.try_rows("CALL etl_run()").is_err());
             let mut stopped = Vec::new();
@@ -270,7 +276,7 @@ fn a_killed_process_loses_no_check() {
         cluster.wait_for_connections();
         db = cluster.session("killed");
     }
-    reconcile(&mut db, "2026-01-05 10:31:00+00");
+    reconcile(&mut db, "2026-01-05 16:00:00+00");
     assert_eq!(lines(&mut db), WINDOWS * LOGS + 6);
     assert_eq!(attempts(&mut db), twice(&[2, 5]));
     assert_eq!(db.int("SELECT sum(late_windows) FROM etl_reconcile"), 2);

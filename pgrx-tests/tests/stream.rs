@@ -1,6 +1,6 @@
 //! `oo_stream` and `oo_search`: records as they are, over real sockets.
 
-use blackbox::bridge::{add_mock, add_openobserve, add_source, bridge, install};
+use blackbox::bridge::{add_mock, add_openobserve, add_source, bridge, install, run};
 use blackbox::cluster::Cluster;
 use blackbox::openobserve::{Dataset, Fault, OpenObserve, PASSWORD, Record, Scope, Store, USER};
 use blackbox::session::{Session, SqlError};
@@ -219,7 +219,7 @@ fn a_cancel_does_not_wait_for_the_server() {
 fn what_goes_wrong_at_the_server_is_said() {
     let cluster = Cluster::without_workers();
     let (mut db, mut oo) = scene(&cluster, "wrong", minutes(2));
-    let mut ask = |db: &mut Session, sql: &str| -> SqlError {
+    let ask = |db: &mut Session, sql: &str| -> SqlError {
         let e = db.refused(&format!("SELECT oo_search('oo', 'logs', '{sql}', {HOUR})"));
         assert!(
             !e.hint.is_empty() && !e.detail.is_empty() && !e.to_string().contains(PASSWORD),
@@ -370,9 +370,8 @@ fn everybody_asks_with_rights_of_their_own() {
                               kept AS (INSERT INTO public.found SELECT count(*) FROM hit RETURNING n)
                          SELECT n FROM kept WHERE $1 > 0$$)",
     );
-    db.exec(&format!(
-        "SELECT etl_enqueue('peek', 'default', {HOUR}); CALL etl_run()"
-    ));
+    db.exec(&format!("SELECT etl_enqueue('peek', 'default', {HOUR})"));
+    run(&mut db);
     let outcome = db.rows("SELECT status, error ->> 'sqlstate' FROM etl_job_run WHERE job = 'peek'");
     assert_eq!(outcome, [["failed", "42501"]]);
     assert_eq!(db.int("SELECT count(*) FROM found"), 0);

@@ -39,6 +39,8 @@ pub fn count(api: &Api<'_>, request: Request<'_>) -> Result<Counts, SourceError>
         queue.check()?;
         match task {
             Task::List(dataset) => {
+                // A stream that has appeared a moment ago counts as well.
+                streams::forget(api, dataset);
                 let wanted = selection.streams(dataset);
                 let range = windows.range();
                 for stream in streams::list(api, dataset, range.to, body)?

@@ -44,6 +44,10 @@ CREATE TABLE etl_job (
     coalesce     boolean   NOT NULL DEFAULT false,
     max_running  integer   CHECK (max_running > 0),
     batch        integer   NOT NULL DEFAULT 1 CHECK (batch BETWEEN 1 AND 1000),
+    recheck      interval[] NOT NULL DEFAULT '{}',
+    CONSTRAINT etl_job_recheck_fixed CHECK (cardinality(recheck) <= 8 AND array_position(recheck, NULL) IS NULL
+        AND '1 min' <= ALL (recheck) AND '30 days' >= ALL (recheck)),
+    CONSTRAINT etl_job_recheck_of_sources CHECK (recheck = '{}' OR name = 'oo-agg'),
     -- Windows are counted from the epoch in UTC, so only intervals of a fixed length can align them.
     CONSTRAINT etl_job_align_fixed CHECK (align >= '1 s' AND isfinite(align) AND align <= '366 days'
         AND extract(year FROM align) = 0 AND extract(month FROM align) = 0),
@@ -82,6 +86,8 @@ COMMENT ON COLUMN etl_job.coalesce IS
 COMMENT ON COLUMN etl_job.max_running  IS 'Most runs of this job at once, over all tenants; NULL: no limit';
 COMMENT ON COLUMN etl_job.batch IS
     'Most contiguous windows that one run takes together when there is a backlog; each is committed by itself';
+COMMENT ON COLUMN etl_job.recheck IS
+    'oo-agg: how long after its end a window is compared with its source by the job reconcile, once for each time';
 
 INSERT INTO etl_job
     (name,           kind,      run_interval, align,    delay,   lookback, concurrency, after,      timeout,  owner, needs_source, coalesce, batch)
@@ -90,7 +96,9 @@ VALUES
     ('age-refresh',  'builtin', '0',          '5 min',  '0',     '0',      1,           '{oo-agg}', '5 min',  NULL,  false,        true,     1),
     ('topo-iac',     'builtin', '15 min',     '15 min', '0',     '48 h',   1,           '{}',       '10 min', NULL,  true,         true,     1),
     ('topo-ansible', 'builtin', '1 h',        '1 h',    '0',     '168 h',  1,           '{}',       '10 min', NULL,  true,         true,     1),
-    ('retention',    'builtin', '1 h',        '1 h',    '0',     '1 h',    1,           '{}',       '30 min', NULL,  false,        true,     1);
+    ('retention',    'builtin', '1 h',        '1 h',    '0',     '1 h',    1,           '{}',       '30 min', NULL,  false,        true,     1),
+    ('reconcile',    'builtin', '5 min',      '5 min',  '0',     '5 min',  1,           '{}',       '10 min', NULL,  false,        true,     1);
+UPDATE etl_job SET recheck = '{15 min, 24 h}' WHERE name = 'oo-agg';
 
 INSERT INTO dim_tenant (tenant_id, code, name) VALUES (1, 'default', 'Default tenant');
 SELECT pg_catalog.setval(pg_catalog.pg_get_serial_sequence('dim_tenant', 'tenant_id'), 1);
@@ -103,6 +111,8 @@ CREATE TABLE etl_job_tenant (
         AND lookback <= '36500 days' AND extract(year FROM lookback) = 0 AND extract(month FROM lookback) = 0),
     delay     interval CHECK (delay >= '0' AND isfinite(delay) AND delay <= '36500 days'
         AND extract(year FROM delay) = 0 AND extract(month FROM delay) = 0),
+    recheck   interval[] CHECK (cardinality(recheck) <= 8 AND array_position(recheck, NULL) IS NULL
+        AND '1 min' <= ALL (recheck) AND '30 days' >= ALL (recheck)),
     PRIMARY KEY (job, tenant_id)
 );
 COMMENT ON TABLE etl_job_tenant IS 'What differs for one tenant of a job; NULL: as in etl_job';
@@ -117,6 +127,7 @@ CREATE TABLE etl_source (
     enabled         boolean     NOT NULL DEFAULT true,
     created_at      timestamptz NOT NULL DEFAULT now(),
     disabled_reason text,
+    active_since    timestamptz NOT NULL DEFAULT etl_now(),
     -- The same server twice for one job would count every record twice.
     UNIQUE (tenant_id, job, server)
 );
@@ -128,6 +139,8 @@ COMMENT ON COLUMN etl_source.options IS
     'What to read from the server, e.g. {"logs":["default"],"metrics":["*"]}';
 COMMENT ON COLUMN etl_source.owner           IS 'The role whose user mapping and rights are used';
 COMMENT ON COLUMN etl_source.disabled_reason IS 'Why the extension disabled the source; NULL while it is enabled';
+COMMENT ON COLUMN etl_source.active_since    IS
+    'Since when it is read as it is: set when it is added, enabled or changed. Windows that were read before are not compared with it';
 
 CREATE TABLE etl_retention (
     table_name text     PRIMARY KEY CHECK (table_name IN
@@ -222,6 +235,11 @@ BEGIN
     END IF;
     IF TG_TABLE_NAME = 'etl_source' AND NEW.enabled THEN
         NEW.disabled_reason := NULL;
+        IF TG_OP = 'UPDATE' THEN
+            IF NOT OLD.enabled OR (OLD.server, OLD.options) IS DISTINCT FROM (NEW.server, NEW.options) THEN
+                NEW.active_since := etl_now();
+            END IF;
+        END IF;
     END IF;
     RETURN NEW;
 END

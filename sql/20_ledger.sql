@@ -180,3 +180,44 @@ COMMENT ON COLUMN etl_reject.sample  IS 'A few of the records, masked and cut, o
 COMMENT ON COLUMN etl_reject.count   IS 'How many records of the window were refused for this reason';
 COMMENT ON INDEX  etl_reject_run     IS 'Rejects of a run';
 COMMENT ON INDEX  etl_reject_created IS 'For retention';
+
+-- What reconcile remembers: how far each source was compared, and what came of it.
+CREATE TABLE etl_reconcile (
+    source_id        bigint      NOT NULL REFERENCES etl_source ON DELETE CASCADE,
+    check_no         integer     NOT NULL CHECK (check_no > 0),
+    tenant_id        bigint      NOT NULL,
+    checked_to       timestamptz NOT NULL,
+    checked_windows  bigint      NOT NULL DEFAULT 0,
+    late_windows     bigint      NOT NULL DEFAULT 0,
+    late_records     bigint      NOT NULL DEFAULT 0,
+    vanished_records bigint      NOT NULL DEFAULT 0,
+    checked_at       timestamptz NOT NULL DEFAULT etl_now(),
+    error            jsonb,
+    PRIMARY KEY (source_id, check_no)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE  etl_reconcile                  IS 'How far the windows of each source were compared with it, by check';
+COMMENT ON COLUMN etl_reconcile.check_no         IS 'Which element of etl_job.recheck, from 1';
+COMMENT ON COLUMN etl_reconcile.checked_to       IS 'Windows that end up to here have had this check, or needed none';
+COMMENT ON COLUMN etl_reconcile.checked_windows  IS 'Windows compared so far';
+COMMENT ON COLUMN etl_reconcile.late_windows     IS 'Of those, windows that differed and ran again';
+COMMENT ON COLUMN etl_reconcile.late_records     IS 'Records that the source had beyond those that were read';
+COMMENT ON COLUMN etl_reconcile.vanished_records IS 'Records that were read and that the source no longer had';
+COMMENT ON COLUMN etl_reconcile.checked_at       IS 'When the check was tried last';
+COMMENT ON COLUMN etl_reconcile.error            IS 'Why the last try failed: {sqlstate, message, detail, hint}; NULL when it did not';
+
+CREATE TABLE etl_late_window (
+    tenant_id   bigint      NOT NULL,
+    window_from timestamptz NOT NULL,
+    window_to   timestamptz NOT NULL,
+    source_id   bigint      NOT NULL,
+    check_no    integer     NOT NULL,
+    late        bigint      NOT NULL,
+    vanished    bigint      NOT NULL,
+    found_at    timestamptz NOT NULL DEFAULT etl_now(),
+    PRIMARY KEY (tenant_id, window_from, window_to, source_id, check_no)
+);
+CREATE INDEX etl_late_window_found ON etl_late_window (tenant_id, found_at);
+COMMENT ON TABLE  etl_late_window          IS 'Windows that differed from a source when reconcile compared them; they ran again';
+COMMENT ON COLUMN etl_late_window.late     IS 'Records that the source had beyond those that were read';
+COMMENT ON COLUMN etl_late_window.vanished IS 'Records that were read and that the source no longer had';
+COMMENT ON INDEX  etl_late_window_found    IS 'What was found lately, for etl_status and retention';

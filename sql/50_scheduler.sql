@@ -15,7 +15,10 @@ SELECT j.name                               AS job,
            AND coalesce((hashint8extended(t.tenant_id, 0) & 9223372036854775807) % split_part(shard.setting, '/', 2)::bigint + 1
                         = split_part(shard.setting, '/', 1)::bigint, true)
            AND (NOT j.needs_source OR EXISTS (
-                   SELECT FROM etl_source s WHERE s.job = j.name AND s.tenant_id = t.tenant_id AND s.enabled)) AS enabled,
+                   SELECT FROM etl_source s WHERE s.job = j.name AND s.tenant_id = t.tenant_id AND s.enabled))
+           -- It compares what oo-agg has read.
+           AND (j.name <> 'reconcile' OR EXISTS (
+                   SELECT FROM etl_source s WHERE s.job = 'oo-agg' AND s.tenant_id = t.tenant_id AND s.enabled)) AS enabled,
        j.kind,
        j.run_interval,
        j.align,
@@ -28,7 +31,8 @@ SELECT j.name                               AS job,
        j.coalesce                           AS coalescing,
        j.max_running                        AS job_max_running,
        t.max_running                        AS tenant_max_running,
-       j.batch
+       j.batch,
+       coalesce(o.recheck, j.recheck)       AS recheck
 FROM etl_job j
 CROSS JOIN dim_tenant t
 CROSS JOIN (SELECT nullif(current_setting('observe_bridge.tenant_shard', true), '') AS setting) shard

@@ -176,7 +176,9 @@ SELECT e.job,
        coalesce(u.running, 0)                                            AS running,
        (SELECT count(*) FROM etl_job_run f
         WHERE f.status = 'failed' AND f.job = e.job AND f.tenant_id = e.tenant_id) AS failed,
-       coalesce(c.state, 'closed')                                       AS circuit
+       coalesce(c.state, 'closed')                                       AS circuit,
+       coalesce(l.late_windows, 0)                                       AS late_windows,
+       coalesce(l.late_records, 0)                                       AS late_records
 FROM etl_job_effective e
 LEFT JOIN (
     SELECT r.job, r.tenant_id,
@@ -193,6 +195,11 @@ LEFT JOIN LATERAL (
     ORDER BY r.window_to DESC LIMIT 1
 ) s ON true
 LEFT JOIN etl_job_circuit c ON c.job = e.job AND c.tenant_id = e.tenant_id
+LEFT JOIN LATERAL (
+    SELECT count(DISTINCT (w.window_from, w.window_to)) AS late_windows, sum(w.late)::bigint AS late_records
+    FROM etl_late_window w
+    WHERE w.tenant_id = e.tenant_id AND w.found_at > etl_now() - interval '24 hours' AND e.job = 'oo-agg'
+) l ON true
 WHERE e.enabled OR u.job IS NOT NULL OR s.last_window_to IS NOT NULL
    OR EXISTS (SELECT FROM etl_job_run f WHERE f.status = 'failed' AND f.job = e.job AND f.tenant_id = e.tenant_id);
 COMMENT ON VIEW   etl_status                IS 'Where each (job, tenant) stands';
@@ -201,3 +208,6 @@ COMMENT ON COLUMN etl_status.lag IS
     'Age of the end of the oldest window that is queued or running; 0 when there is none';
 COMMENT ON COLUMN etl_status.circuit IS
     'closed: all well; open: the source fails, windows wait; half_open: one window probes it';
+COMMENT ON COLUMN etl_status.late_windows IS
+    'Windows that reconcile found to differ from their source in the last 24 hours, and queued again';
+COMMENT ON COLUMN etl_status.late_records IS 'Records that those windows lacked';

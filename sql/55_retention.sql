@@ -105,6 +105,10 @@ BEGIN
     DELETE FROM etl_reject r WHERE r.tenant_id = for_tenant AND r.created_at < at - (keep ->> 'etl_reject')::interval;
     GET DIAGNOSTICS n = ROW_COUNT;
     removed := removed || jsonb_build_object('etl_reject', n);
+
+    DELETE FROM etl_late_window w WHERE w.tenant_id = for_tenant AND w.found_at < at - (keep ->> 'etl_job_run')::interval;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    removed := removed || jsonb_build_object('etl_late_window', n);
     RETURN removed;
 END
 $$;
@@ -132,7 +136,7 @@ BEGIN
     FOR object IN
         SELECT f.name FROM etl_fact_tables() f WHERE f.name NOT IN ('kb_chunk', 'evidence_link')
         UNION ALL
-        SELECT unnest('{etl_job_run,etl_backfill,etl_cursor,etl_turn,etl_job_circuit,etl_coverage,etl_invalidation,etl_partial_1m,etl_reject,topo_source_state,urn_alias,dim_tenant}'::text[])
+        SELECT unnest('{etl_job_run,etl_backfill,etl_cursor,etl_turn,etl_job_circuit,etl_coverage,etl_invalidation,etl_partial_1m,etl_reject,etl_reconcile,etl_late_window,topo_source_state,urn_alias,dim_tenant}'::text[])
     LOOP
         EXECUTE format('DELETE FROM @extschema@.%I WHERE tenant_id = $1', object) USING for_tenant;
         GET DIAGNOSTICS n = ROW_COUNT;

@@ -25,7 +25,12 @@ AS $$
                (5, 'observe_bridge_rejected_records',               'gauge', 'Records refused in the windows whose rejects are kept'),
                (6, 'observe_bridge_run_seconds',                    'gauge', 'Mean duration of the runs that succeeded in the last hour'),
                (7, 'observe_bridge_records_per_hour',               'gauge', 'Records ingested by the runs that succeeded in the last hour'),
-               (8, 'observe_bridge_backfill_windows',              'gauge', 'Windows of the backfills that are not done')
+               (8, 'observe_bridge_backfill_windows',              'gauge', 'Windows of the backfills that are not done'),
+               (9, 'observe_bridge_reconcile_checked_windows_total', 'counter', 'Windows compared with their source again'),
+               (10, 'observe_bridge_late_windows_total',             'counter', 'Windows that differed from their source and ran again'),
+               (11, 'observe_bridge_late_records_total',             'counter', 'Records that came after their window was read'),
+               (12, 'observe_bridge_vanished_records_total',         'counter', 'Records that went after their window was read'),
+               (13, 'observe_bridge_reconcile_failing_sources',      'gauge', 'Sources whose last comparison failed')
     ), recent AS (
         SELECT r.job, r.tenant_id, avg(extract(epoch FROM r.finished_at - r.started_at)) AS seconds,
                sum((r.stats #>> '{records,logs}')::bigint)    AS logs,
@@ -64,6 +69,14 @@ AS $$
         CROSS JOIN LATERAL (VALUES ('done', b.windows_done), ('failed', b.windows_failed),
                                    ('remaining', b.windows - b.windows_done - b.windows_failed)) AS n (status, windows)
         WHERE b.state IN ('running', 'paused', 'failed')
+        UNION ALL
+        SELECT n.name, format('job="oo-agg",tenant=%s', etl_metric_label(r.code)), n.value
+        FROM (SELECT t.code, sum(c.checked_windows) AS checked, sum(c.late_windows) AS late_windows, sum(c.late_records) AS late_records,
+                     sum(c.vanished_records) AS vanished, count(DISTINCT c.source_id) FILTER (WHERE c.error IS NOT NULL) AS failing
+              FROM etl_reconcile c JOIN dim_tenant t USING (tenant_id) GROUP BY t.code) r
+        CROSS JOIN LATERAL (VALUES ('observe_bridge_reconcile_checked_windows_total', r.checked), ('observe_bridge_late_windows_total', r.late_windows),
+                                   ('observe_bridge_late_records_total', r.late_records), ('observe_bridge_vanished_records_total', r.vanished),
+                                   ('observe_bridge_reconcile_failing_sources', r.failing)) AS n (name, value)
     )
     SELECT coalesce(string_agg(text, '' ORDER BY ordinal), '')
     FROM (

@@ -29,7 +29,8 @@ DECLARE
         topo_resources_ensure, topo_source_lock, topo_diff_apply, topo_load, topo_instant_require, topo_resource_require, topology_at, topology_diff,
         topo_caller, topology_drift, topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text,
         urn_of, urn_rule_check, urn_rules_forget, urn_rule_guard, urn_rules_changed, urn_candidates, urn_resolve, urn_naming, urn_enter,
-        etl_graph_follow, etl_graph_follows}';
+        etl_graph_follow, etl_graph_follows,
+        etl_reconcile_due, etl_reconcile_windows, etl_reconcile_record, etl_reconcile_failed, oo_stream, oo_search}';
     -- What claims and finishes runs is not among them: etl_run() does that in the name of the extension's owner.
     for_operator CONSTANT text[] := '{
         etl_job_require, etl_tenant_require, observe_bridge_setup, etl_tick, etl_enqueue, etl_retry, etl_cancel, etl_pause,
@@ -37,7 +38,7 @@ DECLARE
         etl_command_resolve, etl_statement_types, etl_job_check, etl_source_range_check, etl_source_range, etl_path,
         etl_job_create, etl_job_alter, etl_job_drop, etl_source_add, etl_source_drop,
         etl_backfill, etl_backfill_pause, etl_backfill_resume, etl_backfill_cancel, etl_stats_rows,
-        etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay,
+        etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay, oo_stream, oo_search,
         topo_extract, topo_unresolved, topo_load, topo_instant_require, topo_resource_require, topology_at, topology_diff, topo_caller,
         topology_drift, topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text,
         urn_of, urn_rule_check, urn_rules_forget, urn_resolve}';
@@ -66,6 +67,7 @@ $$;
 GRANT SELECT ON
     dim_tenant, etl_job, etl_job_tenant, etl_source, etl_retention,
     etl_job_run, etl_cursor, etl_turn, etl_job_circuit, etl_partial_1m, etl_reject, etl_coverage, etl_invalidation,
+    etl_reconcile, etl_late_window,
     etl_job_effective, etl_status,
     etl_backfill, etl_backfill_slice, etl_backfill_progress,
     topo_source_state, urn_rule, urn_alias
@@ -109,6 +111,7 @@ SELECT pg_catalog.pg_extension_config_dump('etl_backfill_backfill_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('topo_source_state',        '');
 SELECT pg_catalog.pg_extension_config_dump('urn_rule',                 '');
 SELECT pg_catalog.pg_extension_config_dump('urn_alias',                '');
+SELECT pg_catalog.pg_extension_config_dump('etl_reconcile',            '');
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Comments of the functions that are written in Rust.
@@ -120,6 +123,10 @@ COMMENT ON FUNCTION etl_worker_status() IS 'The background workers of this datab
 COMMENT ON FUNCTION etl_source_check(text, text, jsonb) IS 'Raises when the caller could not read from this server with these options; for etl_source_add';
 COMMENT ON FUNCTION observe_bridge_fdw_validator(text[], oid) IS 'Checks the options of servers and user mappings';
 COMMENT ON FUNCTION oo_replay(bigint, integer) IS 'The raw records behind an aggregate: those of a row of oo_locator, to which sample_ref leads';
+COMMENT ON FUNCTION oo_stream(text, timestamptz, timestamptz, text[]) IS
+    'The records of a tenant in [from, to) from all sources of oo-agg, normalised: kind, time, urn, what the kind has, attrs; secrets in texts are masked, as in everything that is stored. SELECT oo_stream(..) gives rows as they come; FROM oo_stream(..) collects them first';
+COMMENT ON FUNCTION oo_search(text, text, text, timestamptz, timestamptz, integer) IS
+    'Asks a server of kind openobserve in its SQL, with the USAGE and the user mapping of the role that calls; the hits as they come, at most max_rows, the newest. Nothing is masked';
 COMMENT ON FUNCTION log_template(text) IS 'A log line with <*> for what varies';
 COMMENT ON FUNCTION log_fingerprint(text) IS 'Fingerprint of the template of a log line: 64 bits as a signed number, the same for ever';
 COMMENT ON FUNCTION log_template(text, text) IS 'As log_template(message), for a tenant';

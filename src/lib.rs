@@ -66,6 +66,10 @@ extension_sql_file!(
     requires = ["topology_questions", topo_digest, urn_rule_check, urn_rules_forget]
 );
 extension_sql_file!("../sql/69_graph.sql", name = "graph", requires = ["topology_questions"]);
+    "../sql/64_reconcile.sql",
+    name = "reconcile",
+    requires = ["topology_questions"]
+);
 extension_sql_file!("../sql/90_finalize.sql", name = "finalize", finalize);
 
 /// Runs when the library is loaded: by the postmaster if it is preloaded, else by the first session that needs it.

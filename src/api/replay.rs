@@ -1,7 +1,7 @@
 //! `oo_replay()`: from a locator back to the raw records.
 
+use crate::api::records::parse;
 use crate::backend::clock::from_timestamptz;
-use crate::backend::json::replace_nul;
 use crate::backend::sql::{self, required};
 use crate::error::{Error, Result, or_raise};
 use crate::guc;
@@ -113,15 +113,4 @@ fn owner_of(tenant: i64, server: &str) -> Result<pg_sys::Oid> {
             "Add it again with etl_source_add() to read its records.",
         )
     })
-}
-
-fn parse(record: &str) -> Result<Value> {
-    let mut value: Value = serde_json::from_str(record).map_err(|e| Error::Corrupt {
-        what: "a record of the source",
-        detail: format!("not JSON: {e}"),
-    })?;
-    if record.contains("\\u0000") {
-        replace_nul(&mut value);
-    }
-    Ok(value)
 }

@@ -1,5 +1,6 @@
 //! Running statements of a user in that user's name, so that nothing of it outlasts them.
 
+use crate::backend::catalog;
 use crate::backend::session::set_local;
 use crate::backend::sql::{self, required};
 use crate::error::{Error, Result};
@@ -124,4 +125,24 @@ pub fn forget() {
             pg_sys::ResetTempTableNamespace();
         }
     }
+}
+
+/// Runs `call` as the extension's owner, for what only a superuser may look up on behalf of the caller. After an error
+/// the caller must roll back, which puts the user back.
+///
+/// # Errors
+/// Those of `call`; the extension is not installed here.
+pub fn as_extension_owner<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
+    let extension = catalog::installed()?
+        .ok_or_else(|| Error::Internal("the extension is not installed in this database".into()))?;
+    let (mut user, mut security) = (pg_sys::InvalidOid, 0);
+    // SAFETY: plain reads and writes of the backend's user id; put back below, or by the abort.
+    unsafe {
+        pg_sys::GetUserIdAndSecContext(&mut user, &mut security);
+        pg_sys::SetUserIdAndSecContext(extension.owner, security | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32);
+    }
+    let result = call();
+    // SAFETY: as above.
+    unsafe { pg_sys::SetUserIdAndSecContext(user, security) };
+    result
 }

@@ -16,9 +16,18 @@ const TURN: Duration = Duration::from_millis(50);
 /// How long a thread that works on somebody's program has to look at its flag.
 const GRACE: Duration = Duration::from_millis(100);
 
+/// Tells the helper threads to stop when it goes out of scope, whichever way.
+pub struct StopOnDrop(pub Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// The thread's flag and our end of its socket. Tells the thread to stop when it goes out of scope, whichever way.
 struct Helper {
-    stop: Arc<AtomicBool>,
+    stop: StopOnDrop,
     ours: UnixStream,
     /// It evaluates what others wrote, and may not come to a check for minutes.
     evaluates: bool,
@@ -26,7 +35,7 @@ struct Helper {
 
 impl Drop for Helper {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop.0.store(true, Ordering::Relaxed);
         if self.evaluates && !self.has_ended(GRACE) {
             memory::halt_helpers();
         }
@@ -79,11 +88,11 @@ fn run<T: Send + 'static>(
     // The thread's end of the pair is closed when it ends, which wakes the main thread: a thread may not set a latch.
     let (ours, theirs) = UnixStream::pair().map_err(|e| Error::Internal(format!("socketpair: {e}")))?;
     let helper = Helper {
-        stop: Arc::default(),
+        stop: StopOnDrop(Arc::default()),
         ours,
         evaluates,
     };
-    let flag = helper.stop.clone();
+    let flag = helper.stop.0.clone();
     let limit = guc::worker_memory_limit();
     memory::bound_for(limit);
     let stopped = memory::stopped_threads();
@@ -121,10 +130,11 @@ fn run<T: Send + 'static>(
 
 /// Blocks every signal in this thread, and so in the threads it starts, until dropped: PostgreSQL's handlers must run
 /// on the main thread only.
-struct SignalsBlocked(libc::sigset_t);
+pub struct SignalsBlocked(libc::sigset_t);
 
 impl SignalsBlocked {
-    fn new() -> Self {
+    /// Until the value is dropped.
+    pub fn new() -> Self {
         // SAFETY: plain sets on the stack; sigfillset initialises `all`, pthread_sigmask `old`.
         unsafe {
             let (mut all, mut old) = (std::mem::zeroed(), std::mem::zeroed());

@@ -4,7 +4,9 @@ pub mod age_refresh;
 pub mod catch_up;
 pub mod definition;
 pub mod fetch;
+pub mod flow;
 pub mod oo_agg;
+pub mod reconcile;
 pub mod retention;
 pub mod sources;
 pub mod sql;
@@ -111,10 +113,11 @@ fn dispatch(session: Session, batch: &Batch, done: &mut usize) -> Result<()> {
         oo_agg::NAME => oo_agg::run(session, batch, done),
         age_refresh::NAME => age_refresh::run(session, batch),
         retention::NAME => retention::run(session, batch),
+        reconcile::NAME => reconcile::run(session, batch),
         other => Err(Error::invalid(
             PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
             format!("job \"{other}\" cannot be run by this version"),
-            "This version runs oo-agg, age-refresh and retention.",
+            "This version runs oo-agg, age-refresh, reconcile and retention.",
         )),
     }
 }

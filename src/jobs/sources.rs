@@ -13,30 +13,38 @@ use std::collections::HashSet;
 
 /// The enabled sources of a tenant's job, in the order of their ids.
 pub fn load(tenant: i64, job: &str) -> Result<Vec<Source>> {
+    let sources = load_each(tenant, job)?
+        .into_iter()
+        .map(|(_, source)| source)
+        .collect::<Result<Vec<_>>>()?;
+    read_once(&sources)?;
+    Ok(sources)
+}
+
+/// The enabled sources of a tenant's job with their ids, each by itself: one that cannot be used does not keep the
+/// others.
+pub fn load_each(tenant: i64, job: &str) -> Result<Vec<(i64, Result<Source>)>> {
     let rows = sql::select(
-        "SELECT s.server, s.options, s.owner::oid
+        "SELECT s.source_id, s.server, s.options, s.owner::oid
            FROM etl_source s
           WHERE s.tenant_id = $1 AND s.job = $2 AND s.enabled
           ORDER BY s.source_id",
         &[tenant.into(), job.into()],
         |rows| {
-            let mut found: Vec<(String, JsonB, pg_sys::Oid)> = Vec::new();
+            let mut found: Vec<(i64, String, JsonB, pg_sys::Oid)> = Vec::new();
             for row in rows {
                 found.push((
-                    required(row.get(1)?, "server")?,
-                    required(row.get(2)?, "options")?,
-                    required(row.get(3)?, "owner")?,
+                    required(row.get(1)?, "source_id")?,
+                    required(row.get(2)?, "server")?,
+                    required(row.get(3)?, "options")?,
+                    required(row.get(4)?, "owner")?,
                 ));
             }
             Ok(found)
         },
     )?;
-    let sources = rows
-        .into_iter()
-        .map(|(server, options, owner)| source(server, &options, owner))
-        .collect::<Result<Vec<_>>>()?;
-    read_once(&sources)?;
-    Ok(sources)
+    let load = |(id, server, options, owner): (i64, String, JsonB, pg_sys::Oid)| (id, source(server, &options, owner));
+    Ok(rows.into_iter().map(load).collect())
 }
 
 /// Refuses sources of which one is the fallback of another: its records would count twice.
@@ -104,10 +112,11 @@ pub fn config(name: &str, owner: pg_sys::Oid) -> Result<SourceConfig> {
     if !usage {
         return Err(Error::invalid(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            format!("the owner of the source may not use server \"{name}\""),
+            format!("role {} may not use server \"{name}\"", role_name(owner)),
             format!(
-                "GRANT USAGE ON FOREIGN SERVER {} TO that role.",
-                pgrx::spi::quote_identifier(name)
+                "GRANT USAGE ON FOREIGN SERVER {} TO {}.",
+                pgrx::spi::quote_identifier(name),
+                role_name(owner)
             ),
         ));
     }
@@ -125,6 +134,18 @@ pub fn config(name: &str, owner: pg_sys::Oid) -> Result<SourceConfig> {
     )?;
     resolve_variables(&mut mapping, superuser)?;
     Ok(server::config(&server, &mapping, guc::file_roots())?)
+}
+
+/// The name of a role, quoted as needed.
+fn role_name(role: pg_sys::Oid) -> String {
+    // SAFETY: a look into the catalog; missing roles give null. The text is copied at once.
+    unsafe {
+        let name = pg_sys::GetUserNameFromId(role, true);
+        if name.is_null() {
+            return role.to_u32().to_string();
+        }
+        pgrx::spi::quote_identifier(std::ffi::CStr::from_ptr(name).to_string_lossy())
+    }
 }
 
 fn options(statement: &'static str, args: &[pgrx::datum::DatumWithOid<'_>]) -> Result<Options> {

@@ -2,7 +2,9 @@
 //!
 //! A window is the same whether it is fetched alone or in a range with others; [`Aggregator`] sees to that.
 
+use super::count::Counts;
 use super::error::SourceError;
+use super::rows::Each;
 use super::{Context, FetchStats, Locator, Selection, Source, SourceConfig, file, margin, openobserve, s3, synthetic};
 use engine::aggregate::{Aggregator, Margin, Output};
 use engine::window::{Window, Windows};
@@ -41,6 +43,12 @@ pub trait Reader {
     /// Reads the spans that start in `ranges` as parents. Called after `records`.
     fn parents(&mut self, ranges: &[Window], into: &mut Aggregator) -> Result<(), SourceError>;
 
+    /// Counts the records of the windows, see [`super::count()`].
+    fn counts(&mut self) -> Result<Counts, SourceError>;
+
+    /// Hands the raw records of the windows to `each`, see [`super::rows()`].
+    fn rows(&mut self, each: &mut Each<'_>) -> Result<(), SourceError>;
+
     /// What was read so far.
     fn stats(&self) -> FetchStats;
 }
@@ -62,12 +70,9 @@ pub trait Reader {
 /// See [`SourceError`]; `Cancelled` soon after the context's flag was set.
 pub fn fetch(sources: &[Source], windows: Windows, ctx: &Context) -> Result<Fetched, SourceError> {
     let range = windows.range();
-    let settles = sources.iter().filter_map(|source| match &source.config {
-        SourceConfig::S3(c) => c.settle.as_ref(),
-        _ => None,
-    });
-    let seams: BTreeSet<i64> = settles
-        .map(|settle| settle.seam(windows))
+    let seams: BTreeSet<i64> = sources
+        .iter()
+        .filter_map(|source| seam(source, windows))
         .filter(|seam| range.from < *seam && *seam < range.to)
         .collect();
     let mut all = Fetched {
@@ -82,6 +87,14 @@ pub fn fetch(sources: &[Source], windows: Windows, ctx: &Context) -> Result<Fetc
         from = to;
     }
     Ok(all)
+}
+
+/// Up to where the bucket of a source has settled; `None` for what is no bucket.
+pub(super) fn seam(source: &Source, windows: Windows) -> Option<i64> {
+    match &source.config {
+        SourceConfig::S3(c) => c.settle.as_ref().map(|settle| settle.seam(windows)),
+        _ => None,
+    }
 }
 
 /// [`fetch()`] of windows that each source has behind one door.
@@ -127,7 +140,12 @@ fn fetch_part(sources: &[Source], windows: Windows, ctx: &Context) -> Result<Fet
     })
 }
 
-fn reader<'a>(source: &'a Source, windows: Windows, ctx: &'a Context) -> Result<Box<dyn Reader + 'a>, SourceError> {
+/// What reads windows that the source has behind one door.
+pub(super) fn reader<'a>(
+    source: &'a Source,
+    windows: Windows,
+    ctx: &'a Context,
+) -> Result<Box<dyn Reader + 'a>, SourceError> {
     let request = Request {
         server: &source.server,
         selection: &source.selection,

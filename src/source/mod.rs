@@ -2,6 +2,7 @@
 //! threads. Whoever calls [`fetch()`] or [`replay`] does so on a thread with all signals blocked; the threads started
 //! below inherit that.
 
+pub mod count;
 pub mod error;
 pub mod fetch;
 pub mod file;
@@ -11,6 +12,7 @@ pub mod objects;
 pub mod openobserve;
 pub mod options;
 pub mod pattern;
+pub mod rows;
 pub mod s3;
 pub mod server;
 
@@ -20,9 +22,11 @@ mod resolve;
 mod synthetic;
 mod tap;
 
+pub use count::count;
 pub use error::SourceError;
 pub use fetch::fetch;
 pub use options::Selection;
+pub use rows::rows;
 
 use engine::record::Dataset;
 use serde::Serialize;
@@ -45,6 +49,14 @@ pub enum SourceConfig {
 }
 
 impl SourceConfig {
+    /// What stands in for a bucket at windows that have not settled.
+    pub fn fallback_mut(&mut self) -> Option<&mut Source> {
+        match self {
+            SourceConfig::S3(c) => c.settle.as_mut()?.fallback.as_deref_mut(),
+            _ => None,
+        }
+    }
+
     /// Says of a bucket which windows are whole; see [`s3::Settle`].
     ///
     /// # Errors

@@ -95,6 +95,20 @@ impl Selection {
         Ok(s)
     }
 
+    /// The same without the datasets that are not among these.
+    pub fn only(&self, datasets: &[Dataset]) -> Selection {
+        let keep = |dataset: Dataset| match datasets.contains(&dataset) {
+            true => self.streams(dataset).clone(),
+            false => Patterns::default(),
+        };
+        Selection {
+            logs: keep(Dataset::Logs),
+            metrics: keep(Dataset::Metrics),
+            traces: keep(Dataset::Traces),
+            ..self.clone()
+        }
+    }
+
     /// The streams wanted of a dataset.
     pub fn streams(&self, dataset: Dataset) -> &Patterns {
         match dataset {
@@ -229,6 +243,14 @@ mod tests {
         assert_eq!(s.datasets().collect::<Vec<_>>(), [Dataset::Logs]);
         assert!(s.logs.matches("default") && !s.logs.matches("x"));
         assert_eq!(s.metric_labels, LabelChoice::Some(vec!["le".to_string()]));
+    }
+
+    #[test]
+    fn datasets_can_be_left_out() {
+        let s = Selection::parse(&json!({"logs": ["a"], "metrics": ["b"]})).unwrap();
+        let only = s.only(&[Dataset::Metrics, Dataset::Traces]);
+        assert_eq!(only.datasets().collect::<Vec<_>>(), [Dataset::Metrics]);
+        assert!(only.metrics.matches("b"));
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub struct Tap<'a, S> {
     metrics: Option<&'a Patterns>,
     /// Records of each window, as forwarded.
     pub records: Vec<u64>,
+    /// Refused records of each window, as far as they say when they were.
+    pub rejected: Vec<u64>,
 }
 
 impl<'a, S: RecordSink> Tap<'a, S> {
@@ -22,6 +24,7 @@ impl<'a, S: RecordSink> Tap<'a, S> {
             windows,
             metrics: metrics.filter(|p| !p.is_all()),
             records: vec![0; windows.count()],
+            rejected: vec![0; windows.count()],
         }
     }
 
@@ -55,6 +58,10 @@ impl<S: RecordSink> RecordSink for Tap<'_, S> {
     }
 
     fn reject(&mut self, dataset: Dataset, reason: RejectReason, ts: Option<i64>, sample: &str) {
+        let window = ts.and_then(|ts| self.windows.index(ts));
+        if let Some(rejected) = window.and_then(|i| self.rejected.get_mut(i)) {
+            *rejected += 1;
+        }
         self.inner.reject(dataset, reason, ts, sample);
     }
 }
@@ -103,8 +110,12 @@ mod tests {
             body: "line",
             severity: None,
         });
-        tap.reject(Dataset::Logs, RejectReason::MissingBody, None, "");
+        for ts in [None, Some(17), Some(20)] {
+            tap.reject(Dataset::Logs, RejectReason::MissingBody, ts, "");
+        }
         assert_eq!(tap.records, [2, 1]);
-        assert_eq!(seen.0, ["up", "up", "up", "up", "line", "missing_body"]);
+        assert_eq!(tap.rejected, [0, 1], "those of a window");
+        assert_eq!(seen.0[..5], ["up", "up", "up", "up", "line"]);
+        assert_eq!(seen.0[5..], ["missing_body"; 3]);
     }
 }

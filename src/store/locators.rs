@@ -1,10 +1,12 @@
 //! `oo_locator`: the way from an aggregate back to its raw records.
 
+use crate::backend::clock::to_timestamptz;
 use crate::backend::sql::{self, required};
 use crate::error::Result;
 use crate::source::Locator;
 use crate::store::timestamps;
 use engine::record::Dataset;
+use engine::window::Window;
 use pgrx::JsonB;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -16,9 +18,11 @@ pub struct References {
     pub traces: i64,
 }
 
-/// Enters the locators; a replay finds its rows again by their unique key and refreshes query and attributes.
-pub fn write(tenant: i64, locators: &[Locator]) -> Result<References> {
+/// Enters the locators of a window; a replay finds its rows again by their unique key and refreshes query and
+/// attributes.
+pub fn write(tenant: i64, window: Window, locators: &[Locator]) -> Result<References> {
     if locators.is_empty() {
+        supersede(tenant, window, Vec::new())?;
         return Ok(References::default());
     }
     let mut ids: HashMap<(String, String, String), i64> = HashMap::with_capacity(locators.len());
@@ -49,6 +53,7 @@ pub fn write(tenant: i64, locators: &[Locator]) -> Result<References> {
             Ok(())
         },
     )?;
+    supersede(tenant, window, ids.values().copied().collect())?;
     let first = |dataset: Dataset| {
         let locator = locators
             .iter()
@@ -64,6 +69,23 @@ pub fn write(tenant: i64, locators: &[Locator]) -> Result<References> {
         logs: first(Dataset::Logs).unwrap_or(0),
         traces: first(Dataset::Traces).unwrap_or(0),
     })
+}
+
+/// Marks what earlier attempts at the same window left and this one did not find again: objects that were merged, the
+/// other server of a source. They still lead to records, but those are no longer what the window holds.
+fn supersede(tenant: i64, window: Window, ids: Vec<i64>) -> Result<()> {
+    sql::execute(
+        "UPDATE oo_locator SET attributes = attributes || '{\"superseded\": true}'
+          WHERE tenant_id = $1 AND dataset IN ('logs', 'metrics', 'traces') AND t_from = $2 AND t_to = $3
+            AND id <> ALL ($4) AND NOT attributes ? 'superseded'",
+        &[
+            tenant.into(),
+            to_timestamptz(window.from)?.into(),
+            to_timestamptz(window.to)?.into(),
+            ids.into(),
+        ],
+    )?;
+    Ok(())
 }
 
 /// How many records a locator led to: `records`, or the sum over `streams`.

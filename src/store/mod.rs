@@ -48,13 +48,13 @@ pub fn write_windows(tenant: i64, windows: &[(i64, &WindowData)], restored: &[&W
     ids.enter(every().flat_map(|data| &data.output.resources).map(|r| r.urn.as_str()))?;
     logs::enter_patterns(tenant, &patterns(every()))?;
     for (run_id, data) in windows {
-        let references = locators::write(tenant, &data.locators)?;
+        let references = locators::write(tenant, data.range, &data.locators)?;
         metrics::replace(tenant, data.range, &data.output.metrics, &of_window(data, &ids)?)?;
         rejects::replace(tenant, *run_id, &data.output.rejects)?;
         partials::replace(tenant, &data.output.minutes, &references)?;
     }
     for data in restored {
-        let references = locators::write(tenant, &data.locators)?;
+        let references = locators::write(tenant, data.range, &data.locators)?;
         partials::restore(tenant, &data.output.minutes, &references)?;
     }
     for bucket in buckets {

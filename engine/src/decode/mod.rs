@@ -8,6 +8,7 @@
 
 pub mod fields;
 pub mod json;
+pub mod normal;
 pub mod parquet;
 pub mod reply;
 

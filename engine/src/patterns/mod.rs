@@ -62,7 +62,7 @@ mod tests;
 
 pub use coarse::{REST, coarse, within};
 pub use rules::{MAX_RULE, MAX_RULES, RuleError, Rules};
-pub use secrets::{mask_secrets, sample};
+pub use secrets::{mask_secrets, mask_value, sample};
 pub use severity::{Severity, severity};
 
 use rules::Compiled;

@@ -1,12 +1,17 @@
 //! The way of windows from the listing over the objects to the aggregator.
 
+mod count;
+mod rows;
+
 use super::Arrangement;
 use super::listing::{Folder, Listing};
 use super::object::Object;
 use super::read;
 use super::store::Store;
+use crate::source::count::Counts;
 use crate::source::error::{ErrorKind, SourceError};
 use crate::source::fetch::{self, Request};
+use crate::source::rows::Each;
 use crate::source::{FetchStats, Locator, pool};
 use engine::aggregate::Aggregator;
 use engine::record::{Dataset, RecordSink, RejectReason};
@@ -138,6 +143,14 @@ impl<S: Store, O: Fn() -> Result<S, SourceError>> fetch::Reader for Reader<'_, S
         Ok(())
     }
 
+    fn counts(&mut self) -> Result<Counts, SourceError> {
+        self.count_windows()
+    }
+
+    fn rows(&mut self, each: &mut Each<'_>) -> Result<(), SourceError> {
+        self.hand_rows(each)
+    }
+
     fn stats(&self) -> FetchStats {
         let mut stats = self.stats.clone();
         stats.requests += self.listing.store().requests();
@@ -195,21 +208,26 @@ impl Worker {
         let got = read::records(store, object, selection, windows, &ctx.cancel, self.aggregator(windows))?;
         self.stats.files += 1;
         self.stats.bytes += got.bytes;
-        for (window, records) in windows.iter().zip(got.records) {
+        let counts = got.records.into_iter().zip(got.rejected);
+        for (window, (records, rejected)) in windows.iter().zip(counts) {
             self.stats.add_records(object.dataset, records);
-            if records > 0 {
+            if records + rejected > 0 {
                 let uri = store.uri(&object.key);
-                self.locators.push(locator(object, uri, records, server, window));
+                self.locators
+                    .push(locator(object, uri, (records, rejected), server, window));
             }
         }
         Ok(())
     }
 }
 
-fn locator(object: &Object, uri: Option<String>, records: u64, server: &str, window: Window) -> Locator {
+/// `counts`: usable and refused records.
+fn locator(object: &Object, uri: Option<String>, counts: (u64, u64), server: &str, window: Window) -> Locator {
+    let (records, rejected) = counts;
     let mut attributes = json!({ "stream": object.stream, "records": records });
-    if let (Some(uri), Some(members)) = (uri, attributes.as_object_mut()) {
-        members.insert("uri".to_string(), uri.into());
+    if let Some(members) = attributes.as_object_mut() {
+        members.extend(uri.map(|uri| ("uri".to_string(), uri.into())));
+        members.extend((rejected > 0).then(|| ("rejected".to_string(), rejected.into())));
     }
     Locator {
         dataset: object.dataset,

@@ -8,7 +8,7 @@ use crate::source::options::Selection;
 use crate::source::tap::Tap;
 use engine::decode::parquet::Summary;
 use engine::decode::{DecodeError, Options, ParentSink, json, parquet};
-use engine::record::RecordSink;
+use engine::record::{Dataset, LogRecord, MetricPoint, RecordSink, RejectReason, SpanRecord};
 use engine::window::{Window, Windows};
 use flate2::read::MultiGzDecoder;
 use std::io::Read;
@@ -20,6 +20,8 @@ use std::sync::atomic::AtomicBool;
 pub struct Got {
     /// Usable records of each window.
     pub records: Vec<u64>,
+    /// Refused records of each window.
+    pub rejected: Vec<u64>,
     /// Bytes read.
     pub bytes: u64,
 }
@@ -58,6 +60,7 @@ pub fn records<S: Store, K: RecordSink>(
     }
     Ok(Got {
         records: tap.records,
+        rejected: tap.rejected,
         bytes: progress.bytes(),
     })
 }
@@ -83,31 +86,70 @@ pub fn parents<S: Store, K: ParentSink + ?Sized>(
     Ok(progress.bytes())
 }
 
-/// The first `max` records of `range` as JSON texts. Errors as for [`records`].
+/// Hands the records of `range` to `each` as JSON texts until it breaks; gives the bytes read. Errors as for [`records`].
 pub fn rows<S: Store>(
     store: &S,
     object: &Object,
     range: Window,
-    max: usize,
     cancel: &Arc<AtomicBool>,
-) -> Result<Vec<String>, SourceError> {
+    mut each: impl FnMut(String) -> ControlFlow<()>,
+) -> Result<u64, SourceError> {
     let progress = Progress::new(cancel);
-    let mut out = Vec::new();
     match object.format {
         Format::Parquet => columns(store, object, &progress, |reader| {
-            out = parquet::json_rows(reader, range, max)?;
-            Ok(())
+            parquet::json_rows(reader, range, each)
         })?,
         Format::Ndjson(packing) => text(store, object, packing, &progress, |block| {
-            out.extend(json::ndjson_rows(block, range, max.saturating_sub(out.len())));
-            if out.len() < max {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            }
+            json::ndjson_rows(block, range, usize::MAX)
+                .into_iter()
+                .try_for_each(&mut each)
         })?,
     }
-    Ok(out)
+    Ok(progress.bytes())
+}
+
+/// How many records of each window an object has, good and bad. Errors as for [`records`].
+///
+/// Of Parquet, the footer tells where all rows are of one window, else their times; records are read where they are
+/// lines of text, and where metrics are picked by their names.
+pub fn counts<S: Store>(
+    store: &S,
+    object: &Object,
+    selection: &Selection,
+    windows: Windows,
+    cancel: &Arc<AtomicBool>,
+) -> Result<Vec<u64>, SourceError> {
+    let by_name = object.dataset == Dataset::Metrics && object.stream.is_none() && !selection.metrics.is_all();
+    if object.format != Format::Parquet || by_name {
+        let got = records(store, object, selection, windows, cancel, &mut Nowhere)?;
+        return Ok(got.records.iter().zip(got.rejected).map(|(n, more)| n + more).collect());
+    }
+    let mut counts = vec![0; windows.count()];
+    let mut add = |window: Option<usize>, rows: u64| {
+        if let Some(count) = window.and_then(|i| counts.get_mut(i)) {
+            *count += rows;
+        }
+    };
+    columns(store, object, &Progress::new(cancel), |reader| {
+        let Summary { rows, times, .. } = parquet::summary(&reader)?;
+        let of = |ts| windows.index(ts);
+        match times.map(|(first, last)| (of(first), of(last))) {
+            Some((first, last)) if first.is_some() && first == last => add(first, rows),
+            _ => parquet::timestamps(reader, windows.range(), |ts| add(of(ts), 1))?,
+        }
+        Ok(())
+    })?;
+    Ok(counts)
+}
+
+/// A sink for records that are only counted on their way.
+struct Nowhere;
+
+impl RecordSink for Nowhere {
+    fn log(&mut self, _: LogRecord<'_>) {}
+    fn metric(&mut self, _: MetricPoint<'_>) {}
+    fn span(&mut self, _: SpanRecord<'_>) {}
+    fn reject(&mut self, _: Dataset, _: RejectReason, _: Option<i64>, _: &str) {}
 }
 
 /// What a Parquet object says of itself. Errors as for [`records`].

@@ -6,6 +6,7 @@ use super::store::Store;
 use crate::source::error::{ErrorKind, SourceError};
 use crate::source::{Context, Locator};
 use engine::window::Window;
+use std::ops::ControlFlow;
 
 /// The rows of the locator's object in its window; see [`crate::source::replay`].
 pub fn replay<S: Store>(
@@ -34,9 +35,21 @@ pub fn replay<S: Store>(
             .detail(format!("Server \"{}\", object \"{}\".", locator.bucket, object.key))
             .hint("Compaction or retention took the object away; replay the window to get a new locator.")
     };
-    match read::rows(store, &object, range, max_records, &ctx.cancel) {
-        Ok(rows) if rows.is_empty() && max_records > 0 => Err(gone("the object has none in this window")),
+    if max_records == 0 {
+        return Ok(Vec::new());
+    }
+    let mut rows = Vec::new();
+    let read = read::rows(store, &object, range, &ctx.cancel, |row| {
+        rows.push(row);
+        if rows.len() < max_records {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    });
+    match read {
+        Ok(_) if rows.is_empty() => Err(gone("the object has none in this window")),
         Err(e) if e.kind == ErrorKind::Gone => Err(gone("the object no longer exists")),
-        other => other,
+        done => done.map(|_| rows),
     }
 }

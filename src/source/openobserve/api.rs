@@ -168,8 +168,11 @@ impl<'a> Api<'a> {
         })
     }
 
-    /// `stream "x" (logs) of server "oo"`.
+    /// `stream "x" (logs)`; a question of a user may be about many streams and has none.
     pub fn describe(&self, dataset: Dataset, stream: &str) -> String {
+        if stream.is_empty() {
+            return format!("your question ({})", dataset.as_str());
+        }
         format!("stream \"{stream}\" ({})", dataset.as_str())
     }
 

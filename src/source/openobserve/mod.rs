@@ -1,17 +1,26 @@
 //! Reads windows from OpenObserve's search API: the lists of streams, pages cut by time, then parents in the margins.
 
 mod api;
+mod count;
 mod density;
+mod hits;
 mod page;
+mod plain;
 mod replay;
+mod rows;
+mod search;
 mod split;
 mod streams;
+mod sweep;
 
 pub use replay::replay;
+pub use search::{Question, search};
 
+use super::count::Counts;
 use super::error::{ErrorKind, SourceError};
 use super::fetch::{self, Request};
 use super::http::{self, Route};
+use super::rows::Each;
 use super::{Context, FetchStats, Locator, pool};
 use api::Api;
 use engine::aggregate::Aggregator;
@@ -112,10 +121,14 @@ impl fetch::Reader for Reader<'_> {
                 self.stats.add_records(*dataset, part.seen.rows);
             }
             for (i, window) in windows.iter().enumerate() {
-                let rows = streams
-                    .iter()
-                    .map(|(name, part)| (name, part.rows.get(i).copied().unwrap_or(0)));
-                locators.push(locator(*dataset, rows.collect(), server, &self.config.org, window));
+                let of_window = |counts: fn(&Found) -> &[u64]| -> BTreeMap<&String, u64> {
+                    let count = |part| counts(part).get(i).copied().unwrap_or(0);
+                    streams.iter().map(|(name, part)| (name, count(part))).collect()
+                };
+                let mut rejected = of_window(|part| &part.rejected);
+                rejected.retain(|_, n| *n > 0);
+                let rows = of_window(|part| &part.rows);
+                locators.push(locator(*dataset, rows, rejected, server, &self.config.org, window));
             }
         }
         Ok((aggregator, locators))
@@ -131,6 +144,14 @@ impl fetch::Reader for Reader<'_> {
         let workers = work(&fetch, pages.collect(), self.request.ctx)?;
         self.stats.pages += workers.iter().map(|worker| worker.pages).sum::<u64>();
         Ok(())
+    }
+
+    fn counts(&mut self) -> Result<Counts, SourceError> {
+        count::count(&self.api, self.request)
+    }
+
+    fn rows(&mut self, each: &mut Each<'_>) -> Result<(), SourceError> {
+        rows::rows(&self.api, self.request, each)
     }
 
     fn stats(&self) -> FetchStats {
@@ -150,14 +171,25 @@ fn work(fetch: &Fetch<'_>, tasks: Vec<Task>, ctx: &Context) -> Result<Vec<Worker
 }
 
 /// The way back to the rows of one dataset in the window. The SQL is complete for one stream, and has `{stream}` in
-/// its place for several, which the attributes list with their rows.
-fn locator(dataset: Dataset, streams: Vec<(&String, u64)>, server: &str, org: &str, window: Window) -> Locator {
-    let name = match streams.as_slice() {
-        [(one, _)] => page::quoted(one),
+/// its place for several, which the attributes list with their usable and, where there are any, refused rows.
+fn locator(
+    dataset: Dataset,
+    rows: BTreeMap<&String, u64>,
+    rejected: BTreeMap<&String, u64>,
+    server: &str,
+    org: &str,
+    window: Window,
+) -> Locator {
+    let mut names = rows.keys();
+    let name = match (names.next(), names.next()) {
+        (Some(one), None) => page::quoted(one),
         _ => "{stream}".to_string(),
     };
     let Window { from, to } = window;
-    let rows: BTreeMap<&String, u64> = streams.into_iter().collect();
+    let mut attributes = json!({ "org": org, "streams": rows });
+    if let (Some(members), false) = (attributes.as_object_mut(), rejected.is_empty()) {
+        members.insert("rejected".to_string(), json!(rejected));
+    }
     Locator {
         dataset,
         bucket: server.to_string(),
@@ -167,7 +199,7 @@ fn locator(dataset: Dataset, streams: Vec<(&String, u64)>, server: &str, org: &s
         query_hint: Some(format!(
             "SELECT * FROM {name} WHERE _timestamp >= {from} AND _timestamp < {to}"
         )),
-        attributes: json!({ "org": org, "streams": rows }),
+        attributes,
     }
 }
 

@@ -81,19 +81,16 @@ pub struct Found {
     pub seen: Seen,
     /// Rows of each window; none at all before the first page.
     pub rows: Vec<u64>,
+    /// Refused rows of each window, likewise.
+    pub rejected: Vec<u64>,
 }
 
 impl Found {
     /// Adds what another page or thread found.
     pub fn add(&mut self, other: &Found) {
         self.seen.add(other.seen);
-        if self.rows.len() < other.rows.len() {
-            self.rows.resize(other.rows.len(), 0);
-        }
-        self.rows
-            .iter_mut()
-            .zip(&other.rows)
-            .for_each(|(sum, rows)| *sum += rows);
+        add_each(&mut self.rows, &other.rows);
+        add_each(&mut self.rejected, &other.rejected);
     }
 }
 
@@ -104,7 +101,16 @@ struct Read {
     fresh: Aggregator,
     /// Records of each window; none where parents are read.
     rows: Vec<u64>,
+    /// Of each window, records that could not be used.
+    rejected: Vec<u64>,
     bytes: u64,
+}
+
+fn add_each(sums: &mut Vec<u64>, more: &[u64]) {
+    if sums.len() < more.len() {
+        sums.resize(more.len(), 0);
+    }
+    sums.iter_mut().zip(more).for_each(|(sum, n)| *sum += n);
 }
 
 /// One fetch. With `parents` set, pages hold parents only and go there.
@@ -191,13 +197,13 @@ impl Fetch<'_> {
     /// Decodes a page while it arrives.
     fn read(&self, page: &Page, incoming: &mut Incoming<'_>, buffer: &mut Vec<u8>) -> Result<Read, SourceError> {
         let mut fresh = Aggregator::new(self.windows);
-        let mut rows = Vec::new();
+        let (mut rows, mut rejected) = (Vec::new(), Vec::new());
         let info = match self.parents {
             Some(_) => json::parents_from_search_stream(incoming, buffer, page.range, &mut fresh),
             None => {
                 let mut tap = Tap::new(&mut fresh, self.windows, None);
                 let info = json::search_stream(&page.target.options, incoming, buffer, &mut tap);
-                rows = tap.records;
+                (rows, rejected) = (tap.records, tap.rejected);
                 info
             }
         };
@@ -205,6 +211,7 @@ impl Fetch<'_> {
             info: info.map_err(unreadable)?,
             fresh,
             rows,
+            rejected,
             bytes: incoming.got(),
         })
     }
@@ -216,6 +223,7 @@ impl Fetch<'_> {
             info,
             fresh,
             rows,
+            rejected,
             bytes,
         } = read;
         if let Some(start) = info
@@ -243,7 +251,7 @@ impl Fetch<'_> {
             span_us: page.range.len(),
         };
         let found = worker.found.entry((target.options.dataset, target.stream.clone()));
-        found.or_default().add(&Found { seen, rows });
+        found.or_default().add(&Found { seen, rows, rejected });
         match &mut worker.aggregator {
             Some(a) => a.merge(fresh),
             none => *none = Some(fresh),

@@ -8,6 +8,7 @@ use arrow_array::*;
 use arrow_schema::{DataType, TimeUnit};
 use bytes::Bytes;
 use proptest::prelude::*;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 const ALL: Window = Window {
@@ -243,7 +244,7 @@ fn whole_rows_as_json() {
         ("when", Arc::new(Date32Array::from(vec![Some(0), None, None]))),
     ];
     let bytes = file(columns, 2);
-    let rows = |range, max| json_rows(bytes.clone(), range, max).unwrap();
+    let rows = |range, max| first_rows(bytes.clone(), range, max);
     assert_eq!(
         rows(Window::new(2, 4), 9),
         [
@@ -251,14 +252,7 @@ fn whole_rows_as_json() {
             r#"{"_timestamp":2,"hash":0,"n":"é\n"}"#,
         ]
     );
-    assert_eq!(
-        (
-            rows(ALL, 2).len(),
-            rows(ALL, 0).len(),
-            rows(Window::new(9, 10), 5).len()
-        ),
-        (2, 0, 0)
-    );
+    assert_eq!((rows(ALL, 2).len(), rows(Window::new(9, 10), 5).len()), (2, 0));
 }
 
 #[test]
@@ -304,7 +298,7 @@ proptest! {
         let bytes = Bytes::from(bytes);
         let range = Window::new(from, 20);
         let _ = parquet(&Options::new(Dataset::Logs), bytes.clone(), range, &mut Calls::default());
-        let _ = json_rows(bytes, range, 5);
+        let _ = json_rows(bytes, range, |_| ControlFlow::Continue(()));
     }
 
     #[test]
@@ -328,4 +322,18 @@ fn milliseconds_and_nanoseconds_prune_too() {
     let bytes = file(vec![("_timestamp", ms), ("body", body)], 10);
     let (stats, calls) = read(&Options::new(Dataset::Logs), bytes, Window::new(20_000, 30_000));
     assert_eq!((stats.row_groups_read, times(&calls).len()), (1, 10));
+}
+
+fn first_rows(bytes: Bytes, range: Window, max: usize) -> Vec<String> {
+    let mut rows = Vec::new();
+    let each = |row| {
+        rows.push(row);
+        if rows.len() < max {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    };
+    json_rows(bytes, range, each).unwrap();
+    rows
 }

@@ -1,0 +1,195 @@
+//! Records for people and programs: the same few members whatever the source calls its columns, the rest as attributes.
+
+use super::fields::{Role, role};
+use super::{Options, json};
+use crate::patterns::{mask_secrets, mask_value};
+use crate::record::{Dataset, Identity, LogRecord, MetricPoint, RecordSink, RejectReason, SpanRecord};
+use crate::text::without_nul;
+use crate::urn;
+use serde_json::{Map, Value, json as object};
+
+/// One raw record (a JSON object) as a normalised one; `None` for one that [`json::ndjson`] refuses.
+///
+/// All have `kind` (`log`, `metric`, `span`), `time` (UTC microseconds since the epoch), `urn`, and in `attrs` every
+/// column that is not told otherwise. A log has `body` and `severity` (null if it has none); a metric `metric` and
+/// `value`; a span `trace_id`, `span_id`, `parent_span_id`, `duration_us` and `error`. Texts are without secrets and
+/// without NUL, as in samples and labels.
+///
+/// ```
+/// use engine::{decode::{Options, normal::normalise}, record::Dataset};
+/// let raw = r#"{"_timestamp":7,"message":"password=x","app":"web","code":200}"#;
+/// let record = normalise(&Options::new(Dataset::Logs), raw).unwrap();
+/// assert_eq!((&record["kind"], &record["time"], &record["urn"]), (&"log".into(), &7.into(), &"urn:svc:web".into()));
+/// assert_eq!(record["body"], "password=***");
+/// assert_eq!(record["attrs"], serde_json::json!({"app": "web", "code": 200}));
+/// ```
+pub fn normalise(options: &Options, raw: &str) -> Option<Map<String, Value>> {
+    let mut sink = Normal(None);
+    json::ndjson(options, raw.as_bytes(), &mut sink);
+    let mut record = sink.0?;
+    let attributes: Map<String, Value> = serde_json::from_str(raw).ok()?;
+    let told = told(options.dataset, &attributes);
+    let kept = attributes.into_iter().filter(|(name, _)| !told.contains(name));
+    let attributes = kept.map(|(name, value)| (without_nul(&name).into_owned(), masked(&name, value)));
+    record.insert("attrs".to_string(), Value::Object(attributes.collect()));
+    Some(record)
+}
+
+/// The columns that the members of the record already tell: of each role the one that wins.
+fn told(dataset: Dataset, attributes: &Map<String, Value>) -> Vec<String> {
+    let mut best: Vec<(Role, u8, &String)> = Vec::new();
+    for (name, value) in attributes {
+        let Some((role, rank)) = role(dataset, name).filter(|(role, _)| is_told(*role)) else {
+            continue;
+        };
+        if value.is_null() {
+            continue;
+        }
+        match best.iter_mut().find(|(known, ..)| *known == role) {
+            Some(known) if rank < known.1 => *known = (role, rank, name),
+            Some(_) => {}
+            None => best.push((role, rank, name)),
+        }
+    }
+    best.into_iter().map(|(_, _, name)| name.clone()).collect()
+}
+
+/// What a member of the record holds whole. A URN does not, nor does `error`.
+fn is_told(role: Role) -> bool {
+    !matches!(role, Role::Service | Role::Host | Role::Status)
+}
+
+/// A column's value without secrets: of an object or array, the texts in it.
+fn masked(name: &str, value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(mask_value(name, &text).into_owned()),
+        // How deep a text may nest is limited by the parser that made the value.
+        Value::Array(items) => Value::Array(items.into_iter().map(|item| masked(name, item)).collect()),
+        Value::Object(members) => {
+            let member = |(key, value): (String, Value)| (without_nul(&key).into_owned(), masked(&key, value));
+            Value::Object(members.into_iter().map(member).collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
+    }
+}
+
+fn text(text: &str) -> Value {
+    Value::String(mask_secrets(&without_nul(text)).into_owned())
+}
+
+/// Keeps the record it is given.
+struct Normal(Option<Map<String, Value>>);
+
+impl Normal {
+    fn keep(&mut self, record: Value) {
+        if let Value::Object(record) = record {
+            self.0 = Some(record);
+        }
+    }
+}
+
+impl RecordSink for Normal {
+    fn log(&mut self, r: LogRecord<'_>) {
+        self.keep(object!({
+            "kind": "log", "time": r.ts, "urn": urn::resource(r.identity).urn,
+            "body": text(r.body), "severity": r.severity.map(text),
+        }));
+    }
+
+    fn metric(&mut self, p: MetricPoint<'_>) {
+        self.keep(object!({
+            "kind": "metric", "time": p.ts, "urn": urn::resource(p.identity).urn,
+            "metric": text(p.metric), "value": p.value,
+        }));
+    }
+
+    fn span(&mut self, s: SpanRecord<'_>) {
+        let identity = Identity {
+            service: s.service,
+            host: None,
+        };
+        self.keep(object!({
+            "kind": "span", "time": s.ts, "urn": urn::resource(identity).urn,
+            "trace_id": text(s.trace_id), "span_id": text(s.span_id), "parent_span_id": s.parent_span_id.map(text),
+            "duration_us": s.duration_us, "error": s.error,
+        }));
+    }
+
+    fn reject(&mut self, _: Dataset, _: RejectReason, _: Option<i64>, _: &str) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::fields::LabelChoice;
+
+    fn of(options: &Options, raw: Value) -> Option<Value> {
+        normalise(options, &raw.to_string()).map(Value::Object)
+    }
+
+    #[test]
+    fn kinds_have_their_members_and_the_rest_are_attributes() {
+        let point = object!({ "_timestamp": 5, "__name__": "cpu", "value": 1.5, "host_name": "n1", "code": "200" });
+        let own_name = Options::new(Dataset::Metrics);
+        assert_eq!(
+            of(&own_name, point.clone()),
+            Some(object!({
+                "kind": "metric", "time": 5, "urn": "urn:host:n1", "metric": "cpu", "value": 1.5,
+                "attrs": { "host_name": "n1", "code": "200" },
+            }))
+        );
+        let of_stream = Options::stream(Dataset::Metrics, "load", LabelChoice::None);
+        assert_eq!(of(&of_stream, point).unwrap()["metric"], "load");
+        let span = object!({
+            "_timestamp": 5, "trace_id": "t", "span_id": "s", "reference_parent_span_id": "p", "service_name": "web",
+            "duration": 30, "span_status": "ERROR", "http_method": "GET",
+        });
+        assert_eq!(
+            of(&Options::new(Dataset::Traces), span),
+            Some(object!({
+                "kind": "span", "time": 5, "urn": "urn:svc:web", "trace_id": "t", "span_id": "s", "parent_span_id": "p",
+                "duration_us": 30, "error": true,
+                "attrs": { "service_name": "web", "span_status": "ERROR", "http_method": "GET" },
+            }))
+        );
+    }
+
+    #[test]
+    fn only_the_column_that_became_the_body_is_told() {
+        let line = object!({ "_timestamp": 5, "body": null, "message": "hello", "log": "more", "level": "warn" });
+        let record = of(&Options::new(Dataset::Logs), line).unwrap();
+        assert_eq!(
+            (&record["body"], &record["severity"]),
+            (&object!("hello"), &object!("warn"))
+        );
+        assert_eq!(record["attrs"], object!({ "body": null, "log": "more" }));
+    }
+
+    #[test]
+    fn secrets_are_masked_everywhere() {
+        let line = object!({
+            "_timestamp": 5, "body": "login password=hunter2", "api_key": "abc", "url": "http://u:hunter2@h/",
+            "deep": { "password": ["hunter2"], "a\0b": "c\0d" },
+        });
+        let record = of(&Options::new(Dataset::Logs), line).unwrap();
+        assert!(
+            !record.to_string().contains("hunter2") && !record.to_string().contains("\\u0000"),
+            "{record}"
+        );
+        assert_eq!(record["attrs"]["api_key"], "***");
+    }
+
+    #[test]
+    fn what_is_no_record_is_none() {
+        let logs = Options::new(Dataset::Logs);
+        assert_eq!(normalise(&logs, "no json"), None);
+        assert_eq!(of(&logs, object!({ "body": "when?" })), None);
+        assert_eq!(of(&logs, object!({ "_timestamp": 5 })), None);
+        let deep = format!(
+            "{{\"_timestamp\":1,\"body\":\"x\",\"d\":{}{}}}",
+            "[".repeat(9999),
+            "]".repeat(9999)
+        );
+        assert_eq!(normalise(&logs, &deep), None);
+    }
+}

@@ -1,0 +1,48 @@
+//! Raw records, object by object.
+
+use super::Reader;
+use crate::source::error::SourceError;
+use crate::source::objects::read;
+use crate::source::objects::store::Store;
+use crate::source::pool;
+use crate::source::rows::{Each, Raw};
+use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
+
+impl<S: Store, O: Fn() -> Result<S, SourceError>> Reader<'_, S, O> {
+    /// The records of the range; see [`crate::source::rows()`]. An object that vanishes is an error: what was handed
+    /// on cannot be taken back.
+    pub(super) fn hand_rows(&mut self, each: &mut Each<'_>) -> Result<(), SourceError> {
+        let (range, cancel) = (self.request.windows.range(), &self.request.ctx.cancel);
+        let listing = &self.listing;
+        let each = Mutex::new(each);
+        let read = |dataset, (): &mut (), queue: &pool::Queue<'_, _>| {
+            // One thread takes it, datum by datum.
+            let mut each = each.lock().unwrap_or_else(PoisonError::into_inner);
+            for folder in listing.folders(dataset, range)? {
+                for object in listing.objects(&folder, range)?.objects {
+                    queue.check()?;
+                    let mut outcome = Ok(());
+                    read::rows(listing.store(), &object, range, cancel, |json| {
+                        let stream = object.stream.as_deref();
+                        outcome = each(&Raw {
+                            dataset,
+                            stream,
+                            json: &json,
+                        });
+                        if outcome.is_ok() {
+                            ControlFlow::Continue(())
+                        } else {
+                            ControlFlow::Break(())
+                        }
+                    })?;
+                    outcome?;
+                }
+            }
+            Ok(())
+        };
+        let datasets = self.request.selection.datasets().collect();
+        pool::run(datasets, 1, cancel, || (), read, || listing.store().interrupt())?;
+        Ok(())
+    }
+}

@@ -66,6 +66,7 @@ extension_sql_file!(
     requires = ["topology_questions", topo_digest, urn_rule_check, urn_rules_forget]
 );
 extension_sql_file!("../sql/69_graph.sql", name = "graph", requires = ["topology_questions"]);
+extension_sql_file!(
     "../sql/64_reconcile.sql",
     name = "reconcile",
     requires = ["topology_questions"]

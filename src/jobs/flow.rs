@@ -39,6 +39,8 @@ pub struct Flow {
     ended: Receiver<std::result::Result<(), SourceError>>,
     bell: UnixStream,
     limit: usize,
+    /// Threads of this process that had stopped for good before.
+    stopped: usize,
 }
 
 impl Sink {
@@ -97,6 +99,9 @@ impl Flow {
         let (sender, batches) = mpsc::sync_channel(BATCHES_AHEAD);
         let (end, ended) = mpsc::channel();
         let stop = StopOnDrop(flag.clone());
+        let limit = guc::worker_memory_limit();
+        memory::bound_for(limit);
+        let stopped = memory::stopped_threads();
         let blocked = SignalsBlocked::new();
         let spawned = std::thread::Builder::new()
             .name("observe_bridge flow".into())
@@ -119,7 +124,8 @@ impl Flow {
             taken: Batch::new().into_iter(),
             ended,
             bell: ours,
-            limit: guc::worker_memory_limit(),
+            limit,
+            stopped,
         })
     }
 
@@ -148,7 +154,7 @@ impl Flow {
                 Err(TryRecvError::Empty) => {}
             }
             let used = memory::live_bytes();
-            if used > self.limit {
+            if used > self.limit || memory::stopped_threads() > self.stopped {
                 return Err(Error::OutOfBudget {
                     used,
                     limit: self.limit,

@@ -7,6 +7,7 @@ use super::streams;
 use crate::source::count::Counts;
 use crate::source::error::{ErrorKind, SourceError, excerpt};
 use crate::source::fetch::Request;
+use crate::source::http::whole;
 use crate::source::pool;
 use chrono::NaiveDateTime;
 use engine::record::Dataset;
@@ -102,11 +103,11 @@ fn ask(
         count: false,
     };
     let what = api.describe(dataset, stream);
-    match api.search(&search, body)? {
+    match api.search(&search, body, whole)? {
         Answer::NoStream => Ok(None),
         Answer::NoField(e) => Err(e),
         Answer::TooLarge => Err(api.too_large(&what)),
-        Answer::Body => hits::parse(api, &what, body).map(Some),
+        Answer::Body(()) => hits::parse(api, &what, body).map(Some),
     }
 }
 

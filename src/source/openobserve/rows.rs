@@ -6,6 +6,7 @@ use super::sweep::{self, From, Page};
 use super::{hits, streams};
 use crate::source::error::SourceError;
 use crate::source::fetch::Request;
+use crate::source::http::whole;
 use crate::source::pool;
 use crate::source::rows::{Each, Raw};
 use engine::record::Dataset;
@@ -69,12 +70,12 @@ fn page(
     mut hand: impl FnMut(&str) -> Result<(), SourceError>,
 ) -> Result<Page, SourceError> {
     let what = api.describe(search.dataset, search.stream);
-    match api.search(search, body)? {
+    match api.search(search, body, whole)? {
         Answer::NoStream => Ok(Page::Whole(0)),
         Answer::NoField(e) => Err(e),
         Answer::TooLarge if search.range.len() <= 1 => Err(api.too_large(&what)),
         Answer::TooLarge => Ok(Page::Full),
-        Answer::Body => {
+        Answer::Body(()) => {
             let answer = hits::parse::<&RawValue>(api, &what, body)?;
             if let Some(start) = answer.moved_start(search.range) {
                 return Ok(Page::Moved(start));

@@ -5,6 +5,7 @@ use super::plain::is_plain;
 use super::sweep::{self, From, Page};
 use super::{OpenObserveConfig, hits};
 use crate::source::error::{ErrorKind, SourceError};
+use crate::source::http::whole;
 use crate::source::{Context, pool};
 use engine::patterns::mask_secrets;
 use engine::record::Dataset;
@@ -128,8 +129,8 @@ fn asked(
         size,
         count: false,
     };
-    match api.search(&search, body)? {
-        Answer::Body => Ok(true),
+    match api.search(&search, body, whole)? {
+        Answer::Body(()) => Ok(true),
         Answer::TooLarge => Ok(false),
         Answer::NoField(e) => Err(e),
         Answer::NoStream => {

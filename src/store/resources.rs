@@ -19,7 +19,7 @@ pub fn ensure(tenant: i64, resources: &[Resource]) -> Result<Vec<i64>> {
             &[
                 tenant.into(),
                 unknown.iter().map(|r| r.urn.as_str()).collect::<Vec<_>>().into(),
-                unknown.iter().map(|r| r.kind).collect::<Vec<_>>().into(),
+                unknown.iter().map(|r| r.kind.as_ref()).collect::<Vec<_>>().into(),
                 unknown.iter().map(|r| r.name.as_str()).collect::<Vec<_>>().into(),
             ],
         )?;

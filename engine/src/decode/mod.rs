@@ -11,6 +11,7 @@ pub mod json;
 pub mod parquet;
 pub mod reply;
 
+mod attributes;
 mod cells;
 mod cursor;
 mod hit;
@@ -19,8 +20,9 @@ mod parquet_json;
 mod parquet_rows;
 mod row;
 mod scalar;
+mod series;
 
-use crate::record::Dataset;
+use crate::record::{Dataset, SpanLink};
 use fields::LabelChoice;
 use std::fmt;
 
@@ -55,14 +57,10 @@ impl Options {
     }
 }
 
-/// Where spans go that are only looked at as possible parents of others.
+/// Where spans go that are only looked at as possible parents of others, or as what others called.
 pub trait ParentSink {
-    /// A span of `service` ([`UNKNOWN_SERVICE`] if it names none) that starts at `start`, UTC microseconds.
-    fn parent(&mut self, start: i64, trace_id: &str, span_id: &str, service: &str);
+    fn parent(&mut self, link: SpanLink<'_>);
 }
-
-/// The service of a span that names none.
-pub const UNKNOWN_SERVICE: &str = "unknown";
 
 /// The input as a whole cannot be read. The text never quotes the input.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -23,7 +23,7 @@ CREATE EXTENSION vector;
 CREATE EXTENSION pg_trgm;
 CREATE EXTENSION observe_bridge;
 INSERT INTO etl_job_tenant (job, tenant_id, lookback) SELECT 'oo-agg', tenant_id, '10 minutes' FROM dim_tenant;
-CREATE SERVER mock FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind 'mock');
+CREATE SERVER mock FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind 'mock', metrics_per_minute '1500');
 SELECT etl_source_add(tenant => 'default', job => 'oo-agg', server => 'mock');
 SQL
   fi

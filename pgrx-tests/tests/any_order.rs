@@ -16,7 +16,7 @@ fn database(cluster: &Cluster, name: &str) -> Session {
     let mut db = bridge(cluster, name);
     db.exec(
         "CREATE SERVER mock FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind 'mock', services '12', logs_per_minute '60',
-                 metrics_per_minute '900', spans_per_minute '60')",
+                 metrics_per_minute '1300', spans_per_minute '60')",
     );
     add_source(&mut db, "mock", "{}");
     db

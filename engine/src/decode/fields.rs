@@ -270,8 +270,8 @@ pub(super) fn needed(dataset: Dataset, schema: &[impl AsRef<str>], labels: &Labe
     out
 }
 
-/// Whether a metric stream may hold counters, by its columns or, where they do not tell, by its name; see
-/// [`counts`](super::row). Those are read from a little before a window on.
+/// Whether a metric stream may hold counters, by its columns or, where they do not tell, by its name. Those are read from
+/// a little before a window on.
 pub fn may_count(metric: &str, schema: &[impl AsRef<str>]) -> bool {
     let has = |role: Role| {
         schema

@@ -6,10 +6,11 @@ use blackbox::session::Session;
 use blackbox::telemetry::{MINUTE, T0};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use std::collections::BTreeSet;
 
-/// Three 5-minute buckets, the first and last of them in part.
-const WINDOWS: i64 = 11;
-const FIRST: i64 = T0 + 2 * MINUTE;
+/// Two whole 5-minute buckets. (Of a bucket that was run in part and lost all its partials, a replay fetches all minutes:
+/// it cannot tell it from one whose history is gone.)
+const WINDOWS: i64 = 10;
 
 /// A small system whose calls cross the borders of minutes, with databases, queues and counters that start anew.
 fn database(cluster: &Cluster, name: &str) -> Session {
@@ -22,11 +23,23 @@ fn database(cluster: &Cluster, name: &str) -> Session {
     db
 }
 
+const NONE: [Vec<String>; 0] = [];
+
+/// The rows that are in the tables or expected to be there, but not both.
+fn differences(db: &mut Session, expected: &[Vec<String>]) -> Vec<Vec<String>> {
+    let found = facts(db);
+    let only = |some: &[Vec<String>], others: &[Vec<String>]| -> Vec<Vec<String>> {
+        let others: BTreeSet<&Vec<String>> = others.iter().collect();
+        some.iter().filter(|row| !others.contains(row)).cloned().collect()
+    };
+    [only(&found, expected), only(expected, &found)].concat()
+}
+
 #[test]
 fn replays_of_any_windows_in_any_order_change_nothing() {
     let cluster = Cluster::without_workers();
     let mut once = database(&cluster, "once");
-    enqueue(&mut once, FIRST, WINDOWS);
+    enqueue(&mut once, T0, WINDOWS);
     run(&mut once);
     let expected = facts(&mut once);
     assert!(once.is("SELECT bool_or(inferred) AND NOT bool_and(inferred) FROM service_call_5m"));
@@ -42,23 +55,23 @@ fn replays_of_any_windows_in_any_order_change_nothing() {
         any::<bool>(),
     );
     let mut runner = TestRunner::new(Config::with_cases(4));
-    let mut databases = 0;
+    let databases = std::cell::Cell::new(0);
     let result = runner.run(&orders, |(order, again, lose_partials)| {
-        databases += 1;
-        let mut db = database(&cluster, &format!("order_{databases}"));
+        databases.set(databases.get() + 1);
+        let mut db = database(&cluster, &format!("order_{}", databases.get()));
         for window in &order {
-            enqueue(&mut db, FIRST + window * MINUTE, 1);
+            enqueue(&mut db, T0 + window * MINUTE, 1);
             run(&mut db);
         }
-        prop_assert_eq!(&facts(&mut db), &expected, "in the order {:?}", &order);
+        prop_assert_eq!(differences(&mut db, &expected), NONE, "in the order {:?}", &order);
         for (first, length) in &again {
             if lose_partials {
                 db.exec("DELETE FROM etl_partial_1m WHERE random() < 0.3");
             }
-            enqueue(&mut db, FIRST + first * MINUTE, (*length).min(WINDOWS - first));
+            enqueue(&mut db, T0 + first * MINUTE, (*length).min(WINDOWS - first));
             run(&mut db);
         }
-        prop_assert_eq!(&facts(&mut db), &expected, "after replays of {:?}", &again);
+        prop_assert_eq!(differences(&mut db, &expected), NONE, "after replays of {:?}", &again);
         prop_assert_eq!(count(&mut db, "oo-agg", "success"), WINDOWS);
         Ok(())
     });
@@ -79,6 +92,6 @@ fn partials_of_another_format_are_fetched_again() {
     enqueue(&mut db, T0 + MINUTE, 1);
     run(&mut db);
     assert_eq!(count(&mut db, "oo-agg", "success"), 5);
-    assert_eq!(facts(&mut db), expected);
+    assert_eq!(differences(&mut db, &expected), NONE);
     assert_eq!(db.int("SELECT count(*) FROM etl_partial_1m WHERE format > 1"), 5);
 }

@@ -23,7 +23,7 @@ CREATE EXTENSION vector;
 CREATE EXTENSION pg_trgm;
 CREATE EXTENSION observe_bridge;
 INSERT INTO etl_job_tenant (job, tenant_id, lookback) SELECT 'oo-agg', tenant_id, '10 minutes' FROM dim_tenant;
-CREATE SERVER mock FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind 'mock');
+CREATE SERVER mock FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind 'mock', metrics_per_minute '1500');
 SELECT etl_source_add(tenant => 'default', job => 'oo-agg', server => 'mock');
 SQL
   fi
@@ -56,6 +56,13 @@ results() {
   show 'Busiest metrics' \
     "SELECT m.metric, count(DISTINCT r.name) AS resources, sum(m.sample_count) AS samples, round(avg(m.p95_val)::numeric, 2) AS p95
        FROM metric_1m m JOIN dim_resource r USING (resource_id) GROUP BY 1 ORDER BY samples DESC, metric LIMIT 5"
+  show 'Counters: what they grew by' \
+    "SELECT m.metric, count(DISTINCT r.name) AS resources, round(sum(m.increase)) AS increase
+       FROM metric_1m m JOIN dim_resource r USING (resource_id) WHERE m.increase IS NOT NULL GROUP BY 1 ORDER BY 1 LIMIT 5"
+  show 'Databases and queues that send no spans' \
+    'SELECT s.name AS caller, d.type, d.urn AS callee, sum(c.calls) AS calls, round(max(c.p95_ms)::numeric, 1) AS p95_ms
+       FROM service_call_5m c JOIN dim_resource s ON s.resource_id = c.src_resource_id JOIN dim_resource d ON d.resource_id = c.dst_resource_id
+      WHERE c.inferred GROUP BY 1, 2, 3 ORDER BY calls DESC LIMIT 5'
   show 'Calls between services, from SQL' \
     'SELECT s.name AS caller, d.name AS callee, sum(c.calls) AS calls, round(avg(c.err_rate)::numeric, 3) AS err_rate, round(max(c.p95_ms)::numeric, 1) AS p95_ms
        FROM service_call_5m c JOIN dim_resource s ON s.resource_id = c.src_resource_id JOIN dim_resource d ON d.resource_id = c.dst_resource_id

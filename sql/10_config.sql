@@ -144,7 +144,7 @@ COMMENT ON COLUMN etl_source.active_since    IS
 
 CREATE TABLE etl_retention (
     table_name text     PRIMARY KEY CHECK (table_name IN
-        ('metric_1m', 'service_call_5m', 'log_pattern_5m', 'oo_locator', 'etl_job_run', 'etl_reject')),
+        ('metric_1m', 'metric_histogram_1m', 'service_call_5m', 'log_pattern_5m', 'oo_locator', 'etl_job_run', 'etl_reject')),
     keep       interval NOT NULL CHECK (keep >= '1 day')
 );
 COMMENT ON TABLE  etl_retention      IS 'How long rows are kept';
@@ -153,6 +153,7 @@ COMMENT ON COLUMN etl_retention.keep IS
 
 INSERT INTO etl_retention (table_name, keep) VALUES
     ('metric_1m',       '180 days'),
+    ('metric_histogram_1m', '180 days'),
     ('service_call_5m', '365 days'),
     ('log_pattern_5m',  '180 days'),
     ('oo_locator',      '365 days'),

@@ -39,8 +39,9 @@ $ddl$, 'Resources (services, hosts, databases, ...) that facts are about, identi
     last_val     double precision,
     sample_count bigint           NOT NULL,
     labels       jsonb,
+    increase     double precision,
     PRIMARY KEY (bucket, tenant_id, resource_id, metric, labels_hash)
-$ddl$, 'Metrics by minute. labels_hash 0 and no labels: all label sets of the metric merged'),
+$ddl$, 'Metrics by minute. labels_hash 0 and no labels: all label sets of the metric merged. increase: what counters grew by'),
 
 (3, 'service_call_5m', '30 days', $ddl$
     bucket          timestamptz      NOT NULL,
@@ -166,7 +167,22 @@ $ddl$, 'Events: what was detected, when, on which resource'),
     ref_oo      bigint,
     note        text,
     ref_pg_hash bigint GENERATED ALWAYS AS (coalesce(jsonb_hash_extended(ref_pg, 0), 0)) STORED
-$ddl$, 'What supports an event: a key of a row here (ref_pg) or an oo_locator.id (ref_oo)')
+$ddl$, 'What supports an event: a key of a row here (ref_pg) or an oo_locator.id (ref_oo)'),
+
+(13, 'metric_histogram_1m', '7 days', $ddl$
+    bucket      timestamptz      NOT NULL,
+    tenant_id   bigint           NOT NULL,
+    resource_id bigint           NOT NULL,
+    metric      text             NOT NULL,
+    labels_hash bigint           NOT NULL DEFAULT 0,
+    count_val   double precision,
+    sum_val     double precision,
+    p50_val     double precision,
+    p95_val     double precision,
+    p99_val     double precision,
+    labels      jsonb,
+    PRIMARY KEY (bucket, tenant_id, resource_id, metric, labels_hash)
+$ddl$, 'Histograms by minute: observations, their sum, and quantiles interpolated within buckets')
 $function$;
 COMMENT ON FUNCTION etl_fact_tables() IS
     'Definitions of the fact and knowledge-base tables; chunk is the width of a chunk or partition';
@@ -180,6 +196,7 @@ VALUES
     ('dim_resource_type_idx',         'dim_resource',    false, '(type)'),
     ('dim_resource_labels_idx',       'dim_resource',    false, 'USING gin (labels)'),
     ('metric_1m_resource_idx',        'metric_1m',       false, '(resource_id, metric, bucket DESC)'),
+    ('metric_histogram_1m_resource_idx', 'metric_histogram_1m', false, '(resource_id, metric, bucket DESC)'),
     ('service_call_5m_edge_idx',      'service_call_5m', false, '(src_resource_id, dst_resource_id, bucket DESC)'),
     ('log_pattern_5m_resource_idx',   'log_pattern_5m',  false, '(resource_id, bucket DESC)'),
     ('oo_locator_time_idx',           'oo_locator',      false, '(dataset, t_from, t_to)'),

@@ -60,6 +60,57 @@ pub struct MetricPoint<'a> {
     pub value: f64,
     /// Labels the caller asked to keep apart (`metric_labels`), in the order of their names.
     pub labels: &'a [(&'a str, &'a str)],
+    /// Which series the sample belongs to: `__hash__`, or a hash of all labels where there is none.
+    pub series: u64,
+    pub counts: Counts,
+    /// The upper bound of a histogram's bucket, from the label `le`.
+    pub le: Option<f64>,
+}
+
+/// How the values of a series add up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Counts {
+    /// They do not: a gauge, or a sum that may fall.
+    #[default]
+    No,
+    /// A counter: each value is the total since some start, which is lost now and then.
+    Cumulative,
+    /// Each value is what was added since the one before.
+    Delta,
+}
+
+/// What a span is in a call: OTLP's `SpanKind`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SpanKind {
+    #[default]
+    Unspecified,
+    Internal,
+    Server,
+    Client,
+    Producer,
+    Consumer,
+}
+
+impl SpanKind {
+    /// Whether the span is the calling half of a call: its other half is a span of somebody else, or of nobody.
+    pub fn calls(self) -> bool {
+        matches!(self, SpanKind::Client | SpanKind::Producer)
+    }
+}
+
+/// Whom a client or producer span calls, as far as its attributes tell. All texts are as the source wrote them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Peer<'a> {
+    /// A database: the system (`postgresql`), the address of its server and the name of the database.
+    Database {
+        system: &'a str,
+        address: Option<&'a str>,
+        name: Option<&'a str>,
+    },
+    /// A queue or topic of a messaging system (`kafka`).
+    Queue { system: &'a str, destination: &'a str },
+    /// Any other service.
+    Service(&'a str),
 }
 
 /// One span.
@@ -75,6 +126,22 @@ pub struct SpanRecord<'a> {
     /// Microseconds.
     pub duration_us: u64,
     pub error: bool,
+    pub kind: SpanKind,
+    /// `None` for spans that are not the calling half of a call, and where nothing is known.
+    pub peer: Option<Peer<'a>>,
+}
+
+/// A span of which only its place in the trace is known: it may be the parent of another, or what another called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpanLink<'a> {
+    /// UTC microseconds.
+    pub start: i64,
+    pub trace_id: &'a str,
+    pub span_id: &'a str,
+    /// `None` on root spans.
+    pub parent_span_id: Option<&'a str>,
+    /// `None` or empty is the unknown service.
+    pub service: Option<&'a str>,
 }
 
 /// Why a record was refused. The text form is `etl_reject.reason`.
@@ -127,8 +194,8 @@ pub trait RecordSink {
     fn metric(&mut self, p: MetricPoint<'_>);
     fn span(&mut self, s: SpanRecord<'_>);
     /// A span that is rejected for itself, but whose start, ids and service are good: children may name it as their
-    /// parent.
-    fn parent_only(&mut self, _start: i64, _trace_id: &str, _span_id: &str, _service: &str) {}
+    /// parent, and a client span may have called it.
+    fn link_only(&mut self, _link: SpanLink<'_>) {}
     /// A record that cannot be used; `ts` is its timestamp, if that at least is good, and `sample` its raw text, which
     /// the sink may cut.
     fn reject(&mut self, dataset: Dataset, reason: RejectReason, ts: Option<i64>, sample: &str);

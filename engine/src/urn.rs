@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::record::Identity;
+use crate::record::{Identity, Peer};
 use crate::text::{cut, without_nul};
 
 /// `Resource::kind` of a service.
@@ -123,6 +123,53 @@ pub fn parse(urn: &str) -> Option<Resource> {
     let name = percent_decode_str(encoded).decode_utf8().ok()?;
     let resource = build(&name);
     (resource.urn == urn && !resource.name.is_empty()).then_some(resource)
+}
+
+/// The protocol that an engine's or system's name stands for (`aurora-postgresql` and `postgresql` are `postgres`).
+/// `None` where it is none of the relational ones that go by several names.
+pub fn protocol(engine: &str) -> Option<&'static str> {
+    const PROTOCOLS: [(&str, &str); 6] = [
+        ("postgres", "postgres"),
+        ("mysql", "mysql"),
+        ("mariadb", "mysql"),
+        ("sqlserver", "sqlserver"),
+        ("mssql", "sqlserver"),
+        ("oracle", "oracle"),
+    ];
+    let engine = engine.to_ascii_lowercase();
+    let known = PROTOCOLS.iter().find(|(part, _)| engine.contains(part));
+    known.map(|(_, protocol)| *protocol)
+}
+
+/// The resource that a client or producer span calls. A database is `urn:db:<protocol>:<address>/<name>`, where a part
+/// that is not known is left out (`urn:db:redis:cache-1`, without both `urn:db:redis:redis`); a queue `urn:queue:<system>:<destination>`.
+///
+/// ```
+/// use engine::{record::Peer, urn};
+/// let orders = Peer::Database { system: "postgresql", address: Some("pg-main"), name: Some("orders") };
+/// assert_eq!(urn::peer(orders).urn, "urn:db:postgres:pg-main/orders");
+/// ```
+pub fn peer(peer: Peer<'_>) -> Resource {
+    let encoded = |name: &str| utf8_percent_encode(&clean_name(name), ENCODED).to_string();
+    match peer {
+        Peer::Service(name) => Resource::service(name),
+        Peer::Queue { system, destination } => {
+            Resource::of_urn(&format!("urn:queue:{}:{}", encoded(system), encoded(destination)))
+        }
+        Peer::Database { system, address, name } => {
+            let protocol = match protocol(system) {
+                Some(protocol) => protocol.to_owned(),
+                None => encoded(&system.to_ascii_lowercase()),
+            };
+            // Where a database has no name of its own, some write the address in its place.
+            let name = name.filter(|name| address != Some(*name));
+            let mut parts: Vec<String> = address.into_iter().chain(name).map(encoded).collect();
+            if parts.is_empty() {
+                parts.push(protocol.clone());
+            }
+            Resource::of_urn(&format!("urn:db:{protocol}:{}", parts.join("/")))
+        }
+    }
 }
 
 /// The URN of something that has a name only within one source of topology: `urn:topo:<source>/<identifier>`.

@@ -91,9 +91,12 @@ pub fn facts(db: &mut Session) -> Vec<Vec<String>> {
     let mut all = Vec::new();
     for sql in [
         "SELECT 'metric', extract(epoch FROM m.bucket)::bigint, r.name, m.metric, m.labels_hash, m.avg_val, m.max_val,
-                m.p95_val, m.min_val, m.last_val, m.sample_count, m.labels
+                m.p95_val, m.min_val, m.last_val, m.sample_count, m.labels, m.increase
            FROM metric_1m m JOIN dim_resource r USING (resource_id)",
-        "SELECT 'call', extract(epoch FROM c.bucket)::bigint, s.name, d.name, c.calls, c.errors, c.rps, c.err_rate,
+        "SELECT 'histogram', extract(epoch FROM h.bucket)::bigint, r.name, h.metric, h.labels_hash, h.count_val, h.sum_val,
+                h.p50_val, h.p95_val, h.p99_val, h.labels
+           FROM metric_histogram_1m h JOIN dim_resource r USING (resource_id)",
+        "SELECT 'call', extract(epoch FROM c.bucket)::bigint, s.urn, d.urn, c.calls, c.errors, c.rps, c.err_rate,
                 c.p50_ms, c.p95_ms, c.inferred
            FROM service_call_5m c
            JOIN dim_resource s ON s.resource_id = c.src_resource_id JOIN dim_resource d ON d.resource_id = c.dst_resource_id",

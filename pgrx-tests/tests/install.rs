@@ -5,7 +5,7 @@ use blackbox::cluster::{Cluster, output};
 use blackbox::session::Session;
 use blackbox::telemetry::T0;
 
-const LARGE_TABLES: &str = "'metric_1m', 'service_call_5m', 'log_pattern_5m'";
+const LARGE_TABLES: &str = "'metric_1m', 'metric_histogram_1m', 'service_call_5m', 'log_pattern_5m'";
 
 /// Status by component, as `observe_bridge_setup()` reports it now.
 fn setup(db: &mut Session) -> Vec<(String, String)> {
@@ -58,6 +58,7 @@ fn a_bare_create_extension_works_on_an_empty_database() {
         "log_pattern_5m",
         "log_pattern_alias",
         "metric_1m",
+        "metric_histogram_1m",
         "oo_locator",
         "service_call_5m",
         "topo_edge_time",

@@ -37,10 +37,11 @@ pub struct Request<'a> {
 
 /// A source while it is being read.
 pub trait Reader {
-    /// Reads the records of the windows. Locators come by dataset, object and window.
+    /// Reads the records of the windows, metrics from where [`records_range`](engine::aggregate::records_range) says on.
+    /// Locators come by dataset, object and window.
     fn records(&mut self) -> Result<(Aggregator, Vec<Locator>), SourceError>;
 
-    /// Reads the spans that start in `ranges` as parents. Called after `records`.
+    /// Reads the spans that start in `ranges` as parents and callees. Called after `records`.
     fn parents(&mut self, ranges: &[Window], into: &mut Aggregator) -> Result<(), SourceError>;
 
     /// Counts the records of the windows, see [`super::count()`].
@@ -105,7 +106,8 @@ fn fetch_part(sources: &[Source], windows: Windows, ctx: &Context) -> Result<Fet
     let mut readers = Vec::with_capacity(sources.len());
     for source in sources {
         let mut reader = reader(source, windows, ctx)?;
-        let (records, found) = reader.records()?;
+        let (mut records, found) = reader.records()?;
+        records.of_source(&source.server);
         all.merge(records);
         for locator in found {
             if let Some(list) = windows.index(locator.t_from).and_then(|i| locators.get_mut(i)) {

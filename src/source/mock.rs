@@ -22,7 +22,7 @@ mod vars;
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 
-use engine::record::{Dataset, Identity, LogRecord, MetricPoint, RecordSink, SpanRecord};
+use engine::record::{Dataset, Identity, LogRecord, MetricPoint, RecordSink, SpanLink, SpanRecord};
 use engine::window::Window;
 
 pub use config::MockConfig;
@@ -87,6 +87,9 @@ pub fn fetch<S: RecordSink>(cfg: &MockConfig, range: Window, wanted: &Wanted<'_>
             metric,
             value: point.value,
             labels: point.labels,
+            series: point.series,
+            counts: point.counts,
+            le: point.le,
         });
         go_on
     });
@@ -100,17 +103,25 @@ pub fn fetch<S: RecordSink>(cfg: &MockConfig, range: Window, wanted: &Wanted<'_>
                 service: Some(&span.service.name),
                 duration_us: span.duration_us,
                 error: span.error,
+                kind: span.kind.otel(),
+                peer: span.peer(),
             });
             go_on
         });
     }
 }
 
-/// Calls `f` with (start, trace id, span id, service) of every span that starts in `range`: the margin in which parents of
-/// another window's spans are looked up. A parent starts at most a minute before its children.
-pub fn parents(cfg: &MockConfig, range: Window, f: &mut dyn FnMut(i64, &str, &str, &str)) {
+/// Calls `f` with every span that starts in `range`: the margin in which parents and callees of another window's spans
+/// are looked up. A parent starts at most a minute before its children.
+pub fn parents(cfg: &MockConfig, range: Window, f: &mut dyn FnMut(SpanLink<'_>)) {
     let ControlFlow::Continue(()) = traces::visit(cfg, &Fleet::new(cfg), bounded(range), |span| {
-        f(span.start, span.trace_id, span.span_id, &span.service.name);
+        f(SpanLink {
+            start: span.start,
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+            parent_span_id: span.parent_span_id,
+            service: Some(&span.service.name),
+        });
         ControlFlow::<Infallible>::Continue(())
     });
 }

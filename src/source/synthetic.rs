@@ -7,7 +7,7 @@ use super::mock::{self, MockConfig, Wanted};
 use super::rows::{Each, Raw};
 use super::tap::Tap;
 use super::{FetchStats, Locator};
-use engine::aggregate::Aggregator;
+use engine::aggregate::{Aggregator, records_range};
 use engine::record::Dataset;
 use engine::window::{MINUTE_US, Window};
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ impl fetch::Reader for Reader<'_> {
                 label: &|name| selection.metric_labels.keeps(name),
             };
             let mut tap = Tap::new(&mut aggregator, windows, None);
-            self.minutes(windows.range(), |part| {
+            self.minutes(records_range(dataset, windows.range()), |part| {
                 mock::fetch(self.config, part, &wanted, &mut tap);
             })?;
             for (window, records) in windows.iter().zip(tap.records) {
@@ -84,9 +84,7 @@ impl fetch::Reader for Reader<'_> {
     fn parents(&mut self, ranges: &[Window], into: &mut Aggregator) -> Result<(), SourceError> {
         for range in ranges {
             self.minutes(*range, |part| {
-                mock::parents(self.config, part, &mut |start, trace, span, service| {
-                    into.parent(start, trace, span, service)
-                });
+                mock::parents(self.config, part, &mut |link| into.link(link));
             })?;
         }
         Ok(())

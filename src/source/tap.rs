@@ -1,7 +1,7 @@
 //! A sink in front of the aggregator that counts what belongs to each window and drops metrics nobody asked for.
 
 use super::pattern::Patterns;
-use engine::record::{Dataset, LogRecord, MetricPoint, RecordSink, RejectReason, SpanRecord};
+use engine::record::{Dataset, LogRecord, MetricPoint, RecordSink, RejectReason, SpanLink, SpanRecord};
 use engine::window::Windows;
 
 /// Forwards to `inner`. Where streams hold metrics of many names (NDJSON files, other writers' Parquet), `metrics`
@@ -53,8 +53,8 @@ impl<S: RecordSink> RecordSink for Tap<'_, S> {
         self.inner.span(s);
     }
 
-    fn parent_only(&mut self, start: i64, trace_id: &str, span_id: &str, service: &str) {
-        self.inner.parent_only(start, trace_id, span_id, service);
+    fn link_only(&mut self, link: SpanLink<'_>) {
+        self.inner.link_only(link);
     }
 
     fn reject(&mut self, dataset: Dataset, reason: RejectReason, ts: Option<i64>, sample: &str) {
@@ -69,7 +69,7 @@ impl<S: RecordSink> RecordSink for Tap<'_, S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::record::Identity;
+    use engine::record::{Counts, Identity};
     use engine::window::Window;
 
     #[derive(Default)]
@@ -102,6 +102,9 @@ mod tests {
                 metric,
                 value: 1.0,
                 labels: &[],
+                series: 0,
+                counts: Counts::No,
+                le: None,
             });
         }
         tap.log(LogRecord {

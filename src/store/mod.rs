@@ -2,6 +2,7 @@
 
 pub mod classes;
 pub mod graph;
+pub mod histograms;
 pub mod locators;
 pub mod logs;
 pub mod metrics;
@@ -49,7 +50,9 @@ pub fn write_windows(tenant: i64, windows: &[(i64, &WindowData)], restored: &[&W
     logs::enter_patterns(tenant, &patterns(every()))?;
     for (run_id, data) in windows {
         let references = locators::write(tenant, data.range, &data.locators)?;
-        metrics::replace(tenant, data.range, &data.output.metrics, &of_window(data, &ids)?)?;
+        let of_window = of_window(data, &ids)?;
+        metrics::replace(tenant, data.range, &data.output.metrics, &of_window)?;
+        histograms::replace(tenant, data.range, &data.output.histograms, &of_window)?;
         rejects::replace(tenant, *run_id, &data.output.rejects)?;
         partials::replace(tenant, &data.output.minutes, &references)?;
     }

@@ -16,9 +16,10 @@ use pgrx::prelude::*;
 /// Minutes outside the window, but of its buckets, that must be fetched along with it, as contiguous ranges: a bucket is
 /// never recomputed from fewer minutes than it had.
 ///
-/// A minute without a partial had been counted, and its partial was pruned or was not in a dump, if the ledger says that
-/// it succeeded or that it was queued again after it had ended, or if the bucket has rows but no partial at all. Any
-/// other is left alone: its own run is still to come, or nobody ever asked for it.
+/// A partial that another version wrote in another format is none. A minute without a partial had been counted, and its
+/// partial was pruned or was not in a dump, if the ledger says that it succeeded or that it was queued again after it had
+/// ended, or if the bucket has rows but no partial at all. Any other is left alone: its own run is still to come, or
+/// nobody ever asked for it.
 pub fn missing_ranges(tenant: i64, window: Window) -> Result<Vec<Window>> {
     let (from, to) = (
         floor(window.from, BUCKET5_US),
@@ -32,9 +33,10 @@ pub fn missing_ranges(tenant: i64, window: Window) -> Result<Vec<Window>> {
           WHERE (m < $4 OR m >= $5)
             AND m + interval '1 minute' <= etl_now() - (SELECT e.delay FROM etl_job_effective e
                                                          WHERE e.job = 'oo-agg' AND e.tenant_id = $1)
-            AND NOT EXISTS (SELECT FROM etl_partial_1m p WHERE p.tenant_id = $1 AND p.bucket = m)
+            AND NOT EXISTS (SELECT FROM etl_partial_1m p WHERE p.tenant_id = $1 AND p.bucket = m AND p.format = $6)
             AND (r.status = 'success'
                  OR r.status = 'queued' AND r.attempt > 0 AND r.error IS NULL
+                 OR EXISTS (SELECT FROM etl_partial_1m p WHERE p.tenant_id = $1 AND p.bucket = m)
                  OR NOT EXISTS (SELECT FROM etl_partial_1m p
                                  WHERE p.tenant_id = $1 AND p.bucket >= b.bucket AND p.bucket < b.bucket + interval '5 minutes')
                     AND (EXISTS (SELECT FROM log_pattern_5m l WHERE l.tenant_id = $1 AND l.bucket = b.bucket)
@@ -46,6 +48,7 @@ pub fn missing_ranges(tenant: i64, window: Window) -> Result<Vec<Window>> {
             to_timestamptz(to)?.into(),
             to_timestamptz(window.from)?.into(),
             to_timestamptz(window.to)?.into(),
+            partial::FORMAT.into(),
         ],
         |rows| {
             let mut minutes = Vec::new();
@@ -78,12 +81,14 @@ pub fn replace(tenant: i64, minutes: &[MinutePartial], references: &References) 
     )
 }
 
-/// Brings back partials that were gone; one that its own run has written meanwhile is the better.
+/// Brings back partials that were gone or of another format; one that its own run has written meanwhile is the better.
 pub fn restore(tenant: i64, minutes: &[MinutePartial], references: &References) -> Result<()> {
     insert(
         "INSERT INTO etl_partial_1m AS p (tenant_id, bucket, format, payload, written_at)
          SELECT $1, r.bucket, $4, r.payload, etl_now() FROM unnest($2::timestamptz[], $3::bytea[]) AS r (bucket, payload)
-         ON CONFLICT (tenant_id, bucket) DO NOTHING",
+         ON CONFLICT (tenant_id, bucket)
+         DO UPDATE SET format = excluded.format, payload = excluded.payload, written_at = excluded.written_at
+         WHERE p.format <> excluded.format",
         tenant,
         minutes,
         references,
@@ -141,11 +146,13 @@ pub fn recompute(tenant: i64, bucket: i64, ids: &mut Ids) -> Result<()> {
 
 fn load(tenant: i64, bucket: i64) -> Result<Vec<MinutePartial>> {
     sql::select(
-        "SELECT format, payload FROM etl_partial_1m WHERE tenant_id = $1 AND bucket >= $2 AND bucket < $3",
+        "SELECT format, payload FROM etl_partial_1m
+          WHERE tenant_id = $1 AND bucket >= $2 AND bucket < $3 AND format = $4",
         &[
             tenant.into(),
             to_timestamptz(bucket)?.into(),
             to_timestamptz(bucket + BUCKET5_US)?.into(),
+            partial::FORMAT.into(),
         ],
         |rows| {
             let mut found = Vec::with_capacity(5);
@@ -166,11 +173,11 @@ fn insert_calls(tenant: i64, bucket: i64, rows: &[CallRow], ids: &Ids) -> Result
     sql::execute(
         "INSERT INTO service_call_5m (bucket, tenant_id, src_resource_id, dst_resource_id, calls, errors, rps, err_rate,
                                       p50_ms, p95_ms, inferred, sample_ref)
-         SELECT $2, $1, r.src, r.dst, r.calls, r.errors, r.rps, r.err_rate, r.p50_ms, r.p95_ms, false,
+         SELECT $2, $1, r.src, r.dst, r.calls, r.errors, r.rps, r.err_rate, r.p50_ms, r.p95_ms, r.inferred,
                 nullif(r.sample_ref, 0)
            FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::float8[], $8::float8[],
-                       $9::float8[], $10::float8[], $11::bigint[])
-                AS r (src, dst, calls, errors, rps, err_rate, p50_ms, p95_ms, sample_ref)",
+                       $9::float8[], $10::float8[], $11::bool[], $12::bigint[])
+                AS r (src, dst, calls, errors, rps, err_rate, p50_ms, p95_ms, inferred, sample_ref)",
         &[
             tenant.into(),
             to_timestamptz(bucket)?.into(),
@@ -182,6 +189,7 @@ fn insert_calls(tenant: i64, bucket: i64, rows: &[CallRow], ids: &Ids) -> Result
             rows.iter().map(|r| r.err_rate).collect::<Vec<_>>().into(),
             rows.iter().map(|r| r.p50_ms).collect::<Vec<_>>().into(),
             rows.iter().map(|r| r.p95_ms).collect::<Vec<_>>().into(),
+            rows.iter().map(|r| r.inferred).collect::<Vec<_>>().into(),
             rows.iter().map(|r| r.sample_ref).collect::<Vec<_>>().into(),
         ],
     )?;

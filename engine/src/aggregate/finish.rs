@@ -54,7 +54,7 @@ impl Aggregator {
     /// The aggregates of everything that was put in: one output for each window, ascending. `margin` is how far around
     /// its window a span's parent may start.
     pub fn finish(mut self, margin: Margin) -> Vec<Output> {
-        self.parents.order(&self.resources);
+        self.order();
         let parts = std::mem::take(&mut self.parts);
         let windows = self.windows.iter().zip(parts);
         windows
@@ -63,8 +63,8 @@ impl Aggregator {
     }
 
     fn output(&self, window: Window, part: Part, view: View) -> Output {
-        let calls = part.spans.finish(&self.parents, view);
-        let callers = calls.edges.iter().flat_map(|((_, src, dst), _)| [*src, *dst]);
+        let calls = part.spans.finish(self.others(), view);
+        let callers = calls.edges.iter().flat_map(|((_, src, dst, _), _)| [*src, *dst]);
         let used = part
             .metrics
             .resources()
@@ -73,13 +73,14 @@ impl Aggregator {
             .chain(part.spans.services());
         let ranking = Ranking::new(&self.resources, used);
 
-        let metrics = part.metrics.finish(&self.names, |id| ranking.of(id));
+        let (metrics, histograms) = part.metrics.finish(&self.names, &self.counters, |id| ranking.of(id));
         let (log_counts, patterns) = part.logs.finish();
         let minutes = minutes(window, &ranking, calls.edges, log_counts);
         let mut stats = part.stats;
         stats.rejected = part.rejects.count();
         stats.orphan_spans = calls.orphans;
         stats.calls = calls.calls;
+        stats.inferred_calls = calls.inferred;
         stats.resources = ranking.resources.len() as u64;
         stats.patterns = patterns.len() as u64;
         stats.series = metrics.len() as u64;
@@ -87,6 +88,7 @@ impl Aggregator {
         Output {
             resources: ranking.resources,
             metrics,
+            histograms,
             patterns,
             minutes,
             rejects,
@@ -110,7 +112,7 @@ fn minutes(
     let mut out = Vec::new();
     for minute in range.buckets(MINUTE_US) {
         let mut minute_calls = Vec::new();
-        while let Some(((_, src, dst), state)) = calls.next_if(|((m, ..), _)| *m == minute) {
+        while let Some(((_, src, dst, _), state)) = calls.next_if(|((m, ..), _)| *m == minute) {
             minute_calls.push((ranking.of(src), ranking.of(dst), state));
         }
         let mut minute_logs = Vec::new();

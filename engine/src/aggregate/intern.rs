@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::record::Identity;
-use crate::urn::{Named, Resource, UNKNOWN_SERVICE, clean_name, named};
+use crate::record::{Identity, Peer};
+use crate::urn::{self, Named, Resource, UNKNOWN_SERVICE, clean_name, named};
 
 /// Gives each distinct cleaned name (see [`clean_name`]) a number, counting from 0.
 #[derive(Default)]
@@ -67,56 +67,67 @@ impl Interner {
     }
 }
 
-/// The number of a resource: twice that of its name, plus 1 for a host. Even numbers are services.
+/// The number of a resource: [`KINDS`] times that of its name among those of its kind, plus the kind.
 pub(super) type ResourceId = u32;
 
-/// Services and hosts. They are numbered apart, since a service and a host may share a name.
+const KINDS: u32 = 3;
+const SERVICE: u32 = 0;
+const HOST: u32 = 1;
+const PEER: u32 = 2;
+
+/// Services, hosts and whatever else is called. They are numbered apart, since a service and a host may share a name.
 #[derive(Default)]
 pub(super) struct Resources {
     services: Interner,
     hosts: Interner,
+    peers: Peers,
 }
 
 /// How the numbers of one [`Resources`] translate to those of another.
 pub(super) struct ResourceMap {
     services: Vec<u32>,
     hosts: Vec<u32>,
+    peers: Vec<u32>,
 }
 
 impl Resources {
     pub(super) fn of(&mut self, identity: Identity<'_>) -> ResourceId {
         match named(identity) {
-            Named::Service(name) => self.services.intern(name) * 2,
-            Named::Host(name) => self.hosts.intern(name) * 2 + 1,
+            Named::Service(name) => self.services.intern(name) * KINDS + SERVICE,
+            Named::Host(name) => self.hosts.intern(name) * KINDS + HOST,
         }
     }
 
     /// The service of a span; no name, or an empty one, is the unknown service.
     pub(super) fn service(&mut self, name: Option<&str>) -> ResourceId {
-        self.services
-            .intern(name.filter(|name| !name.is_empty()).unwrap_or(UNKNOWN_SERVICE))
-            * 2
+        let name = name.filter(|name| !name.is_empty()).unwrap_or(UNKNOWN_SERVICE);
+        self.services.intern(name) * KINDS + SERVICE
     }
 
-    pub(super) fn name(&self, id: ResourceId) -> &str {
-        let names = if id.is_multiple_of(2) {
-            &self.services
-        } else {
-            &self.hosts
-        };
-        names.get(id / 2)
+    /// Whom a span calls.
+    pub(super) fn peer(&mut self, peer: Peer<'_>) -> ResourceId {
+        match peer {
+            Peer::Service(name) => self.service(Some(name)),
+            Peer::Database { .. } | Peer::Queue { .. } => self.peers.intern(peer) * KINDS + PEER,
+        }
+    }
+
+    /// The name of a service.
+    pub(super) fn name(&self, service: ResourceId) -> &str {
+        self.services.get(service / KINDS)
     }
 
     /// More than the largest number given out.
     pub(super) fn bound(&self) -> usize {
-        2 * self.services.names().len().max(self.hosts.names().len())
+        let names = self.services.names().len().max(self.hosts.names().len());
+        KINDS as usize * names.max(self.peers.resources.len())
     }
 
     pub(super) fn resource(&self, id: ResourceId) -> Resource {
-        if id.is_multiple_of(2) {
-            Resource::service(self.name(id))
-        } else {
-            Resource::host(self.name(id))
+        match id % KINDS {
+            SERVICE => Resource::service(self.services.get(id / KINDS)),
+            HOST => Resource::host(self.hosts.get(id / KINDS)),
+            _ => self.peers.get(id / KINDS),
         }
     }
 
@@ -124,18 +135,78 @@ impl Resources {
         ResourceMap {
             services: self.services.absorb(&other.services),
             hosts: self.hosts.absorb(&other.hosts),
+            peers: self.peers.absorb(&other.peers),
         }
     }
 }
 
 impl ResourceMap {
     pub(super) fn map(&self, id: ResourceId) -> ResourceId {
-        let names = if id.is_multiple_of(2) {
-            &self.services
-        } else {
-            &self.hosts
+        let kind = id % KINDS;
+        let new = match kind {
+            SERVICE => &self.services,
+            HOST => &self.hosts,
+            _ => &self.peers,
         };
-        names.get(id as usize / 2).copied().unwrap_or_default() * 2 + id % 2
+        new.get((id / KINDS) as usize).copied().unwrap_or_default() * KINDS + kind
+    }
+}
+
+/// Databases and queues. Peers that are spelled differently may be one resource.
+#[derive(Default)]
+struct Peers {
+    resources: Vec<Resource>,
+    by_urn: HashMap<String, u32>,
+    /// By what [`spell`] makes of a peer.
+    by_spelling: HashMap<String, u32>,
+    scratch: String,
+}
+
+impl Peers {
+    fn intern(&mut self, peer: Peer<'_>) -> u32 {
+        self.scratch.clear();
+        spell(peer, &mut self.scratch);
+        if let Some(id) = self.by_spelling.get(&self.scratch) {
+            return *id;
+        }
+        let id = self.add(urn::peer(peer));
+        self.by_spelling.insert(self.scratch.clone(), id);
+        id
+    }
+
+    fn add(&mut self, resource: Resource) -> u32 {
+        let next = self.resources.len() as u32;
+        let id = *self.by_urn.entry(resource.urn.clone()).or_insert(next);
+        if id == next {
+            self.resources.push(resource);
+        }
+        id
+    }
+
+    fn get(&self, id: u32) -> Resource {
+        let known = self.resources.get(id as usize).cloned();
+        known.unwrap_or_else(|| Resource::service(UNKNOWN_SERVICE))
+    }
+
+    fn absorb(&mut self, other: &Peers) -> Vec<u32> {
+        other
+            .resources
+            .iter()
+            .map(|resource| self.add(resource.clone()))
+            .collect()
+    }
+}
+
+/// One text for one peer.
+fn spell(peer: Peer<'_>, out: &mut String) {
+    let parts = match peer {
+        Peer::Database { system, address, name } => ["d", system, address.unwrap_or(""), name.unwrap_or("")],
+        Peer::Queue { system, destination } => ["q", system, destination, ""],
+        Peer::Service(name) => ["s", name, "", ""],
+    };
+    for part in parts {
+        out.push_str(part);
+        out.push('\0');
     }
 }
 
@@ -177,5 +248,30 @@ mod tests {
         let map = b.absorb(&a);
         assert_eq!(b.resource(map.map(host)), a.resource(host));
         assert_eq!(b.resource(map.map(service)), a.resource(service));
+    }
+
+    #[test]
+    fn one_database_has_one_number_however_it_is_spelled() {
+        let database = |system| Peer::Database {
+            system,
+            address: Some("pg"),
+            name: Some("shop"),
+        };
+        let queue = Peer::Queue {
+            system: "kafka",
+            destination: "orders",
+        };
+        let mut a = Resources::default();
+        let first = a.peer(database("postgres"));
+        assert_eq!(first, a.peer(database("postgresql")));
+        let (queue, service) = (a.peer(queue), a.peer(Peer::Service("cart")));
+        assert_eq!(service, a.service(Some("cart")));
+        let mut b = Resources::default();
+        b.peer(database("mysql"));
+        let map = b.absorb(&a);
+        for id in [first, queue, service] {
+            assert_eq!(b.resource(map.map(id)), a.resource(id));
+            assert!((map.map(id) as usize) < b.bound());
+        }
     }
 }

@@ -20,9 +20,14 @@ pub(super) struct LabelSets {
     scratch: Vec<u8>,
 }
 
+/// The label that tells the buckets of a histogram apart.
+const BOUND: &str = "le";
+
 struct LabelSet {
     /// The set as it came, see [`set_bytes`].
     raw: Box<[u8]>,
+    /// The number of the set without the bound of a bucket, if it has one.
+    unbounded: Option<u32>,
     hash: i64,
     json: Box<str>,
 }
@@ -39,8 +44,20 @@ impl LabelSets {
         let hash = xxh3_64(&self.scratch);
         match self.find(hash, &self.scratch) {
             Some(id) => id,
-            None => self.add(hash, LabelSet::new(&labels, self.scratch.as_slice().into())),
+            None => {
+                let raw = self.scratch.as_slice().into();
+                let unbounded: Vec<(&str, &str)> = labels.iter().filter(|(name, _)| *name != BOUND).copied().collect();
+                // It gets its number before the set itself, which `absorb` relies on.
+                let unbounded = (unbounded.len() < labels.len()).then(|| self.intern(&unbounded));
+                self.add(hash, LabelSet::new(&labels, raw, unbounded))
+            }
         }
+    }
+
+    /// The number of the same set without the bound of a bucket.
+    pub(super) fn unbounded(&self, id: u32) -> u32 {
+        let set = id.checked_sub(1).and_then(|i| self.sets.get(i as usize));
+        set.and_then(|set| set.unbounded).unwrap_or(id)
     }
 
     /// `metric_1m.labels_hash` and `labels` of a number.
@@ -54,8 +71,9 @@ impl LabelSets {
     /// Takes over the sets of `other`; answers the new number of each of its numbers.
     pub(super) fn absorb(&mut self, other: LabelSets) -> Vec<u32> {
         let mut new = vec![NO_LABELS];
-        for set in other.sets {
+        for mut set in other.sets {
             let hash = xxh3_64(&set.raw);
+            set.unbounded = set.unbounded.and_then(|id| new.get(id as usize).copied());
             new.push(self.find(hash, &set.raw).unwrap_or_else(|| self.add(hash, set)));
         }
         new
@@ -77,7 +95,7 @@ impl LabelSets {
 }
 
 impl LabelSet {
-    fn new(labels: &[(&str, &str)], raw: Box<[u8]>) -> Self {
+    fn new(labels: &[(&str, &str)], raw: Box<[u8]>, unbounded: Option<u32>) -> Self {
         let masked: Vec<(Cow<'_, str>, Cow<'_, str>)> = labels
             .iter()
             .map(|(name, value)| (without_nul(name), mask_value(name, value)))
@@ -93,6 +111,7 @@ impl LabelSet {
             .collect();
         LabelSet {
             raw,
+            unbounded,
             hash: labels_hash(&pairs),
             json: serde_json::Value::Object(json).to_string().into(),
         }
@@ -173,5 +192,21 @@ mod tests {
         assert_eq!((a.intern(&x), a.intern(&y), a.intern(&x)), (1, 2, 1));
         b.intern(&y);
         assert_eq!(b.absorb(a), [0, 2, 1]);
+    }
+
+    #[test]
+    fn buckets_share_the_set_without_their_bounds() {
+        let mut a = LabelSets::default();
+        let fast = a.intern(&[("code", "200"), ("le", "0.1")]);
+        let slow = a.intern(&[("le", "+Inf"), ("code", "200")]);
+        let both = a.intern(&[("code", "200")]);
+        let alone = a.intern(&[("le", "0.1")]);
+        let unbounded = |sets: &LabelSets, ids: &[u32]| ids.iter().map(|id| sets.unbounded(*id)).collect::<Vec<_>>();
+        assert_eq!(unbounded(&a, &[fast, slow, both, alone]), [both, both, both, NO_LABELS]);
+        let mut b = LabelSets::default();
+        b.intern(&[("x", "1")]);
+        let map = b.absorb(a);
+        let new: Vec<u32> = [fast, slow, both].iter().map(|id| map[*id as usize]).collect();
+        assert_eq!(unbounded(&b, &new), [new[2]; 3]);
     }
 }

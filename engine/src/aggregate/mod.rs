@@ -1,38 +1,48 @@
 //! Records in, rows out: the aggregates of a range, window by window.
 //!
 //! Every page, file and thread decodes into an [`Aggregator`] of its own; [`Aggregator::merge`] puts them together. What
-//! comes out for a window depends on the set of its records and of the spans in the margin around it only: not on their
-//! order, nor on how they were split, nor on which other windows they came with.
+//! comes out for a window depends on the set of its records, of the spans in the margin around it and of the counters'
+//! samples shortly before it only: not on their order, nor on how they were split, nor on which other windows they came
+//! with.
 
+mod callees;
+mod counters;
 mod finish;
+mod histograms;
 mod intern;
 mod labels;
 mod logs;
 mod metrics;
 mod output;
 mod parents;
+mod points;
 mod rejects;
 mod spans;
+mod sum;
 #[cfg(test)]
 mod tests;
 
-pub use output::{MetricRow, Output, PatternRow, RejectRow, Stats};
+pub use counters::{COUNTER_LEAD_US, records_range};
+pub use output::{HistogramRow, MetricRow, Output, PatternRow, RejectRow, Stats};
 pub use parents::Margin;
 
 use crate::decode::ParentSink;
 use crate::patterns::Masker;
-use crate::record::{Dataset, LogRecord, MetricPoint, RecordSink, RejectReason, SpanRecord};
+use crate::record::{Counts, Dataset, LogRecord, MetricPoint, RecordSink, RejectReason, SpanLink, SpanRecord};
 use crate::window::{MINUTE_US, Window, Windows, floor};
 
+use callees::Callees;
+use counters::Counters;
 use intern::Resources;
 use logs::{Fingerprints, Logs};
 use metrics::{Metrics, Names};
 use parents::{Parents, View};
 use rejects::Rejects;
-use spans::Spans;
+use spans::{Others, Spans, is_span_id};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Collects the records of a range that is cut into windows. What costs thought (names, label sets, fingerprints) and
-/// what windows look up in each other (parents) is held once for all of them. A record allocates nothing once its names,
+/// what windows look up in each other (parents, callees, counters) is held once for all of them. A record allocates nothing once its names,
 /// series and pattern are known.
 pub struct Aggregator {
     windows: Windows,
@@ -40,6 +50,8 @@ pub struct Aggregator {
     names: Names,
     fingerprints: Fingerprints,
     parents: Parents,
+    callees: Callees,
+    counters: Counters,
     /// One for each window, ascending.
     parts: Vec<Part>,
 }
@@ -58,7 +70,9 @@ impl Aggregator {
     /// An empty aggregator for the records of `windows`, which should consist of whole minutes: a partial of every
     /// minute that a window touches comes out. Memory: a few hundred bytes a window at first.
     ///
-    /// Records outside the range are counted and ignored. That count, and rejects that have no good timestamp, cannot be
+    /// Records outside the range are counted and ignored, but for metrics that are not older than
+    /// [`COUNTER_LEAD_US`] before it: they are expected (see [`records_range`]), and what counters grow by is counted from
+    /// them. That count, and rejects that have no good timestamp, cannot be
     /// told to belong to any window: they are the first one's.
     pub fn new(windows: impl Into<Windows>) -> Self {
         Aggregator::with_masker(windows, Masker::new())
@@ -74,15 +88,29 @@ impl Aggregator {
             names: Names::default(),
             fingerprints: Fingerprints::new(masker),
             parents: Parents::default(),
+            callees: Callees::default(),
+            counters: Counters::default(),
             parts: std::iter::repeat_with(Part::default).take(windows.count()).collect(),
         }
     }
 
-    /// A span that starts at `start` and is known only as a possible parent. An empty `service` is the unknown one.
-    pub fn parent(&mut self, start: i64, trace_id: &str, span_id: &str, service: &str) {
-        let service = self.resources.service(Some(service));
-        let key = self.parents.key(trace_id, span_id);
-        self.parents.add(key, start, service);
+    /// A span that is known only as a possible parent of others, or as what another called.
+    pub fn link(&mut self, link: SpanLink<'_>) {
+        let service = self.resources.service(link.service);
+        let key = self.parents.key(link.trace_id, link.span_id);
+        self.parents.add(key, link.start, service);
+        if let Some(parent) = link.parent_span_id.filter(|id| is_span_id(id)) {
+            let parent = self.parents.key(link.trace_id, parent);
+            self.callees.add(parent, link.start, service);
+        }
+    }
+
+    /// Says that everything so far comes from the source of this name. A series is one of its source: the same sample
+    /// read twice from one source counts once, read from two it counts twice.
+    pub fn of_source(&mut self, name: &str) {
+        let salt = xxh3_64(name.as_bytes());
+        self.parts.iter_mut().for_each(|part| part.metrics.salt(salt));
+        self.counters.salt(salt);
     }
 
     /// Takes over everything `other` has seen. Both must have been made for the same windows.
@@ -94,6 +122,8 @@ impl Aggregator {
         let map = self.resources.absorb(&other.resources);
         let names = self.names.absorb(other.names);
         self.parents.absorb(other.parents, &map);
+        self.callees.absorb(other.callees, &map);
+        self.counters.absorb(other.counters, &map, &names);
         for (part, other) in self.parts.iter_mut().zip(other.parts) {
             part.metrics.absorb(other.metrics, &map, &names);
             part.logs.absorb(other.logs, &map);
@@ -107,13 +137,34 @@ impl Aggregator {
     }
 
     /// Whether spans that start in `range` may change what comes out: then the caller reads them and gives them to
-    /// [`parent`](Self::parent). Ranges are read until none of the margin is wanted any more. In any order, and however
+    /// [`link`](Self::link). Ranges are read until none of the margin is wanted any more. In any order, and however
     /// they are cut, that gives the same result; near the windows first is the shortest way. Linear in the spans of the
     /// windows whose margin reaches the range.
     pub fn wants_parents(&mut self, range: Window, margin: Margin) -> bool {
-        self.parents.order(&self.resources);
+        self.order();
         let mut windows = self.windows.iter().zip(&self.parts);
-        windows.any(|(window, part)| part.spans.want(range, &self.parents, View::new(window, margin)))
+        windows.any(|(window, part)| part.spans.want(range, self.others(), View::new(window, margin)))
+    }
+
+    /// Makes what windows look up in each other ready after spans were added.
+    fn order(&mut self) {
+        self.parents.order(&self.resources);
+        let clients = self.parts.iter().flat_map(|part| part.spans.clients());
+        let children = self.parts.iter().flat_map(|part| part.spans.children());
+        self.callees.order(clients, children);
+    }
+
+    fn others(&self) -> Others<'_> {
+        Others {
+            parents: &self.parents,
+            callees: &self.callees,
+        }
+    }
+
+    /// Whether metrics of this time are expected, though they belong to no window.
+    fn leads(&self, ts: i64) -> bool {
+        let range = self.windows.range();
+        ts < range.from && records_range(Dataset::Metrics, range).contains(ts)
     }
 
     /// What merging into another would cost, roughly: the larger one is kept.
@@ -122,11 +173,25 @@ impl Aggregator {
         self.parts.iter().map(records).sum()
     }
 
+    /// Remembers a sample that a counter's next one is compared with.
+    fn count(&mut self, p: &MetricPoint<'_>) {
+        if p.counts == Counts::Cumulative {
+            let (resource, name) = (self.resources.of(p.identity), self.names.of(p.metric, &[]));
+            self.counters.add(resource, name.metric, p.series, p.ts, p.value);
+        }
+    }
+
     fn outside(&mut self) {
         if let Some(first) = self.parts.first_mut() {
             first.stats.outside += 1;
         }
     }
+}
+
+/// Whether a sample is a number that means one: no NaN, no infinity, and not the largest number of either sign, which is
+/// what OpenObserve makes of infinities.
+fn is_number(value: f64) -> bool {
+    value.abs() < f64::MAX
 }
 
 /// What the window of `ts` holds, or `None` if it lies outside the range.
@@ -146,16 +211,22 @@ impl RecordSink for Aggregator {
     }
 
     fn metric(&mut self, p: MetricPoint<'_>) {
+        let number = is_number(p.value);
         let Some(part) = part_of(self.windows, &mut self.parts, p.ts) else {
-            return self.outside();
+            return match self.leads(p.ts) {
+                true if number => self.count(&p),
+                true => {}
+                false => self.outside(),
+            };
         };
-        if !p.value.is_finite() {
+        if !number {
             let sample = format!("{} {}", p.metric, p.value);
             return part.rejects.add(Dataset::Metrics, RejectReason::BadValue, &sample);
         }
         let (resource, name) = (self.resources.of(p.identity), self.names.of(p.metric, p.labels));
-        part.metrics.add(floor(p.ts, MINUTE_US), resource, name, p.ts, p.value);
+        part.metrics.add(floor(p.ts, MINUTE_US), resource, name, &p);
         part.stats.metrics += 1;
+        self.count(&p);
     }
 
     fn span(&mut self, s: SpanRecord<'_>) {
@@ -163,18 +234,23 @@ impl RecordSink for Aggregator {
             return self.outside();
         };
         let service = self.resources.service(s.service);
-        part.spans.add(&mut self.parents, floor(s.ts, MINUTE_US), service, &s);
+        let peer = s.peer.map(|peer| self.resources.peer(peer));
+        part.spans.add(&mut self.parents, service, peer, &s);
+        self.callees.unsettle();
         part.stats.spans += 1;
     }
 
-    fn parent_only(&mut self, start: i64, trace_id: &str, span_id: &str, service: &str) {
+    fn link_only(&mut self, link: SpanLink<'_>) {
         // As for good spans, what a file holds of other times does not cost memory: the margin is read if it is wanted.
-        if self.windows.index(start).is_some() {
-            self.parent(start, trace_id, span_id, service);
+        if self.windows.index(link.start).is_some() {
+            self.link(link);
         }
     }
 
     fn reject(&mut self, dataset: Dataset, reason: RejectReason, ts: Option<i64>, sample: &str) {
+        if dataset == Dataset::Metrics && ts.is_some_and(|ts| self.leads(ts)) {
+            return;
+        }
         let part = match ts {
             Some(ts) => part_of(self.windows, &mut self.parts, ts),
             None => self.parts.first_mut(),
@@ -187,7 +263,7 @@ impl RecordSink for Aggregator {
 }
 
 impl ParentSink for Aggregator {
-    fn parent(&mut self, start: i64, trace_id: &str, span_id: &str, service: &str) {
-        Aggregator::parent(self, start, trace_id, span_id, service);
+    fn parent(&mut self, link: SpanLink<'_>) {
+        self.link(link);
     }
 }

@@ -15,6 +15,8 @@ pub struct Output {
     pub resources: Vec<Resource>,
     /// By (bucket, resource, metric, labels_hash).
     pub metrics: Vec<MetricRow>,
+    /// By (bucket, resource, metric, labels_hash).
+    pub histograms: Vec<HistogramRow>,
     /// By fingerprint.
     pub patterns: Vec<PatternRow>,
     /// One for every minute of the window, also for those in which nothing happened: a replay overwrites them.
@@ -44,6 +46,31 @@ pub struct MetricRow {
     /// `percentile_cont(0.95)`.
     pub p95: f64,
     pub count: i64,
+    /// What the counters among its series grew by in this minute; `None` if none of them is one.
+    pub increase: Option<f64>,
+}
+
+/// A row of `metric_histogram_1m`: what a histogram observed in a minute.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistogramRow {
+    /// Start of the minute, UTC microseconds.
+    pub bucket: i64,
+    /// Index into [`Output::resources`].
+    pub resource: u32,
+    /// The name of the histogram, without `_bucket`.
+    pub metric: String,
+    /// 0 when no labels are kept; the bound of a bucket is none of them.
+    pub labels_hash: i64,
+    /// A JSON object with its keys sorted and secrets masked.
+    pub labels: Option<String>,
+    /// Observations; `None` without a bucket for all of them.
+    pub count: Option<f64>,
+    /// The sum of the observations; `None` where the histogram has no `_sum`.
+    pub sum: Option<f64>,
+    /// Quantiles, see [`bucket_quantile`](crate::quantile::bucket_quantile).
+    pub p50: Option<f64>,
+    pub p95: Option<f64>,
+    pub p99: Option<f64>,
 }
 
 /// A row of `log_pattern`, as far as this range knows it.
@@ -102,6 +129,8 @@ pub struct Stats {
     pub orphan_spans: u64,
     /// Spans whose parent belongs to another service.
     pub calls: u64,
+    /// Client and producer spans whose other half is nowhere.
+    pub inferred_calls: u64,
     /// Distinct resources.
     pub resources: u64,
     /// Distinct log patterns.

@@ -46,6 +46,21 @@ impl View {
         }
     }
 
+    /// The window itself.
+    pub(super) fn own(&self) -> Window {
+        self.own
+    }
+
+    /// The window with its margin.
+    pub(super) fn visible(&self) -> Window {
+        Window::new(self.before.from, self.after.to)
+    }
+
+    /// How much clocks may differ, microseconds: the margin behind the window.
+    pub(super) fn skew(&self) -> i64 {
+        self.after.len()
+    }
+
     /// Whether the margin overlaps `range`.
     pub(super) fn reaches(&self, range: Window) -> bool {
         !overlap(self.before, range).is_empty() || !overlap(self.after, range).is_empty()
@@ -151,8 +166,8 @@ impl Parents {
         {
             return pick(spans, view);
         }
-        let visible = Window::new(view.before.from, view.after.to);
-        self.seen.get(&key).copied().filter(|span| visible.contains(span.start))
+        let seen = self.seen.get(&key).copied();
+        seen.filter(|span| view.visible().contains(span.start))
     }
 }
 

@@ -43,21 +43,54 @@ pub(super) enum Role {
     Parent,
     Duration,
     Status,
+    /// The number of a metric's series.
+    Series,
+    Monotonic,
+    Temporality,
+    Kind,
+    HttpCode,
+    GrpcCode,
+    PeerName,
+    PeerType,
+    PeerSystem,
+    PeerService,
+    PeerAddress,
+    DbSystem,
+    DbName,
+    QueueSystem,
+    QueueName,
 }
 
 impl Role {
     /// Whether the role is a text; the others are numbers.
     pub(super) fn is_text(self) -> bool {
-        !matches!(self, Role::Timestamp | Role::Value | Role::Duration)
+        !matches!(self, Role::Timestamp | Role::Value | Role::Duration | Role::Series)
     }
 
     /// How many columns of the role are worth asking a server for: rows of one stream differ in how they name their
-    /// text, their level and their origin, not in the rest.
+    /// text, their level, their origin and their attributes, not in the rest.
     fn columns_wanted(self) -> usize {
         match self {
             Role::Body | Role::Severity | Role::Service | Role::Host => usize::MAX,
+            Role::PeerAddress | Role::DbSystem | Role::DbName | Role::QueueName => usize::MAX,
             _ => 1,
         }
+    }
+
+    /// Whether the record is good without the role, so that a cell that cannot be read counts as absent.
+    pub(super) fn is_optional(self) -> bool {
+        !matches!(
+            self,
+            Role::Timestamp
+                | Role::Body
+                | Role::Name
+                | Role::Value
+                | Role::TraceId
+                | Role::SpanId
+                | Role::Parent
+                | Role::Duration
+                | Role::Status
+        )
     }
 }
 
@@ -65,6 +98,12 @@ impl Role {
 pub(super) const TIMESTAMP: &str = "_timestamp";
 /// The metric's name in a record that does not come from a stream of that name.
 pub(super) const METRIC_NAME: &str = "__name__";
+/// OpenObserve's hash of all labels of a series.
+const SERIES: &str = "__hash__";
+/// The upper bound of a histogram's bucket.
+pub(super) const BOUND: &str = "le";
+/// A span's status, which counts more than the codes of any protocol.
+const STATUS: &str = "span_status";
 
 type Columns = &'static [(Role, &'static [&'static str])];
 
@@ -92,6 +131,9 @@ const METRICS: Columns = &[
     (Role::Service, &["service_name", "service", "job"]),
     (Role::Host, &["host_name", "host", "instance", "node"]),
     (Role::Name, &[METRIC_NAME]),
+    (Role::Series, &[SERIES]),
+    (Role::Monotonic, &["is_monotonic"]),
+    (Role::Temporality, &["aggregation_temporality"]),
 ];
 
 const TRACES: Columns = &[
@@ -101,7 +143,25 @@ const TRACES: Columns = &[
     (Role::Parent, &["reference_parent_span_id"]),
     (Role::Service, &["service_name"]),
     (Role::Duration, &["duration"]),
-    (Role::Status, &["span_status"]),
+    (Role::Status, &[STATUS]),
+    (Role::HttpCode, &["http_response_status_code", "http_status_code"]),
+    (Role::GrpcCode, &["rpc_grpc_status_code"]),
+    (Role::Kind, &["span_kind"]),
+    (Role::PeerName, &["infer_service_name"]),
+    (Role::PeerType, &["infer_service_type"]),
+    (Role::PeerSystem, &["infer_service_system"]),
+    (Role::PeerService, &["peer_service"]),
+    (
+        Role::PeerAddress,
+        &["server_address", "net_peer_name", "network_peer_address", "net_peer_ip"],
+    ),
+    (Role::DbSystem, &["db_system_name", "db_system"]),
+    (Role::DbName, &["db_namespace", "db_name"]),
+    (Role::QueueSystem, &["messaging_system"]),
+    (
+        Role::QueueName,
+        &["messaging_destination_name", "messaging_destination"],
+    ),
 ];
 
 /// Columns that OpenObserve adds to metric streams and that are not labels of the series.
@@ -126,6 +186,30 @@ fn columns(dataset: Dataset) -> Columns {
 /// OpenObserve's own columns begin with `_` (`__hash__`, `__type__`, `_o2_id`, ..) or are in a short list.
 fn is_internal(name: &str) -> bool {
     name.starts_with('_') || name.starts_with("instrumentation_library_") || METRIC_INTERNALS.contains(&name)
+}
+
+/// What the metric column `name` is as a label, if it is one at all.
+pub(super) fn label(labels: &LabelChoice, name: &str) -> Option<Label> {
+    match name {
+        _ if labels.keeps(name) => Some(Label::Kept),
+        BOUND => Some(Label::Bound),
+        _ if is_internal(name) => None,
+        _ => match role(Dataset::Metrics, name) {
+            None | Some((Role::Service | Role::Host, _)) => Some(Label::Identifying),
+            Some(_) => None,
+        },
+    }
+}
+
+/// What a label of a metric point is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Label {
+    /// It is handed on.
+    Kept,
+    /// The upper bound of a bucket.
+    Bound,
+    /// It tells series apart where they have no number.
+    Identifying,
 }
 
 /// The role of a column and its rank among the role's names (0 = wins over all others).
@@ -158,14 +242,26 @@ pub(super) fn needed(dataset: Dataset, schema: &[impl AsRef<str>], labels: &Labe
     let has = |n: &str| schema.iter().any(|c| c.as_ref() == n);
     let mut out = vec![TIMESTAMP.to_string()];
     for (role, names) in columns(dataset) {
-        if *role == Role::Timestamp || (*role == Role::Name && !name) {
+        // OpenObserve leaves no span without a status: then nobody asks for codes.
+        let needless = match role {
+            Role::Timestamp => true,
+            Role::Name => !name,
+            Role::HttpCode | Role::GrpcCode => has(STATUS),
+            _ => false,
+        };
+        if needless {
             continue;
         }
         let present = names.iter().filter(|n| has(n)).take(role.columns_wanted());
         out.extend(present.map(|n| n.to_string()));
     }
     if dataset == Dataset::Metrics {
-        for column in schema.iter().map(AsRef::as_ref).filter(|c| labels.keeps(c)) {
+        let wanted = |name: &str| match label(labels, name) {
+            None => false,
+            Some(Label::Identifying) => !has(SERIES),
+            Some(Label::Kept | Label::Bound) => true,
+        };
+        for column in schema.iter().map(AsRef::as_ref).filter(|c| wanted(c)) {
             if !out.iter().any(|c| c == column) {
                 out.push(column.to_string());
             }
@@ -174,10 +270,33 @@ pub(super) fn needed(dataset: Dataset, schema: &[impl AsRef<str>], labels: &Labe
     out
 }
 
-/// The columns of a trace stream from which a span can be found as a parent: `_timestamp`, the two ids and the
-/// service, as far as the stream has them.
+/// Whether a metric stream may hold counters, by its columns or, where they do not tell, by its name. Those are read from
+/// a little before a window on.
+pub fn may_count(metric: &str, schema: &[impl AsRef<str>]) -> bool {
+    let has = |role: Role| {
+        schema
+            .iter()
+            .any(|c| self::role(Dataset::Metrics, c.as_ref()).is_some_and(|(r, _)| r == role))
+    };
+    has(Role::Monotonic) || has(Role::Temporality) || is_counter_name(metric)
+}
+
+/// Prometheus' names of counters and of the parts of histograms and summaries.
+pub(super) fn is_counter_name(metric: &str) -> bool {
+    metric.ends_with("_total") || is_part_name(metric)
+}
+
+/// The names of the parts of a histogram or summary that only grow.
+pub(super) fn is_part_name(metric: &str) -> bool {
+    ["_bucket", "_count", "_sum"]
+        .iter()
+        .any(|suffix| metric.ends_with(suffix))
+}
+
+/// The columns of a trace stream from which a span can be found as a parent or as what another called: `_timestamp`,
+/// the three ids and the service, as far as the stream has them.
 pub fn parent_columns(schema: &[impl AsRef<str>]) -> Vec<String> {
-    let wanted = |r: Role| matches!(r, Role::TraceId | Role::SpanId | Role::Service);
+    let wanted = |r: Role| matches!(r, Role::TraceId | Role::SpanId | Role::Parent | Role::Service);
     let mut out = needed(Dataset::Traces, schema, &LabelChoice::None, false);
     out.retain(|c| c == TIMESTAMP || role(Dataset::Traces, c).is_some_and(|(r, _)| wanted(r)));
     out
@@ -234,15 +353,57 @@ mod tests {
             "flag",
             "host_name",
             "le",
+            "pod",
             "start_time",
             "value",
             "service_name",
         ];
         let all = needed_columns(Dataset::Metrics, &schema, &LabelChoice::All);
-        assert_eq!(all, ["_timestamp", "value", "service_name", "host_name", "le"]);
+        assert_eq!(
+            all,
+            [
+                "_timestamp",
+                "value",
+                "service_name",
+                "host_name",
+                "__hash__",
+                "le",
+                "pod"
+            ]
+        );
+        let none = needed_columns(Dataset::Metrics, &schema, &LabelChoice::None);
+        assert_eq!(none, all[..6], "the bound of a bucket, no other label");
+        let unnumbered = needed_columns(Dataset::Metrics, &schema[1..], &LabelChoice::None);
+        assert_eq!(
+            unnumbered,
+            ["_timestamp", "value", "service_name", "host_name", "le", "pod"]
+        );
         let some = LabelChoice::Some(vec!["host_name".into(), "absent".into(), "le".into()]);
-        assert_eq!(needed_columns(Dataset::Metrics, &schema, &some), all);
+        assert_eq!(needed_columns(Dataset::Metrics, &schema, &some), all[..6]);
         assert!(needed(Dataset::Metrics, &schema, &LabelChoice::None, true).contains(&"__name__".to_string()));
+    }
+
+    #[test]
+    fn codes_are_asked_for_where_there_is_no_status() {
+        let schema = [
+            "_timestamp",
+            "http_status_code",
+            "span_status",
+            "db_system",
+            "db_system_name",
+        ];
+        let needed = |schema: &[&str]| needed_columns(Dataset::Traces, schema, &LabelChoice::None);
+        assert_eq!(
+            needed(&schema),
+            ["_timestamp", "span_status", "db_system_name", "db_system"]
+        );
+        assert_eq!(needed(&schema[..2]), ["_timestamp", "http_status_code"]);
+    }
+
+    #[test]
+    fn counters_tell_themselves_by_columns_or_by_name() {
+        assert!(may_count("requests", &["is_monotonic"]) && may_count("m_bucket", &["le"]));
+        assert!(!may_count("requests", &["le"]) && !may_count("total", &["value"]));
     }
 
     #[test]

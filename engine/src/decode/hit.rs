@@ -5,7 +5,7 @@
 //! text. A property test holds both to the same result.
 
 use super::cursor::{Cursor, string};
-use super::fields::{LabelChoice, Role, role};
+use super::fields::{self, Label, LabelChoice, Role, role};
 use super::row::{Row, RowSink};
 use super::scalar::Scalar;
 use super::{DecodeError, Options};
@@ -19,8 +19,8 @@ use std::fmt;
 #[derive(Clone, Copy)]
 struct Target<'a> {
     role: Option<(Role, u8)>,
-    /// The key, if it is a label to keep.
-    label: Option<&'a str>,
+    /// The key and what it is as a label, if it is one.
+    label: Option<(&'a str, Label)>,
 }
 
 /// Keys seen so far in this text and their targets. Records of one stream have the same keys in the same order, so the
@@ -36,11 +36,9 @@ struct Keys<'a> {
 const KEYS_KEPT: usize = 128;
 
 impl<'a> Keys<'a> {
-    fn resolve(&self, key: &str) -> (Option<(Role, u8)>, bool) {
-        (
-            role(self.dataset, key),
-            self.dataset == Dataset::Metrics && self.labels.keeps(key),
-        )
+    fn resolve(&self, key: &str) -> (Option<(Role, u8)>, Option<Label>) {
+        let label = (self.dataset == Dataset::Metrics).then(|| fields::label(self.labels, key));
+        (role(self.dataset, key), label.flatten())
     }
 
     fn target(&mut self, key: &'a str) -> Target<'a> {
@@ -57,7 +55,7 @@ impl<'a> Keys<'a> {
         let (role, label) = self.resolve(key);
         let target = Target {
             role,
-            label: label.then_some(key),
+            label: label.map(|label| (key, label)),
         };
         if self.entries.len() < KEYS_KEPT {
             self.entries.push((key, target));
@@ -145,8 +143,8 @@ impl<'a> Hits<'a> {
             if let Some((role, rank)) = role {
                 self.row.put(role, rank, cell());
             }
-            if label {
-                self.row.put_label(key, cell());
+            if let Some(label) = label {
+                self.row.put_label(key, label, cell());
             }
         }
         self.row.sort_labels();
@@ -182,7 +180,8 @@ impl<'a> Visitor<'a> for Quick<'_, 'a> {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
-            if target.role.is_none() && target.label.is_none() {
+            let label = target.label.filter(|(_, label)| self.row.wants(*label));
+            if target.role.is_none() && label.is_none() {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
@@ -191,9 +190,9 @@ impl<'a> Visitor<'a> for Quick<'_, 'a> {
                 continue;
             };
             let text = matches!(cell, Scalar::Text(_) | Scalar::Null);
-            if let Some(name) = target.label {
+            if let Some((name, label)) = label {
                 plain &= text;
-                self.row.put_label(Cow::Borrowed(name), cell.clone());
+                self.row.put_label(Cow::Borrowed(name), label, cell.clone());
             }
             if let Some((role, rank)) = target.role {
                 plain &= text || !role.is_text();
@@ -226,7 +225,7 @@ impl<'a> Visitor<'a> for Key<'_, 'a> {
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        let unneeded = self.0.resolve(key) == (None, false);
+        let unneeded = self.0.resolve(key) == (None, None);
         Ok(unneeded.then_some(Target {
             role: None,
             label: None,

@@ -13,6 +13,7 @@ pub mod parquet;
 pub mod reply;
 
 mod answer;
+mod attributes;
 mod cells;
 mod cursor;
 mod hit;
@@ -21,10 +22,11 @@ mod parquet_json;
 mod parquet_rows;
 mod row;
 mod scalar;
+mod series;
 
 pub use answer::ReadError;
 
-use crate::record::Dataset;
+use crate::record::{Dataset, SpanLink};
 use fields::LabelChoice;
 use std::fmt;
 
@@ -59,14 +61,10 @@ impl Options {
     }
 }
 
-/// Where spans go that are only looked at as possible parents of others.
+/// Where spans go that are only looked at as possible parents of others, or as what others called.
 pub trait ParentSink {
-    /// A span of `service` ([`UNKNOWN_SERVICE`] if it names none) that starts at `start`, UTC microseconds.
-    fn parent(&mut self, start: i64, trace_id: &str, span_id: &str, service: &str);
+    fn parent(&mut self, link: SpanLink<'_>);
 }
-
-/// The service of a span that names none.
-pub const UNKNOWN_SERVICE: &str = "unknown";
 
 /// The input as a whole cannot be read. The text never quotes the input.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! differ between objects of one stream.
 
 use super::cells::Cells;
-use super::fields::{needed, parent_columns, role};
+use super::fields::{self, needed, parent_columns, role};
 use super::parquet_file::File;
 pub use super::parquet_file::{Source, Summary, summary};
 pub use super::parquet_json::json_rows;
@@ -73,8 +73,9 @@ fn rows(options: &Options, mut file: File, range: Window, out: &mut impl RowSink
             .zip(batch.columns())
             .map(|(field, column)| {
                 let name = field.name().as_str();
-                let label = options.dataset == Dataset::Metrics && options.labels.keeps(name);
-                (role(options.dataset, name), label.then_some(name), Cells::new(column))
+                let label = (options.dataset == Dataset::Metrics).then(|| fields::label(&options.labels, name));
+                let label = label.flatten().map(|label| (name, label));
+                (role(options.dataset, name), label, Cells::new(column))
             })
             .collect();
         let mut row = Row::default();
@@ -84,8 +85,8 @@ fn rows(options: &Options, mut file: File, range: Window, out: &mut impl RowSink
                 if let Some((role, rank)) = role {
                     row.put(*role, *rank, cells.get(i));
                 }
-                if let Some(name) = label {
-                    row.put_label(Cow::Borrowed(name), cells.get(i));
+                if let Some((name, label)) = label.filter(|(_, label)| row.wants(*label)) {
+                    row.put_label(Cow::Borrowed(name), label, cells.get(i));
                 }
             }
             match row.timestamp() {

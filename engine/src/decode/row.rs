@@ -1,22 +1,24 @@
 //! The columns of one record that matter, gathered in any order, then handed on as a record.
 
-use super::fields::Role;
+use super::attributes::Attributes;
+use super::fields::{Label, Role};
 use super::scalar::{Field, Scalar};
-use super::{Options, ParentSink, UNKNOWN_SERVICE};
-use crate::record::{Dataset, Identity, LogRecord, MetricPoint, RecordSink, RejectReason, SpanRecord};
+use super::series::{self, Labels};
+use super::{Options, ParentSink};
+use crate::record::{Dataset, Identity, LogRecord, MetricPoint, RecordSink, RejectReason, SpanLink, SpanRecord};
 use crate::window::Window;
 use std::borrow::Cow;
 
 /// A text role and the rank of the column that filled it.
 #[derive(Debug, Default)]
-struct Text<'a> {
+pub(super) struct Text<'a> {
     rank: u8,
     field: Field<Cow<'a, str>>,
 }
 
 impl<'a> Text<'a> {
     /// Takes the cell if nothing of a better rank is there. False if a column of this very rank was there before.
-    fn offer(&mut self, rank: u8, field: Field<Cow<'a, str>>) -> bool {
+    pub(super) fn offer(&mut self, rank: u8, field: Field<Cow<'a, str>>) -> bool {
         let taken = !matches!(self.field, Field::Absent);
         if taken && self.rank == rank {
             return false;
@@ -27,7 +29,7 @@ impl<'a> Text<'a> {
         true
     }
 
-    fn get(&self) -> Result<Option<&str>, RejectReason> {
+    pub(super) fn get(&self) -> Result<Option<&str>, RejectReason> {
         match &self.field {
             Field::Absent => Ok(None),
             Field::Bad => Err(RejectReason::WrongType),
@@ -56,16 +58,20 @@ pub(super) struct Row<'a> {
     span_id: Text<'a>,
     parent: Text<'a>,
     status: Text<'a>,
-    labels: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    series: Field<u64>,
+    labels: Labels<'a>,
+    attributes: Attributes<'a>,
 }
 
 impl<'a> Row<'a> {
     /// Empties the row for the next record.
     pub(super) fn reset(&mut self) {
-        let mut labels = std::mem::take(&mut self.labels);
+        let (mut labels, mut attributes) = (std::mem::take(&mut self.labels), std::mem::take(&mut self.attributes));
         labels.clear();
+        attributes.clear();
         *self = Row {
             labels,
+            attributes,
             ..Row::default()
         };
     }
@@ -88,47 +94,57 @@ impl<'a> Row<'a> {
             }
             first
         }
-        let origin = matches!(role, Role::Service | Role::Host | Role::Severity);
         let slot = match role {
             Role::Timestamp => return number(&mut self.ts, cell.to_timestamp()),
             Role::Value => return number(&mut self.value, cell.to_value()),
             Role::Duration => return number(&mut self.duration, cell.to_duration()),
-            Role::Body => &mut self.body,
-            Role::Severity => &mut self.severity,
-            Role::Service => &mut self.service,
-            Role::Host => &mut self.host,
-            Role::Name => &mut self.name,
-            Role::TraceId => &mut self.trace_id,
-            Role::SpanId => &mut self.span_id,
-            Role::Parent => &mut self.parent,
-            Role::Status => &mut self.status,
+            Role::Series => return number(&mut self.series, cell.to_series()),
+            Role::Body => Some(&mut self.body),
+            Role::Severity => Some(&mut self.severity),
+            Role::Service => Some(&mut self.service),
+            Role::Host => Some(&mut self.host),
+            Role::Name => Some(&mut self.name),
+            Role::TraceId => Some(&mut self.trace_id),
+            Role::SpanId => Some(&mut self.span_id),
+            Role::Parent => Some(&mut self.parent),
+            Role::Status => Some(&mut self.status),
+            _ => None,
         };
         let mut field = cell.into_text(role == Role::Body);
-        // A service, host or severity that is empty or no text says nothing: the next column of the role may know, and
-        // the record is good without it.
-        if origin && (matches!(&field, Field::Bad) || matches!(&field, Field::Good(t) if t.is_empty())) {
+        // One that is empty or no text says nothing: the next column of the role may know, and the record is good
+        // without it.
+        if role.is_optional() && (matches!(&field, Field::Bad) || matches!(&field, Field::Good(t) if t.is_empty())) {
             field = Field::Absent;
         }
-        slot.offer(rank, field)
+        match slot {
+            Some(slot) => slot.offer(rank, field),
+            None => self.attributes.offer(role, rank, field),
+        }
     }
 
     /// Takes the cell of a label. An unreadable one is left out, as is an absent or empty one, which is the same for
     /// labels.
-    pub(super) fn put_label(&mut self, name: Cow<'a, str>, cell: Scalar<'a>) {
+    pub(super) fn put_label(&mut self, name: Cow<'a, str>, label: Label, cell: Scalar<'a>) {
         let value = match cell.into_text(true) {
             Field::Good(text) => text,
             Field::Absent | Field::Bad => Cow::Borrowed(""),
         };
-        self.labels.push((name, value));
+        self.labels.push(name, label, value);
     }
 
-    /// Puts the labels into the order of their names. False if a name was there twice.
+    /// Whether a label matters: those that only tell series apart do not once the number of the series is there.
+    pub(super) fn wants(&self, label: Label) -> bool {
+        label != Label::Identifying || !matches!(self.series, Field::Good(_))
+    }
+
+    /// Puts the labels into the order of their names and settles which series they make. False if a name was there
+    /// twice.
     pub(super) fn sort_labels(&mut self) -> bool {
-        if !self.labels.is_sorted_by(|a, b| a.0 <= b.0) {
-            self.labels.sort_by(|a, b| a.0.cmp(&b.0));
+        let unique = self.labels.sort();
+        if !matches!(self.series, Field::Good(_)) {
+            self.series = Field::Good(self.labels.hash());
         }
-        let unique = self.labels.is_sorted_by(|a, b| a.0 < b.0);
-        self.labels.retain(|(_, value)| !value.is_empty());
+        self.labels.keep_wanted();
         unique
     }
 
@@ -172,6 +188,16 @@ impl<'a> Row<'a> {
             metric,
             value,
             labels: &[],
+            series: match self.series {
+                Field::Good(series) => series,
+                Field::Absent | Field::Bad => 0,
+            },
+            counts: series::counts(
+                metric,
+                self.attributes.get(Role::Monotonic),
+                self.attributes.get(Role::Temporality),
+            ),
+            le: self.labels.bound(),
         })
     }
 
@@ -181,6 +207,7 @@ impl<'a> Row<'a> {
         let Field::Good(duration_us) = self.duration else {
             return Err(RejectReason::BadDuration);
         };
+        let kind = self.attributes.kind();
         Ok(SpanRecord {
             ts,
             trace_id,
@@ -188,7 +215,25 @@ impl<'a> Row<'a> {
             parent_span_id: self.parent.filled()?,
             service: self.service.get()?,
             duration_us,
-            error: self.status.get()?.is_some_and(|s| s.eq_ignore_ascii_case("ERROR")),
+            error: match self.status.get()? {
+                Some(status) => status.eq_ignore_ascii_case("ERROR"),
+                None => self.attributes.code_is_error(kind),
+            },
+            kind,
+            peer: self.attributes.peer(kind),
+        })
+    }
+
+    /// What the span is as the parent or child of others.
+    fn link(&self) -> Result<SpanLink<'_>, RejectReason> {
+        let start = self.required_timestamp()?;
+        let (trace_id, span_id) = self.ids()?;
+        Ok(SpanLink {
+            start,
+            trace_id,
+            span_id,
+            parent_span_id: self.parent.filled()?,
+            service: self.service.get()?,
         })
     }
 
@@ -230,18 +275,17 @@ impl<S: RecordSink + ?Sized> RowSink for Records<'_, S> {
                 Ok(span) => self.sink.span(span),
                 Err(reason) => {
                     // No call of its own, but still the parent of its children.
-                    if let (Some(start), Ok((trace_id, span_id))) = (row.timestamp(), row.ids()) {
-                        let service = row.service.get()?.unwrap_or(UNKNOWN_SERVICE);
-                        self.sink.parent_only(start, trace_id, span_id, service);
+                    if let Ok(link) = row.link() {
+                        self.sink.link_only(link);
                     }
                     return Err(reason);
                 }
             },
             Dataset::Metrics => {
                 let point = row.point(self.options.metric.as_deref())?;
-                let pairs = row.labels.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+                let pairs = row.labels.kept();
                 let mut few = [("", ""); LABELS_ON_STACK];
-                match few.get_mut(..row.labels.len()) {
+                match few.get_mut(..row.labels.kept().count()) {
                     Some(few) => {
                         few.iter_mut().zip(pairs).for_each(|(slot, pair)| *slot = pair);
                         self.sink.metric(MetricPoint { labels: few, ..point });
@@ -272,9 +316,7 @@ impl<S: ParentSink + ?Sized> RowSink for Parents<'_, S> {
     fn row(&mut self, row: &Row<'_>) -> Result<(), RejectReason> {
         let start = row.required_timestamp()?;
         if self.range.contains(start) {
-            let (trace_id, span_id) = row.ids()?;
-            let service = row.service.get()?.unwrap_or(UNKNOWN_SERVICE);
-            self.sink.parent(start, trace_id, span_id, service);
+            self.sink.parent(row.link()?);
         }
         Ok(())
     }

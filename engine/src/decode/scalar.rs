@@ -1,6 +1,7 @@
 //! One cell of a record, whatever wrote it, and the lenient readings of it.
 
 use std::borrow::Cow;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// A cell as the input has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +94,20 @@ impl<'a> Scalar<'a> {
         read.filter(|d| *d <= DURATION_LIMIT_US).into()
     }
 
+    /// As the number of a series: an unsigned integer also where it is spelled as text or stored as signed, and the hash
+    /// of any other text, so that one series has one number in every format.
+    pub(super) fn to_series(&self) -> Field<u64> {
+        let whole = |t: &str| t.parse().ok().or_else(|| t.parse().ok().map(i64::cast_unsigned));
+        let number = match self {
+            Scalar::UInt(u) => Some(*u),
+            Scalar::Int(i) => Some(i.cast_unsigned()),
+            Scalar::Text(t) if !t.is_empty() => Some(whole(t).unwrap_or_else(|| xxh3_64(t.as_bytes()))),
+            Scalar::Json(t) => whole(t),
+            _ => None,
+        };
+        number.map_or(Field::Absent, Field::Good)
+    }
+
     /// As text. Numbers and bools are spelled as in JSON; arrays and objects likewise if `nested` allows them.
     pub(super) fn into_text(self, nested: bool) -> Field<Cow<'a, str>> {
         match self {
@@ -136,6 +151,22 @@ mod tests {
         }
         assert_eq!(Scalar::Bool(true).to_timestamp(), Bad);
         assert_eq!(Scalar::Null.to_timestamp(), Absent);
+    }
+
+    #[test]
+    fn a_series_has_one_number_in_every_spelling() {
+        let number = Good(10_637_318_091_909_875_712);
+        assert_eq!(Scalar::UInt(10_637_318_091_909_875_712).to_series(), number);
+        assert_eq!(text("10637318091909875712").to_series(), number);
+        assert_eq!(Scalar::Json("10637318091909875712").to_series(), number);
+        assert_eq!(
+            Scalar::Int(10_637_318_091_909_875_712_u64.cast_signed()).to_series(),
+            number
+        );
+        assert_ne!(text("a").to_series(), text("b").to_series());
+        for none in [Scalar::Null, text(""), Scalar::Unreadable] {
+            assert_eq!(none.to_series(), Absent);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A sink that remembers, for tests.
 
 use super::ParentSink;
-use crate::record::{Dataset, LogRecord, MetricPoint, RecordSink, RejectReason, SpanRecord};
+use crate::record::{Dataset, LogRecord, MetricPoint, RecordSink, RejectReason, SpanLink, SpanRecord};
 
 /// One call of a sink.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,8 @@ pub(super) enum Call {
         metric: String,
         value: f64,
         labels: Labels,
+        series: u64,
+        le: Option<f64>,
     },
     Span {
         ts: i64,
@@ -28,8 +30,10 @@ pub(super) enum Call {
         service: Option<String>,
         duration: u64,
         error: bool,
+        /// The URN of whom it calls.
+        peer: Option<String>,
     },
-    Parent(i64, [String; 3]),
+    Parent(i64, [String; 4]),
     Reject(Dataset, RejectReason, Option<i64>, String),
 }
 
@@ -81,6 +85,8 @@ impl RecordSink for Calls {
             metric: p.metric.into(),
             value: p.value,
             labels,
+            series: p.series,
+            le: p.le,
         });
     }
 
@@ -92,6 +98,7 @@ impl RecordSink for Calls {
             service: owned(s.service),
             duration: s.duration_us,
             error: s.error,
+            peer: s.peer.map(|peer| crate::urn::peer(peer).urn),
         });
     }
 
@@ -101,8 +108,14 @@ impl RecordSink for Calls {
 }
 
 impl ParentSink for Calls {
-    fn parent(&mut self, start: i64, trace_id: &str, span_id: &str, service: &str) {
-        self.0
-            .push(Call::Parent(start, [trace_id, span_id, service].map(str::to_owned)));
+    fn parent(&mut self, link: SpanLink<'_>) {
+        let SpanLink { trace_id, span_id, .. } = link;
+        let texts = [
+            trace_id,
+            span_id,
+            link.parent_span_id.unwrap_or(""),
+            link.service.unwrap_or(""),
+        ];
+        self.0.push(Call::Parent(link.start, texts.map(str::to_owned)));
     }
 }

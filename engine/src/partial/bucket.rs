@@ -13,8 +13,10 @@ const BUCKET_SECONDS: f64 = (BUCKET5_US / 1_000_000) as f64;
 pub struct CallRow {
     /// URN of the caller.
     pub src: String,
-    /// URN of the called service.
+    /// URN of the called service, database, ...
     pub dst: String,
+    /// Nobody but the caller told of the calls.
+    pub inferred: bool,
     pub calls: i64,
     pub errors: i64,
     /// Calls a second over the whole five minutes, whether or not all of them are there yet.
@@ -164,8 +166,12 @@ fn to_i64(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
+/// Where the called one tells of calls itself, those that only its caller tells of are left out: all minutes together
+/// know better whom somebody calls than one alone.
 fn call_row(edge: &[((u32, u32), i64, &CallState)], urn: impl Fn(u32) -> String) -> Option<CallRow> {
     let ((src, dst), ..) = *edge.first()?;
+    let inferred = edge.iter().all(|(_, _, state)| state.inferred);
+    let edge: Vec<_> = edge.iter().filter(|(_, _, state)| state.inferred == inferred).collect();
     let durations = Durations::merged(edge.iter().map(|(_, _, state)| &state.durations));
     let calls = durations.count();
     let errors = edge
@@ -174,6 +180,7 @@ fn call_row(edge: &[((u32, u32), i64, &CallState)], urn: impl Fn(u32) -> String)
     Some(CallRow {
         src: urn(src),
         dst: urn(dst),
+        inferred,
         calls: to_i64(calls),
         errors: to_i64(errors),
         rps: calls as f64 / BUCKET_SECONDS,
@@ -216,6 +223,7 @@ mod tests {
             1,
             0,
             CallState {
+                inferred: false,
                 errors,
                 durations: Durations::from_samples(us.to_vec()),
             },
@@ -236,6 +244,7 @@ mod tests {
         let call = CallRow {
             src: "urn:svc:a".into(),
             dst: "urn:svc:b".into(),
+            inferred: false,
             calls: 3,
             errors: 1,
             rps: 0.01,
@@ -262,6 +271,7 @@ mod tests {
             .to_vec();
         let call = |us| CallState {
             errors: 1,
+            inferred: false,
             durations: Durations::from_samples(vec![us]),
         };
         let count = LogCount { total: 2, errors: 1 };
@@ -286,6 +296,26 @@ mod tests {
             .collect();
         assert_eq!(calls, [("urn:db:postgres:b", 2, 2, 2.0)]);
         assert_eq!(b.logs.iter().map(|l| (l.total, l.errors)).collect::<Vec<_>>(), [(4, 2)]);
+    }
+
+    #[test]
+    fn inferred_calls_give_way_to_those_the_called_one_tells_of() {
+        let inferred = |i: i64, us: &[u64]| {
+            let mut p = minute(i, us, 0, 1, 30);
+            p.calls.iter_mut().for_each(|(_, _, state)| state.inferred = true);
+            p
+        };
+        let alone = Bucket5::from_partials(0, &[inferred(1, &[1000]), inferred(3, &[3000])]).unwrap();
+        assert_eq!(
+            (alone.calls[0].inferred, alone.calls[0].calls, alone.calls[0].p50_ms),
+            (true, 2, 2.0)
+        );
+        let both = [inferred(1, &[1000]), minute(2, &[5000], 1, 1, 20), inferred(3, &[3000])];
+        let row = &Bucket5::from_partials(0, &both).unwrap().calls[0];
+        assert_eq!(
+            (row.inferred, row.calls, row.errors, row.p50_ms, row.sample_ref),
+            (false, 1, 1, 5.0, 21)
+        );
     }
 
     #[test]
@@ -320,8 +350,10 @@ mod tests {
                 p.minute = i as i64 * MINUTE_US;
             }
             let want = Bucket5::from_partials(0, &parts).unwrap();
-            let calls: u64 = parts.iter().flat_map(|p| p.calls()).map(|c| c.2.durations.count()).sum();
-            prop_assert_eq!(want.calls.iter().map(|c| c.calls).sum::<i64>() as u64, calls);
+            let seen = parts.iter().flat_map(|p| p.calls()).filter(|c| !c.2.inferred);
+            let calls: u64 = seen.map(|c| c.2.durations.count()).sum();
+            let rows = want.calls.iter().filter(|c| !c.inferred);
+            prop_assert_eq!(rows.map(|c| c.calls).sum::<i64>() as u64, calls);
             let by = seed as usize % (parts.len() + 1);
             parts.rotate_left(by);
             if seed & 1 == 1 {

@@ -1,11 +1,12 @@
-//! The stored form of a [`MinutePartial`], format 1.
+//! The stored form of a [`MinutePartial`], format 2.
 //!
 //! ```text
 //! payload  := checksum (xxh3-64 of what follows, 8 bytes little-endian) flag content
 //! flag     := 0: content is the body | 1: content is varint(length of the body) zstd(body)
 //! body     := SUB_BUCKET_BITS (1 byte) signed(minute) signed(log_ref) signed(trace_ref)
 //!             n { length bytes }                                   URNs, UTF-8, strictly ascending
-//!             n { source destination errors durations }            strictly ascending by (source, destination)
+//!             n { source destination inferred errors durations }   strictly ascending by (source, destination, inferred);
+//!                                                                  inferred is one byte, 0 or 1
 //!             n { resource fingerprint (8 bytes) total errors }    strictly ascending by (resource, fingerprint)
 //! durations := kind 0: n { delta }          ascending samples, the first delta is from 0
 //!            | kind 1: n { delta count }    sketch buckets, the first delta is from 0
@@ -86,6 +87,7 @@ impl MinutePartial {
         for (src, dst, state) in &self.calls {
             put_varint(&mut out, u64::from(*src));
             put_varint(&mut out, u64::from(*dst));
+            out.push(u8::from(state.inferred));
             put_varint(&mut out, state.errors);
             put_durations(&mut out, &state.durations);
         }
@@ -178,19 +180,32 @@ fn get_urns(r: &mut Reader<'_>) -> Result<Vec<Arc<str>>, PartialError> {
 }
 
 fn get_calls(r: &mut Reader<'_>, urns: usize) -> Result<Vec<(u32, u32, CallState)>, PartialError> {
-    let n = r.count(5)?;
+    let n = r.count(6)?;
     let mut calls: Vec<(u32, u32, CallState)> = Vec::with_capacity(n);
     for _ in 0..n {
         let (src, dst) = (get_index(r, urns)?, get_index(r, urns)?);
+        let inferred = match r.byte()? {
+            0 => false,
+            1 => true,
+            _ => return Err(PartialError::Invalid("an edge is neither inferred nor not")),
+        };
         let errors = r.varint()?;
         let durations = get_durations(r)?;
         if errors > durations.count() {
             return Err(PartialError::Invalid("an edge has more errors than calls"));
         }
-        if calls.last().is_some_and(|last| (last.0, last.1) >= (src, dst)) {
+        if calls
+            .last()
+            .is_some_and(|last| (last.0, last.1, last.2.inferred) >= (src, dst, inferred))
+        {
             return Err(PartialError::Invalid("its edges are not in order"));
         }
-        calls.push((src, dst, CallState { errors, durations }));
+        let state = CallState {
+            inferred,
+            errors,
+            durations,
+        };
+        calls.push((src, dst, state));
     }
     Ok(calls)
 }

@@ -16,12 +16,15 @@ pub use bucket::{Bucket5, BucketError, CallRow, LogRow};
 
 use crate::quantile::Durations;
 
-/// The format [`MinutePartial::encode`] writes: the value of `etl_partial_1m.format`.
-pub const FORMAT: i16 = 1;
+/// The format [`MinutePartial::encode`] writes: the value of `etl_partial_1m.format`. A partial of another format is as
+/// good as none: its minute is fetched again. Format 1 knew no inferred calls.
+pub const FORMAT: i16 = 2;
 
 /// The calls of one edge in one minute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallState {
+    /// Nobody but the caller told of them.
+    pub inferred: bool,
     /// How many of the calls failed.
     pub errors: u64,
     /// One duration a call, so its count is the number of calls.
@@ -47,7 +50,7 @@ pub struct MinutePartial {
     pub trace_ref: i64,
     /// The URNs that calls and logs point into, ascending, each once.
     urns: Vec<Arc<str>>,
-    /// By (source, destination), ascending, each once; both are indexes into `urns`.
+    /// By (source, destination, inferred), ascending, each once; both ends are indexes into `urns`.
     calls: Vec<(u32, u32, CallState)>,
     /// By (index into `urns`, fingerprint), ascending, each once.
     logs: Vec<(u32, i64, LogCount)>,
@@ -134,8 +137,8 @@ impl MinutePartial {
         for (resource, ..) in &mut logs {
             renumber(resource);
         }
-        calls.sort_by_key(|c| (c.0, c.1));
-        calls.dedup_by_key(|c| (c.0, c.1));
+        calls.sort_by_key(|c| (c.0, c.1, c.2.inferred));
+        calls.dedup_by_key(|c| (c.0, c.1, c.2.inferred));
         logs.sort_by_key(|l| (l.0, l.1));
         logs.dedup_by_key(|l| (l.0, l.1));
         MinutePartial {
@@ -153,7 +156,7 @@ impl MinutePartial {
         self.urns.iter().map(|urn| urn.as_ref())
     }
 
-    /// The calls by (source URN, destination URN), ascending.
+    /// The calls by (source URN, destination URN, inferred), ascending.
     pub fn calls(&self) -> impl Iterator<Item = (&str, &str, &CallState)> {
         self.calls
             .iter()

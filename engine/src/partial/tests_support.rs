@@ -21,7 +21,7 @@ fn durations() -> impl Strategy<Value = Durations> {
 
 /// Partials with a few resources, exact and sketched edges, and log counts.
 pub(super) fn partials() -> impl Strategy<Value = MinutePartial> {
-    let call = (0u32..6, 0u32..6, durations(), any::<bool>());
+    let call = (0u32..6, 0u32..6, durations(), any::<bool>(), any::<bool>());
     let log = (0u32..6, any::<i64>(), 0u64..1_000_000, 0u64..1000);
     let refs = (any::<i64>(), any::<i64>(), any::<i64>());
     (
@@ -31,11 +31,12 @@ pub(super) fn partials() -> impl Strategy<Value = MinutePartial> {
     )
         .prop_map(|(refs, calls, logs)| {
             let urns: Vec<Arc<str>> = (0..6).map(|i| Arc::from(format!("urn:svc:s{}", i * 7 % 6))).collect();
-            let calls = calls.into_iter().map(|(src, dst, durations, failed)| {
+            let calls = calls.into_iter().map(|(src, dst, durations, failed, inferred)| {
                 (
                     src,
                     dst,
                     CallState {
+                        inferred,
                         errors: if failed { durations.count() } else { 0 },
                         durations,
                     },

@@ -1,7 +1,9 @@
 //! Quantiles as SQL's `percentile_cont` defines them, over exact samples or over a mergeable sketch.
 
+mod histogram;
 mod sketch;
 
+pub use histogram::bucket_quantile;
 pub use sketch::{SUB_BUCKET_BITS, Sketch, SketchError};
 
 /// How many samples of one edge and minute are kept exactly; more become a [`Sketch`].

@@ -24,17 +24,7 @@ pub fn kubernetes(kind: &str, namespace: Option<&str>, name: &str) -> String {
 /// A database: `urn:db:postgres:<cluster>/<database>`. `None` for engines that are not known to speak one of the
 /// protocols that applications name.
 pub fn database(engine: &str, cluster: &str, database: &str) -> Option<String> {
-    let engine = engine.to_ascii_lowercase();
-    let protocol = [
-        ("postgres", "postgres"),
-        ("mysql", "mysql"),
-        ("mariadb", "mysql"),
-        ("sqlserver", "sqlserver"),
-        ("oracle", "oracle"),
-    ]
-    .into_iter()
-    .find(|(part, _)| engine.contains(part))?
-    .1;
+    let protocol = super::protocol(engine)?;
     Some(format!("urn:db:{protocol}:{}/{}", part(cluster), part(database)))
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::logs::LogView;
 use super::metrics::PointView;
-use super::trace::{Kind, SpanView};
+use super::trace::{DATABASE_HOST, Kind, QUEUE_SYSTEM, SpanView};
 
 /// Collects rows up to a number.
 pub(super) struct Rows {
@@ -45,6 +45,7 @@ impl Rows {
         }
         put(&mut row, "_timestamp", point.ts);
         put(&mut row, "__name__", point.metric);
+        put(&mut row, "__hash__", point.series);
         put(&mut row, "value", point.value);
         put(&mut row, "service_name", point.service.name.as_str());
         put(&mut row, "host_name", point.service.host.as_str());
@@ -81,7 +82,14 @@ impl Rows {
             }
             (Kind::Client, None) => {
                 put(&mut row, "db_system", "postgresql");
+                put(&mut row, "db_name", span.service.name.as_str());
+                put(&mut row, "server_address", DATABASE_HOST);
                 "SELECT".to_owned()
+            }
+            (Kind::Producer, _) => {
+                put(&mut row, "messaging_system", QUEUE_SYSTEM);
+                put(&mut row, "messaging_destination_name", span.service.name.as_str());
+                format!("{} publish", span.service.name)
             }
             (Kind::Internal, _) => "render".to_owned(),
         };

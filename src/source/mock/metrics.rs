@@ -1,8 +1,10 @@
-//! Metrics: gauges with a daily curve and noise, and cumulative counters that are pure functions of time.
+//! Metrics: gauges with a daily curve and noise, and cumulative counters that are pure functions of time and begin at 0
+//! whenever their process starts.
 
 use std::f64::consts::TAU;
 use std::ops::ControlFlow;
 
+use engine::record::Counts;
 use engine::window::{MINUTE_US, Window};
 
 use super::fleet::{Fleet, Service};
@@ -23,9 +25,9 @@ enum Shape {
     Memory,
     /// A small whole number around `mean`, now and then in a burst.
     Depth { mean: f64 },
-    /// All requests since 1970 times a share, rounded down.
+    /// All requests since the last start times a share, rounded down.
     Requests { share: f64 },
-    /// All requests since 1970 times a mean, not rounded: seconds spent, bytes sent.
+    /// All requests since the last start times a mean, not rounded: seconds spent, bytes sent.
     Total { mean: f64 },
 }
 
@@ -86,6 +88,21 @@ const CATALOG: [Metric; 18] = [
     metric("http_server_duration_seconds_sum", &[], Shape::Total { mean: 0.081 }),
 ];
 
+impl Metric {
+    /// Everything that is counted since a start says so by its name, too.
+    fn counts(&self) -> Counts {
+        match self.shape {
+            Shape::Requests { .. } | Shape::Total { .. } => Counts::Cumulative,
+            Shape::Utilization | Shape::Memory | Shape::Depth { .. } => Counts::No,
+        }
+    }
+
+    fn le(&self) -> Option<f64> {
+        let (_, bound) = self.labels.iter().find(|(name, _)| *name == "le")?;
+        bound.parse().ok()
+    }
+}
+
 const fn metric(name: &'static str, labels: &'static [(&'static str, &'static str)], shape: Shape) -> Metric {
     Metric { name, labels, shape }
 }
@@ -99,6 +116,11 @@ pub(super) struct PointView<'a> {
     pub(super) value: f64,
     /// The labels that are wanted, in the order of their names.
     pub(super) labels: &'a [(&'a str, &'a str)],
+    /// The number of the series.
+    pub(super) series: u64,
+    pub(super) counts: Counts,
+    /// The upper bound of a bucket.
+    pub(super) le: Option<f64>,
 }
 
 /// Calls `visit` for every wanted sample in `range`, series by series, minute by minute, until it breaks.
@@ -150,6 +172,9 @@ pub(super) fn visit<B>(
                         metric: metric.name,
                         value,
                         labels: &labels,
+                        series: number,
+                        counts: metric.counts(),
+                        le: metric.le(),
                     })?;
                 }
             }
@@ -164,6 +189,10 @@ struct Load {
     rate: f64,
     /// Where in its day the instance is at midnight UTC, in turns.
     phase: f64,
+    /// Some start of the process, seconds since 1970. Its counters begin at 0 then.
+    first_start: f64,
+    /// Seconds from one start to the next: 20 minutes to 10 hours.
+    lifetime: f64,
 }
 
 /// Periods in seconds and depths of the waves on a load. The depths sum to less than 1: requests never run backwards.
@@ -175,6 +204,8 @@ impl Load {
         Load {
             rate: 5.0 + 75.0 * rng.unit() * rng.unit(),
             phase: 0.1 * rng.unit(),
+            first_start: DAY_S * rng.unit(),
+            lifetime: 1_200.0 + 34_800.0 * rng.unit() * rng.unit(),
         }
     }
 
@@ -184,6 +215,12 @@ impl Load {
             .iter()
             .map(|(period, depth)| depth * (TAU * (t / period + self.phase)).sin())
             .sum::<f64>()
+    }
+
+    /// Requests from the last start of the process to `t` seconds after 1970.
+    fn counted(&self, t: f64) -> f64 {
+        let uptime = (t - self.first_start).rem_euclid(self.lifetime);
+        self.total(t) - self.total(t - uptime)
     }
 
     /// Requests from 1970 to `t` seconds later, the integral of `rate * at(t)`; 0 before 1970.
@@ -207,8 +244,8 @@ fn value(shape: &Shape, load: &Load, t: f64, noise: &mut Rng) -> f64 {
             let burst = if noise.chance(10) { 8.0 } else { 1.0 };
             (mean * load.at(t) * burst * (0.6 + 0.8 * noise.unit())).floor()
         }
-        Shape::Requests { share } => (load.total(t) * share).floor(),
-        Shape::Total { mean } => load.total(t) * mean,
+        Shape::Requests { share } => (load.counted(t) * share).floor(),
+        Shape::Total { mean } => load.counted(t) * mean,
     }
 }
 
@@ -230,6 +267,26 @@ mod tests {
             }
         }
         assert_eq!(Load::new(3, 1).total(-5.0), 0.0);
+    }
+
+    #[test]
+    fn counters_fall_when_their_process_starts_and_at_no_other_time() {
+        for instance in 0..20 {
+            let load = Load::new(3, instance);
+            let (day, mut falls) = (1_790_000_000.0, 0.0);
+            let mut before = load.counted(day);
+            for second in 1..86_400 {
+                let counted = load.counted(day + f64::from(second));
+                falls += f64::from(u8::from(counted < before));
+                assert!(counted >= 0.0);
+                before = counted;
+            }
+            let starts = DAY_S / load.lifetime;
+            assert!(
+                (falls - starts).abs() <= 1.0,
+                "{instance}: {falls} falls, {starts} starts"
+            );
+        }
     }
 
     #[test]

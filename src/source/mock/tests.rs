@@ -200,7 +200,7 @@ fn a_few_spans_fail() {
 }
 
 #[test]
-fn counters_rise_and_gauges_keep_their_range() {
+fn counters_rise_from_start_to_start_and_gauges_keep_their_range() {
     let kept = Kept::of(
         &MockConfig {
             metrics_per_minute: 2_000,
@@ -212,7 +212,7 @@ fn counters_rise_and_gauges_keep_their_range() {
     for (ts, name, value) in kept.points {
         series.entry(name).or_default().push((ts, value));
     }
-    let mut counters = 0;
+    let (mut counters, mut resets) = (0, 0);
     for (name, samples) in series {
         assert!(samples.is_sorted_by(|a, b| a.0 < b.0), "{name}");
         if ["_total", "_bucket", "_count", "_sum"]
@@ -220,18 +220,18 @@ fn counters_rise_and_gauges_keep_their_range() {
             .any(|suffix| name.contains(suffix))
         {
             counters += 1;
-            assert!(samples.is_sorted_by(|a, b| a.1 <= b.1), "{name} fell");
-            assert!(
-                samples.first().unwrap().1 < samples.last().unwrap().1,
-                "{name} stood still"
-            );
+            // A process starts anew every 20 minutes at most.
+            let falls = samples.windows(2).filter(|pair| pair[1].1 < pair[0].1).count();
+            assert!(falls <= 2, "{name} fell {falls} times");
+            resets += falls;
+            assert!(samples.iter().any(|s| s.1 > samples[0].1), "{name} stood still");
         } else if name.contains("utilization") {
             assert!(samples.iter().all(|s| (0.0..=1.0).contains(&s.1)), "{name}");
         } else {
             assert!(samples.iter().all(|s| s.1 >= 0.0), "{name}");
         }
     }
-    assert!(counters > 100);
+    assert!(counters > 100 && resets > 0, "{counters} counters, {resets} resets");
 }
 
 #[test]
@@ -267,7 +267,13 @@ fn parents_are_the_spans() {
     let cfg = MockConfig::default();
     let range = Window::new(T0 + 1_000_000, T0 + 90_000_000);
     let mut seen = Vec::new();
-    parents(&cfg, range, &mut |start, trace, span, service| {
+    parents(&cfg, range, &mut |link| {
+        let (start, trace, span, service) = (
+            link.start,
+            link.trace_id,
+            link.span_id,
+            link.service.unwrap_or_default(),
+        );
         seen.push((start, trace.to_owned(), span.to_owned(), service.to_owned()))
     });
     let spans = Kept::of(&cfg, range).spans;

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use engine::record::{Peer, SpanKind};
 use engine::window::{MINUTE_US, Window};
 
 use super::MockConfig;
@@ -17,6 +18,7 @@ pub(super) enum Kind {
     Internal,
     Server,
     Client,
+    Producer,
 }
 
 impl Kind {
@@ -26,6 +28,16 @@ impl Kind {
             Kind::Internal => "1",
             Kind::Server => "2",
             Kind::Client => "3",
+            Kind::Producer => "4",
+        }
+    }
+
+    pub(super) fn otel(self) -> SpanKind {
+        match self {
+            Kind::Internal => SpanKind::Internal,
+            Kind::Server => SpanKind::Server,
+            Kind::Client => SpanKind::Client,
+            Kind::Producer => SpanKind::Producer,
         }
     }
 }
@@ -39,7 +51,7 @@ struct Draft {
     parent: Option<usize>,
     service: usize,
     kind: Kind,
-    /// The service a client span calls; none for calls to a database.
+    /// The service a client span calls; none for calls to a database or a queue.
     callee: Option<usize>,
     start: i64,
     duration: i64,
@@ -61,6 +73,30 @@ pub(super) struct SpanView<'a> {
     /// The service a client span calls; none for calls to a database.
     pub(super) callee: Option<&'a Service>,
     pub(super) error: bool,
+}
+
+/// The address of every database.
+pub(super) const DATABASE_HOST: &str = "pg-main";
+/// Where every queue is.
+pub(super) const QUEUE_SYSTEM: &str = "kafka";
+
+impl SpanView<'_> {
+    /// Whom the span calls: a service, the database or the queue of its own service. The last two send no spans.
+    pub(super) fn peer(&self) -> Option<Peer<'_>> {
+        match (self.kind, self.callee) {
+            (Kind::Client, Some(callee)) => Some(Peer::Service(&callee.name)),
+            (Kind::Client, None) => Some(Peer::Database {
+                system: "postgresql",
+                address: Some(DATABASE_HOST),
+                name: Some(&self.service.name),
+            }),
+            (Kind::Producer, _) => Some(Peer::Queue {
+                system: QUEUE_SYSTEM,
+                destination: &self.service.name,
+            }),
+            (Kind::Internal | Kind::Server, _) => None,
+        }
+    }
 }
 
 /// `N` bytes of lower-case hex digits.
@@ -149,8 +185,11 @@ impl Trace {
                 self.push(fleet, rng, Some(parent), caller, Kind::Client, Some(callee));
                 self.push(fleet, rng, Some(client), callee, Kind::Server, None);
             } else {
-                let database = fleet.services.get(caller).is_some_and(|s| s.class != Class::Edge);
-                let kind = if database { Kind::Client } else { Kind::Internal };
+                let kind = match fleet.services.get(caller).map(|s| s.class) {
+                    Some(Class::Store | Class::Money) => Kind::Client,
+                    Some(Class::Async) => Kind::Producer,
+                    Some(Class::Edge) | None => Kind::Internal,
+                };
                 self.push(fleet, rng, Some(parent), caller, kind, None);
             }
         }
@@ -172,6 +211,7 @@ impl Trace {
             Kind::Server => owner.map_or(1000.0, |s| s.own_us),
             Kind::Client if callee.is_some() => 350.0,
             Kind::Client => 1_200.0,
+            Kind::Producer => 900.0,
             Kind::Internal => 600.0,
         };
         let duration = (typical * rng.latency_factor()) as i64;

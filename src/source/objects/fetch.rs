@@ -13,7 +13,7 @@ use crate::source::error::{ErrorKind, SourceError};
 use crate::source::fetch::{self, Request};
 use crate::source::rows::Each;
 use crate::source::{FetchStats, Locator, pool};
-use engine::aggregate::Aggregator;
+use engine::aggregate::{Aggregator, records_range};
 use engine::record::{Dataset, RecordSink, RejectReason};
 use engine::window::{Window, Windows};
 use serde_json::json;
@@ -173,11 +173,11 @@ impl Worker {
         let windows = request.windows;
         match task {
             Task::Dataset(dataset) => {
-                let folders = listing.folders(dataset, windows.range())?;
+                let folders = listing.folders(dataset, records_range(dataset, windows.range()))?;
                 folders.into_iter().for_each(|folder| push(Task::Folder(folder)));
             }
             Task::Folder(folder) => {
-                let found = listing.objects(&folder, windows.range())?;
+                let found = listing.objects(&folder, records_range(folder.dataset(), windows.range()))?;
                 found.objects.into_iter().for_each(|object| push(Task::Object(object)));
                 self.stats.unreadable += found.unreadable.len() as u64;
                 for key in found.unreadable {

@@ -6,6 +6,7 @@ use super::store::{Progress, Store};
 use crate::source::error::SourceError;
 use crate::source::options::Selection;
 use crate::source::tap::Tap;
+use engine::aggregate::records_range;
 use engine::decode::parquet::Summary;
 use engine::decode::{DecodeError, Options, ParentSink, json, parquet};
 use engine::record::{Dataset, LogRecord, MetricPoint, RecordSink, RejectReason, SpanRecord};
@@ -51,7 +52,8 @@ pub fn records<S: Store, K: RecordSink>(
     let progress = Progress::new(cancel);
     match object.format {
         Format::Parquet => columns(store, object, &progress, |reader| {
-            parquet::parquet(&options, reader, windows.range(), &mut tap).map(|_| ())
+            let range = records_range(object.dataset, windows.range());
+            parquet::parquet(&options, reader, range, &mut tap).map(|_| ())
         })?,
         Format::Ndjson(packing) => text(store, object, packing, &progress, |block| {
             json::ndjson(&options, block, &mut tap);

@@ -9,7 +9,7 @@ use crate::source::http::Incoming;
 use crate::source::options::Selection;
 use crate::source::pool::Queue;
 use crate::source::tap::Tap;
-use engine::aggregate::Aggregator;
+use engine::aggregate::{Aggregator, records_range};
 use engine::decode::json::{self, SearchPage};
 use engine::decode::{Options, fields};
 use engine::record::Dataset;
@@ -163,6 +163,13 @@ impl Fetch<'_> {
         for stream in list.iter().filter(|s| wanted.matches(&s.name)) {
             worker.found.entry((dataset, stream.name.clone())).or_default();
             let columns = fields::needed_columns(dataset, &stream.schema, &self.selection.metric_labels);
+            // What counters grow by is counted from a little before the windows on.
+            let from_earlier = dataset == Dataset::Metrics && fields::may_count(&stream.name, &stream.schema);
+            let range = if from_earlier {
+                records_range(dataset, range)
+            } else {
+                range
+            };
             for task in self.first_pages(&self.target(dataset, stream, &columns), range) {
                 queue.push(task);
             }

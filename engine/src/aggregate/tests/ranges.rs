@@ -61,6 +61,7 @@ fn fetch(
     let mut sources = [Aggregator::new(windows), Aggregator::new(windows)];
     for (source, found_in, record) in world {
         let due = match record.ts() {
+            Some(ts) if matches!(record, Record::Metric(..)) => records_range(Dataset::Metrics, range).contains(ts),
             Some(ts) => range.contains(ts),
             None => timeless.contains(found_in),
         };
@@ -73,10 +74,10 @@ fn fetch(
     for margin in reads.ranges(range) {
         if all.wants_parents(margin, reads.margin) {
             for (_, _, record) in world {
-                if let Record::Span(start, trace, span, _, service, ..) = record
+                if let Record::Span(start, trace, span, parent, service, ..) = record
                     && margin.contains(*start)
                 {
-                    all.parent(*start, trace, span, service.unwrap_or(""));
+                    all.link(link(*start, trace, span, parent.as_deref(), *service));
                 }
             }
         }
@@ -99,9 +100,11 @@ fn spans() -> impl Strategy<Value = World> {
     let id = || prop::sample::select(vec!["a", "b"]).prop_map(String::from);
     let service = prop::sample::select(vec!["cart", "pay", "web"]);
     let ts = (0..2 * WINDOWS as i64 * 6).prop_map(|ts| ts * MINUTE_US / 6);
-    let span = (ts, id(), prop::option::of(id()), service);
-    let span =
-        span.prop_map(|(ts, id, parent, service)| Record::Span(ts, "t".into(), id, parent, Some(service), 1, false));
+    let calling = (0..3 * MINUTE_US as u64, kind(), peer());
+    let span = (ts, id(), prop::option::of(id()), service, calling);
+    let span = span.prop_map(|(ts, id, parent, service, calling)| {
+        Record::Span(ts, "t".into(), id, parent, Some(service), calling, false)
+    });
     prop::collection::vec((0usize..2, 0..WINDOWS, span), 0..8)
 }
 
@@ -126,6 +129,20 @@ fn check(world: &World, length: i64, cuts: &[bool], reads: &Reads) -> Result<(),
     Ok(())
 }
 
+/// Samples of few counters, so that most have something before them.
+fn counters() -> impl Strategy<Value = World> {
+    let ts = (-3..2 * WINDOWS as i64 * 4).prop_map(|ts| ts * MINUTE_US / 4);
+    let sample = (
+        prop::sample::select(vec!["hits_bucket", "hits_sum"]),
+        0u64..2,
+        Just(Counts::Cumulative),
+    );
+    let le = prop::sample::select(vec!["1", "2", "inf"]).prop_map(|le| vec![("le", le.to_owned())]);
+    let point = (ts, sample, 0u32..20, le);
+    let point = point.prop_map(|(ts, sample, value, le)| Record::Metric(ts, "web", sample, f64::from(value), le));
+    prop::collection::vec((0usize..2, 0..WINDOWS, point), 0..40)
+}
+
 proptest! {
     #[test]
     fn a_window_is_the_same_alone_and_in_any_range(
@@ -134,6 +151,16 @@ proptest! {
         cuts in prop::collection::vec(any::<bool>(), WINDOWS),
         reads in reads(),
     ) {
+        check(&world, minutes * MINUTE_US, &cuts, &reads)?;
+    }
+
+    #[test]
+    fn a_counter_is_the_same_alone_and_in_any_range(
+        world in counters(),
+        minutes in 1i64..3,
+        cuts in prop::collection::vec(any::<bool>(), WINDOWS),
+    ) {
+        let reads = Reads { margin: MARGIN, cuts: Vec::new(), nearest_first: true };
         check(&world, minutes * MINUTE_US, &cuts, &reads)?;
     }
 
@@ -193,7 +220,7 @@ fn only_parents_of_the_range_are_kept_unasked() {
     let wanted = |start: i64| {
         let mut a = Aggregator::new(Window::new(0, MINUTE_US));
         feed(&mut a, &span(1, "c", Some("p"), "cart", 1, false));
-        a.parent_only(start, "t", "p", "web");
+        a.link_only(link(start, "t", "p", None, Some("web")));
         a.wants_parents(Window::new(-MINUTE_US, -1), MARGIN)
     };
     assert!(!wanted(0) && wanted(-1));

@@ -153,6 +153,8 @@ fn metric_points() {
         metric: metric.into(),
         value: 12.5,
         labels: labels.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
+        series: 14_853_005_596_633_445_197,
+        le: Some(f64::INFINITY),
     };
     let with = |labels| decode(&Options::stream(Dataset::Metrics, "up", labels), hits).0;
     assert_eq!(with(LabelChoice::None), [point("up", &[])]);
@@ -160,6 +162,52 @@ fn metric_points() {
     let some = LabelChoice::Some(["le", "host_name", "absent"].map(String::from).to_vec());
     assert_eq!(with(some), [point("up", &[("host_name", "h"), ("le", "inf")])]);
     assert_eq!(decode(&Options::new(Dataset::Metrics), hits).0, [point("other", &[])]);
+}
+
+#[test]
+fn points_without_a_number_of_their_series_have_one_by_their_labels() {
+    let series = |hit: &str| {
+        let got = decode(&Options::stream(Dataset::Metrics, "m", LabelChoice::None), hit);
+        let Call::Point { series, labels, .. } = &got.0[0] else {
+            panic!("{got:?}")
+        };
+        assert!(labels.is_empty());
+        *series
+    };
+    let one = series(r#"{"_timestamp":1,"value":1,"pod":"a","job":"j"}"#);
+    assert_eq!(
+        one,
+        series(r#"{"job":"j","flag":"x","none":null,"pod":"a","_timestamp":2,"value":7}"#)
+    );
+    assert_ne!(one, series(r#"{"_timestamp":1,"value":1,"pod":"b","job":"j"}"#));
+    assert_ne!(one, series(r#"{"_timestamp":1,"value":1,"pod":"a","job":"k"}"#));
+    let numbered = r#"{"_timestamp":1,"value":1,"pod":"a","__hash__":7,"code":5}"#;
+    assert_eq!(series(numbered), 7, "wherever the number stands");
+}
+
+#[test]
+fn calls_name_their_peers_and_codes_stand_in_for_a_missing_status() {
+    let span = |rest: &str| {
+        let hit = format!(r#"{{"_timestamp":5,"trace_id":"t","span_id":"i","duration":1,{rest}}}"#);
+        let got = decode(&Options::new(Dataset::Traces), &hit);
+        let Call::Span { error, peer, .. } = &got.0[0] else {
+            panic!("{got:?}")
+        };
+        (*error, peer.clone())
+    };
+    let postgres = r#""span_kind":"3","db_system":"postgresql","db_name":"shop","net_peer_name":"pg-main""#;
+    assert_eq!(span(postgres), (false, Some("urn:db:postgres:pg-main/shop".to_owned())));
+    assert_eq!(span(r#""span_kind":2,"peer_service":"x""#), (false, None));
+    assert_eq!(
+        span(r#""span_kind":3,"peer_service":"x","span_status":"ERROR""#),
+        (true, Some("urn:svc:x".to_owned()))
+    );
+    assert!(span(r#""span_kind":"2","http_status_code":503"#).0);
+    assert!(
+        !span(r#""span_kind":"2","http_status_code":503,"span_status":"UNSET""#).0,
+        "the status counts"
+    );
+    assert!(span(r#""span_kind":"3","rpc_grpc_status_code":"5""#).0);
 }
 
 #[test]
@@ -213,6 +261,7 @@ fn spans() {
         service: Some("s".into()),
         duration,
         error,
+        peer: None,
     };
     assert_eq!(
         span(r#","span_id":"i","duration":0,"span_status":"ERROR""#).0,
@@ -247,8 +296,8 @@ fn parents_in_the_range() {
         {"_timestamp":10,"trace_id":"t","span_id":"b","service_name":"s"},
         {"_timestamp":19,"trace_id":"t","span_id":"c"},{"_timestamp":20,"trace_id":"t","span_id":"d"},
         {"_timestamp":12,"trace_id":"t"}, 7]}"#;
-    let want =
-        [(10, ["t", "b", "s"]), (19, ["t", "c", UNKNOWN])].map(|(start, p)| Call::Parent(start, p.map(str::to_owned)));
+    let want = [(10, ["t", "b", "", "s"]), (19, ["t", "c", "", ""])]
+        .map(|(start, p)| Call::Parent(start, p.map(str::to_owned)));
     let mut calls = Calls::default();
     let page =
         parents_from_search_stream(&mut body.as_bytes(), &mut Vec::new(), Window::new(10, 20), &mut calls).unwrap();
@@ -258,8 +307,6 @@ fn parents_in_the_range() {
     parents_from_ndjson(lines.as_bytes(), Window::new(10, 20), &mut calls);
     assert_eq!(calls.0, want);
 }
-
-const UNKNOWN: &str = crate::decode::UNKNOWN_SERVICE;
 
 #[test]
 fn the_page_around_the_hits_in_any_order() {
@@ -363,7 +410,11 @@ fn any_json() -> impl Strategy<Value = serde_json::Value> {
         "reference_parent_span_id",
         "duration",
         "span_status",
+        "span_kind",
+        "db_system",
+        "http_status_code",
         "__name__",
+        "__hash__",
         "x",
     ]);
     let leaf = prop_oneof![

@@ -1,6 +1,6 @@
 use super::*;
 use crate::decode::fields::LabelChoice;
-use crate::decode::testing::{Call, Calls};
+use crate::decode::testing::{Call, Calls, Labels};
 use crate::record::RejectReason;
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::file::properties::WriterProperties;
@@ -129,18 +129,42 @@ fn every_type_that_a_role_may_come_in() {
                     10,
                 );
                 let (_, calls) = read(&options, bytes, Window::new(1_500_000, 3_000_000));
-                let point = |ts, value, labels| Call::Point {
+                let point = |ts, value, labels: Labels| Call::Point {
                     ts,
                     service: None,
                     host: None,
                     metric: "m".into(),
                     value,
+                    series: labels_number(&labels),
                     labels,
+                    le: None,
                 };
                 let label = vec![("l".to_string(), "7".to_string())];
                 assert_eq!(calls.0, [point(us[0], 1.0, label), point(us[1], 2.0, vec![])], "{case}");
             }
         }
+    }
+}
+
+/// The number of a series that has none of its own.
+fn labels_number(labels: &[(String, String)]) -> u64 {
+    let object: serde_json::Map<String, serde_json::Value> = labels
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone().into()))
+        .collect();
+    let hit = serde_json::json!({ "_timestamp": 1, "value": 1, "labels": null });
+    let mut hit = hit.as_object().unwrap().clone();
+    hit.extend(object);
+    let mut calls = Calls::default();
+    let options = Options::stream(Dataset::Metrics, "m", LabelChoice::None);
+    crate::decode::json::ndjson(
+        &options,
+        serde_json::Value::Object(hit).to_string().as_bytes(),
+        &mut calls,
+    );
+    match &calls.0[0] {
+        Call::Point { series, .. } => *series,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -215,7 +239,7 @@ fn spans_and_parents() {
     assert_eq!(calls.rejects(), [RejectReason::BadDuration]);
     let mut parents = Calls::default();
     parents_from_parquet(bytes, Window::new(2, 4), &mut parents).unwrap();
-    let want = [(2, ["t", "b", "s"]), (3, ["t", "c", "unknown"])];
+    let want = [(2, ["t", "b", "a", "s"]), (3, ["t", "c", "", ""])];
     assert_eq!(
         parents.0,
         want.map(|(start, p)| Call::Parent(start, p.map(str::to_owned)))

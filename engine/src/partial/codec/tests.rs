@@ -17,6 +17,7 @@ fn the_format_is_stable() {
         1,
         0,
         CallState {
+            inferred: true,
             errors: 1,
             durations: Durations::from_samples(vec![300, 5]),
         },
@@ -26,7 +27,7 @@ fn the_format_is_stable() {
     (partial.log_ref, partial.trace_ref) = (7, -1);
     let mut body = vec![PLAIN, 6, 0x80, 0x9c, 0x9c, 0x39, 14, 1, 2, 9];
     body.extend(b"urn:svc:a\x09urn:svc:b");
-    body.extend([1, 0, 1, 1, EXACT, 2, 5, 0xa7, 2]);
+    body.extend([1, 0, 1, 1, 1, EXACT, 2, 5, 0xa7, 2]);
     body.extend([1, 1, 255, 255, 255, 255, 255, 255, 255, 255, 3, 2]);
     assert_eq!(partial.encode(), sealed(&body));
     assert_eq!(MinutePartial::decode(FORMAT, &sealed(&body)), Ok(partial));
@@ -36,7 +37,7 @@ fn the_format_is_stable() {
 fn wrong_payloads_are_named() {
     let payload = MinutePartial::empty(0).encode();
     let decode = |rest: &[u8]| MinutePartial::decode(FORMAT, &sealed(rest));
-    assert_eq!(MinutePartial::decode(2, &payload), Err(PartialError::UnknownFormat(2)));
+    assert_eq!(MinutePartial::decode(1, &payload), Err(PartialError::UnknownFormat(1)));
     assert_eq!(MinutePartial::decode(FORMAT, b"short"), Err(PartialError::Truncated));
     assert_eq!(MinutePartial::decode(FORMAT, &[1; 20]), Err(PartialError::Checksum));
     assert_eq!(decode(&[9]), Err(PartialError::Invalid("unknown compression")));
@@ -59,7 +60,12 @@ fn wrong_payloads_are_named() {
 fn many_samples_are_compressed() {
     let urns: Vec<Arc<str>> = vec![Arc::from("urn:svc:a"), Arc::from("urn:svc:b")];
     let durations = Durations::from_samples((0..9_000u64).map(|i| i * 37 % 9_001).collect());
-    let partial = MinutePartial::new(0, &urns, vec![(0, 1, CallState { errors: 0, durations })], vec![]);
+    let state = CallState {
+        inferred: false,
+        errors: 0,
+        durations,
+    };
+    let partial = MinutePartial::new(0, &urns, vec![(0, 1, state)], vec![]);
     let payload = partial.encode();
     assert!(payload.len() < 2_000, "{}", payload.len());
     assert_eq!(MinutePartial::decode(FORMAT, &payload), Ok(partial));

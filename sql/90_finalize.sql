@@ -113,7 +113,7 @@ COMMENT ON FUNCTION etl_wake() IS 'Wakes the scheduler of this database when the
 COMMENT ON FUNCTION etl_worker_status() IS 'The background workers of this database, one row; advice says what to do when they do not run';
 COMMENT ON FUNCTION etl_source_check(text, text, jsonb) IS 'Raises when the caller could not read from this server with these options; for etl_source_add';
 COMMENT ON FUNCTION observe_bridge_fdw_validator(text[], oid) IS 'Checks the options of servers and user mappings';
-COMMENT ON FUNCTION oo_replay(bigint, integer) IS 'The raw records behind an aggregate: those of a row of oo_locator, to which sample_ref leads';
+COMMENT ON FUNCTION oo_replay(bigint, integer, jsonb) IS 'The raw records behind an aggregate: those of a row of oo_locator, to which sample_ref leads, and of them those that contain filter';
 COMMENT ON FUNCTION log_template(text) IS 'A log line with <*> for what varies';
 COMMENT ON FUNCTION log_fingerprint(text) IS 'Fingerprint of the template of a log line: 64 bits as a signed number, the same for ever';
 COMMENT ON FUNCTION log_template(text, text) IS 'As log_template(message), for a tenant';

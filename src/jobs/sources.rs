@@ -123,7 +123,9 @@ pub fn config(name: &str, owner: pg_sys::Oid) -> Result<SourceConfig> {
                 pg_options_to_table(m.umoptions) o",
         &[oid.into(), owner.into()],
     )?;
-    resolve_password(&mut mapping, superuser)?;
+    for (password, variable) in server::PASSWORDS {
+        resolve_password(&mut mapping, password, variable, superuser)?;
+    }
     Ok(server::config(&server, &mapping, guc::file_roots())?)
 }
 
@@ -137,16 +139,16 @@ fn options(statement: &'static str, args: &[pgrx::datum::DatumWithOid<'_>]) -> R
     })
 }
 
-/// Replaces `password_env` by the variable's value; the server's environment is for superusers only.
-fn resolve_password(mapping: &mut Options, superuser: bool) -> Result<()> {
-    let Some(variable) = mapping.remove("password_env") else {
+/// Replaces an option such as `password_env` by the variable's value; the server's environment is for superusers only.
+fn resolve_password(mapping: &mut Options, password: &str, option: &str, superuser: bool) -> Result<()> {
+    let Some(variable) = mapping.remove(option) else {
         return Ok(());
     };
     if !superuser {
         return Err(Error::invalid(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            "password_env is for sources of superusers only",
-            "Use the option password in the user mapping, or have a superuser add the source.",
+            format!("{option} is for sources of superusers only"),
+            format!("Use the option {password} in the user mapping, or have a superuser add the source."),
         ));
     }
     let value = std::env::var(&variable)
@@ -159,6 +161,6 @@ fn resolve_password(mapping: &mut Options, superuser: bool) -> Result<()> {
             "Set it for the PostgreSQL server and restart.",
         ));
     };
-    mapping.insert("password".into(), value);
+    mapping.insert(password.into(), value);
     Ok(())
 }

@@ -5,12 +5,14 @@
 pub mod error;
 pub mod fetch;
 pub mod file;
+pub mod file_list;
 pub mod mock;
 pub mod objects;
 pub mod openobserve;
 pub mod options;
 pub mod pattern;
 pub mod s3;
+pub mod sample;
 pub mod server;
 
 mod http;
@@ -23,6 +25,7 @@ mod tap;
 pub use error::SourceError;
 pub use fetch::fetch;
 pub use options::Selection;
+pub use sample::Sample;
 
 use engine::record::Dataset;
 use serde::Serialize;
@@ -147,20 +150,20 @@ impl FetchStats {
     }
 }
 
-/// The raw records behind a locator, as JSON texts, at most `max_records`.
+/// The raw records behind a locator, as JSON texts, as the sample says. None may be of the sample where others are.
 ///
 /// # Errors
-/// `Gone` when the source no longer has any; else as for [`fetch()`].
+/// `Gone` when the source no longer has any record of the window; else as for [`fetch()`].
 pub fn replay(
     config: &SourceConfig,
     locator: &Locator,
-    max_records: usize,
+    sample: &Sample,
     ctx: &Context,
 ) -> Result<Vec<String>, SourceError> {
     match config {
-        SourceConfig::OpenObserve(c) => openobserve::replay(c, locator, max_records, ctx),
-        SourceConfig::File(c) => file::replay(c, locator, max_records, ctx),
-        SourceConfig::Mock(c) => Ok(synthetic::replay(c, locator, max_records)),
-        SourceConfig::S3(c) => s3::replay(c, locator, max_records, ctx),
+        SourceConfig::OpenObserve(c) => openobserve::replay(c, locator, sample, ctx),
+        SourceConfig::File(c) => file::replay(c, locator, sample, ctx),
+        SourceConfig::Mock(c) => Ok(synthetic::replay(c, locator, sample)),
+        SourceConfig::S3(c) => s3::replay(c, locator, sample, ctx),
     }
 }

@@ -15,13 +15,21 @@ use std::str::FromStr;
 pub type Options = BTreeMap<String, String>;
 
 /// Options of a user mapping. Its kind of server is not known when it is made, so these are of all kinds.
-pub const MAPPING_OPTIONS: [&str; 6] = [
+pub const MAPPING_OPTIONS: [&str; 9] = [
     "username",
     "password",
     "password_env",
     "access_key_id",
     "secret_access_key",
     "session_token",
+    "metadata_username",
+    "metadata_password",
+    "metadata_password_env",
+];
+/// Options that hold a secret, and those that name the environment variable it is in.
+pub const PASSWORDS: [(&str, &str); 2] = [
+    ("password", "password_env"),
+    ("metadata_password", "metadata_password_env"),
 ];
 /// What the name of an environment variable must begin with to be read by `password_env`.
 pub const ENV_PREFIX: &str = "OBSERVE_BRIDGE_";
@@ -59,9 +67,22 @@ impl Kind {
             Kind::OpenObserve => (&["endpoint"], &["org"]),
             Kind::S3 => (
                 &["bucket"],
-                &["endpoint", "region", "prefix", "path_style", "layout", "org"],
+                &[
+                    "endpoint",
+                    "region",
+                    "prefix",
+                    "path_style",
+                    "layout",
+                    "org",
+                    "path_template",
+                    "path_slack",
+                    "metadata_url",
+                ],
             ),
-            Kind::File => (&["path"], &["layout", "org"]),
+            Kind::File => (
+                &["path"],
+                &["layout", "org", "path_template", "path_slack", "metadata_url"],
+            ),
             Kind::Mock => (&[], &MockConfig::OPTIONS),
         }
     }
@@ -112,22 +133,25 @@ pub fn check_mapping(options: &Options) -> Result<(), SourceError> {
             format!("Valid options are: {}.", MAPPING_OPTIONS.join(", ")),
         ));
     }
-    if options.contains_key("password") && options.contains_key("password_env") {
-        return Err(SourceError::config(
-            "a user mapping has either password or password_env",
-            "Drop one of them: ALTER USER MAPPING .. OPTIONS (DROP password).",
-        ));
+    for (password, variable) in PASSWORDS {
+        if options.contains_key(password) && options.contains_key(variable) {
+            return Err(SourceError::config(
+                format!("a user mapping has either {password} or {variable}"),
+                format!("Drop one of them: ALTER USER MAPPING .. OPTIONS (DROP {password})."),
+            ));
+        }
+        if options.get(variable).is_some_and(|name| !name.starts_with(ENV_PREFIX)) {
+            return Err(SourceError::config(
+                format!("{variable} must name an environment variable that begins with {ENV_PREFIX}"),
+                "Other variables of the server are not readable from SQL.",
+            ));
+        }
     }
-    match options.get("password_env") {
-        Some(name) if !name.starts_with(ENV_PREFIX) => Err(SourceError::config(
-            format!("password_env must name an environment variable that begins with {ENV_PREFIX}"),
-            "Other variables of the server are not readable from SQL.",
-        )),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
-/// Makes a source of the options of a server and of a user mapping (`password_env` already resolved to `password`).
+/// Makes a source of the options of a server and of a user mapping (environment variables of [`PASSWORDS`] already
+/// resolved to their values).
 /// `file_roots` are the directories that sources of kind `file` may read.
 ///
 /// # Errors
@@ -135,13 +159,7 @@ pub fn check_mapping(options: &Options) -> Result<(), SourceError> {
 pub fn config(server: &Options, mapping: &Options, file_roots: Vec<PathBuf>) -> Result<SourceConfig, SourceError> {
     let text = |key: &str| server.get(key).cloned();
     let org = || text("org").unwrap_or_else(|| "default".into());
-    let arrangement = || {
-        let layout = server.get("layout").map_or("openobserve", String::as_str);
-        Ok::<_, SourceError>(Arrangement {
-            layout: layout.parse()?,
-            org: org(),
-        })
-    };
+    let arrangement = || Arrangement::parse(server, mapping);
     Ok(match kind_of(server)? {
         Kind::OpenObserve => {
             let endpoint = text("endpoint").unwrap_or_default();

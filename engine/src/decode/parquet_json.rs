@@ -9,6 +9,7 @@ use crate::window::Window;
 use arrow_array::{Array, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use serde_json::{Map, Value};
+use std::ops::ControlFlow;
 
 /// The rows in `range` as JSON objects in the file's order, up to `max` of them. Nulls are left out and keys sorted, as
 /// OpenObserve answers.
@@ -16,24 +17,41 @@ use serde_json::{Map, Value};
 /// # Errors
 /// As [`parquet`](super::parquet::parquet).
 pub fn json_rows<R: Source>(reader: R, range: Window, max: usize) -> Result<Vec<String>, DecodeError> {
-    let mut file = File::open(reader, range, |names| names.iter().map(|n| n.to_string()).collect())?;
     let mut out = Vec::new();
-    while out.len() < max {
-        let Some(batch) = file.next()? else { break };
+    if max > 0 {
+        each_json_row(reader, range, |row| {
+            out.push(row);
+            match out.len() < max {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        })?;
+    }
+    Ok(out)
+}
+
+/// [`json_rows`] one by one, for as long as `each` wants more.
+///
+/// # Errors
+/// As [`parquet`](super::parquet::parquet).
+pub fn each_json_row<R: Source>(
+    reader: R,
+    range: Window,
+    mut each: impl FnMut(String) -> ControlFlow<()>,
+) -> Result<(), DecodeError> {
+    let mut file = File::open(reader, range, |names| names.iter().map(|n| n.to_string()).collect())?;
+    while let Some(batch) = file.next()? {
         let Some(times) = batch.column_by_name(TIMESTAMP) else {
             break;
         };
         let times = Cells::new(times);
         let wanted = |i: &usize| matches!(times.get(*i).to_timestamp(), Field::Good(ts) if range.contains(ts));
-        let left = max - out.len();
-        out.extend(
-            (0..batch.num_rows())
-                .filter(wanted)
-                .take(left)
-                .map(|i| row_json(&batch, i)),
-        );
+        let mut rows = (0..batch.num_rows()).filter(wanted);
+        if rows.try_for_each(|i| each(row_json(&batch, i))).is_break() {
+            break;
+        }
     }
-    Ok(out)
+    Ok(())
 }
 
 /// Row `i` of a batch with normalised columns as a JSON object. Types that JSON lacks are spelled as text.

@@ -4,7 +4,7 @@ use super::source::error::ErrorKind;
 use super::source::fetch::Fetched;
 use super::source::objects::testing::{Row, parquet};
 use super::source::server::{self, Options};
-use super::source::{self, Context, Selection, Source, SourceConfig, SourceError};
+use super::source::{self, Context, Sample, Selection, Source, SourceConfig, SourceError};
 use blackbox::s3::{ACCESS_KEY, BUCKET, Fault, Proxy, S3, SECRET_KEY};
 use blackbox::shared::shared;
 use engine::window::{MINUTE_US, Window, Windows};
@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// 2026-11-20 22:00 UTC.
-const H22: i64 = 1_795_212_000_000_000;
-const HOUR: Window = Window {
+pub const H22: i64 = 1_795_212_000_000_000;
+pub const HOUR: Window = Window {
     from: H22,
     to: H22 + 60 * MINUTE_US,
 };
@@ -30,7 +30,7 @@ fn options(pairs: &[(&str, &str)]) -> Options {
 }
 
 /// A source of the bucket: options of the server, the user mapping and the source.
-fn source(server: &[(&str, &str)], mapping: &[(&str, &str)], selection: Value) -> Source {
+pub fn source(server: &[(&str, &str)], mapping: &[(&str, &str)], selection: Value) -> Source {
     let mut all = options(&[("kind", "s3"), ("bucket", BUCKET)]);
     all.extend(options(server));
     Source {
@@ -40,7 +40,7 @@ fn source(server: &[(&str, &str)], mapping: &[(&str, &str)], selection: Value) -
     }
 }
 
-fn keys() -> [(&'static str, &'static str); 2] {
+pub fn keys() -> [(&'static str, &'static str); 2] {
     [("access_key_id", ACCESS_KEY), ("secret_access_key", SECRET_KEY)]
 }
 
@@ -56,7 +56,7 @@ fn context() -> Context {
     }
 }
 
-fn fetch(source: &Source, windows: impl Into<Windows>) -> Result<Fetched, SourceError> {
+pub fn fetch(source: &Source, windows: impl Into<Windows>) -> Result<Fetched, SourceError> {
     let got = source::fetch(std::slice::from_ref(source), windows.into(), &context());
     if let Err(e) = &got {
         assert!(!format!("{e:?} {e}").contains(SECRET_KEY), "{e:?}");
@@ -72,13 +72,13 @@ fn failure(source: &Source) -> SourceError {
 }
 
 /// Rows at every second from `from` on.
-fn rows(from: i64, count: i64) -> Vec<Row> {
+pub fn rows(from: i64, count: i64) -> Vec<Row> {
     (0..count)
         .map(|i| (H22 + (from + i) * 1_000_000, format!("line {}", from + i)))
         .collect()
 }
 
-fn name(age: u64) -> String {
+pub fn name(age: u64) -> String {
     format!("{FOLDER}/{:019}abcd.parquet", 7_529_685_024_161_923_072 + (age << 22))
 }
 
@@ -210,7 +210,7 @@ fn hive_folders_with_lines_packed_or_not() {
         window.locators[0].attributes["uri"],
         json!(format!("s3://{BUCKET}/{folder}/a.ndjson"))
     );
-    let replay = |i: usize| source::replay(&source.config, &window.locators[i], 5, &context());
+    let replay = |i: usize| source::replay(&source.config, &window.locators[i], &Sample::first(5), &context());
     for i in 0..4 {
         assert_eq!(replay(i).unwrap().len(), if i == 3 { 3 } else { 5 });
     }

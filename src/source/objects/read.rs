@@ -5,6 +5,7 @@ use super::object::{Format, Object, Packing, broken};
 use super::store::{Progress, Store};
 use crate::source::error::SourceError;
 use crate::source::options::Selection;
+use crate::source::sample::{Picked, Sample};
 use crate::source::tap::Tap;
 use engine::decode::parquet::Summary;
 use engine::decode::{DecodeError, Options, ParentSink, json, parquet};
@@ -83,31 +84,31 @@ pub fn parents<S: Store, K: ParentSink + ?Sized>(
     Ok(progress.bytes())
 }
 
-/// The first `max` records of `range` as JSON texts. Errors as for [`records`].
-pub fn rows<S: Store>(
+/// The first records of `range` that are of the sample, as JSON texts. Errors as for [`records`].
+pub fn rows<'a, S: Store>(
     store: &S,
     object: &Object,
     range: Window,
-    max: usize,
+    sample: &'a Sample,
     cancel: &Arc<AtomicBool>,
-) -> Result<Vec<String>, SourceError> {
+) -> Result<Picked<'a>, SourceError> {
     let progress = Progress::new(cancel);
-    let mut out = Vec::new();
+    let mut picked = Picked::new(sample);
+    if sample.max == 0 {
+        return Ok(picked);
+    }
     match object.format {
         Format::Parquet => columns(store, object, &progress, |reader| {
-            out = parquet::json_rows(reader, range, max)?;
-            Ok(())
+            parquet::each_json_row(reader, range, |row| picked.offer(row))
         })?,
         Format::Ndjson(packing) => text(store, object, packing, &progress, |block| {
-            out.extend(json::ndjson_rows(block, range, max.saturating_sub(out.len())));
-            if out.len() < max {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            }
+            let most = if sample.takes_all() { picked.room() } else { usize::MAX };
+            json::ndjson_rows(block, range, most)
+                .into_iter()
+                .try_for_each(|row| picked.offer(row))
         })?,
     }
-    Ok(out)
+    Ok(picked)
 }
 
 /// What a Parquet object says of itself. Errors as for [`records`].

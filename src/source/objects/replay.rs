@@ -4,14 +4,14 @@ use super::object::{Format, Object};
 use super::read;
 use super::store::Store;
 use crate::source::error::{ErrorKind, SourceError};
-use crate::source::{Context, Locator};
+use crate::source::{Context, Locator, Sample};
 use engine::window::Window;
 
 /// The rows of the locator's object in its window; see [`crate::source::replay`].
 pub fn replay<S: Store>(
     store: &S,
     locator: &Locator,
-    max_records: usize,
+    sample: &Sample,
     ctx: &Context,
 ) -> Result<Vec<String>, SourceError> {
     let format = Format::of(&locator.object_key).filter(|_| locator.object_key.starts_with(store.root()));
@@ -34,9 +34,10 @@ pub fn replay<S: Store>(
             .detail(format!("Server \"{}\", object \"{}\".", locator.bucket, object.key))
             .hint("Compaction or retention took the object away; replay the window to get a new locator.")
     };
-    match read::rows(store, &object, range, max_records, &ctx.cancel) {
-        Ok(rows) if rows.is_empty() && max_records > 0 => Err(gone("the object has none in this window")),
+    match read::rows(store, &object, range, sample, &ctx.cancel) {
+        Ok(picked) if !picked.any && sample.max > 0 => Err(gone("the object has none in this window")),
+        Ok(picked) => Ok(picked.rows),
         Err(e) if e.kind == ErrorKind::Gone => Err(gone("the object no longer exists")),
-        other => other,
+        Err(e) => Err(e),
     }
 }

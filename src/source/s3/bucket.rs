@@ -98,6 +98,11 @@ impl Store for Bucket {
         &self.config.prefix
     }
 
+    fn files(&self) -> Option<String> {
+        // OpenObserve glues its prefix on as it is.
+        Some(format!("{}files", self.config.prefix))
+    }
+
     fn title(&self) -> String {
         format!("s3://{}/{}", self.config.bucket, self.config.prefix)
     }

@@ -28,8 +28,8 @@ fn validate(options: &[String], catalog: pg_sys::Oid) -> Result<()> {
         }
         pg_sys::UserMappingRelationId => {
             server::check_mapping(&options).map_err(bad_option)?;
-            server::PASSWORDS.into_iter().try_for_each(|(password, variable)| {
-                superuser_only(&options, variable, &format!("Use the option {password}."))
+            server::ENV_OPTIONS.into_iter().try_for_each(|(variable, option)| {
+                superuser_only(&options, variable, &format!("Use the option {option}."))
             })
         }
         pg_sys::ForeignDataWrapperRelationId if options.is_empty() => Ok(()),

@@ -123,9 +123,7 @@ pub fn config(name: &str, owner: pg_sys::Oid) -> Result<SourceConfig> {
                 pg_options_to_table(m.umoptions) o",
         &[oid.into(), owner.into()],
     )?;
-    for (password, variable) in server::PASSWORDS {
-        resolve_password(&mut mapping, password, variable, superuser)?;
-    }
+    resolve_variables(&mut mapping, superuser)?;
     Ok(server::config(&server, &mapping, guc::file_roots())?)
 }
 
@@ -139,28 +137,30 @@ fn options(statement: &'static str, args: &[pgrx::datum::DatumWithOid<'_>]) -> R
     })
 }
 
-/// Replaces an option such as `password_env` by the variable's value; the server's environment is for superusers only.
-fn resolve_password(mapping: &mut Options, password: &str, option: &str, superuser: bool) -> Result<()> {
-    let Some(variable) = mapping.remove(option) else {
-        return Ok(());
-    };
-    if !superuser {
-        return Err(Error::invalid(
-            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            format!("{option} is for sources of superusers only"),
-            format!("Use the option {password} in the user mapping, or have a superuser add the source."),
-        ));
+/// Replaces options that name a variable by its value; the server's environment is for superusers only.
+fn resolve_variables(mapping: &mut Options, superuser: bool) -> Result<()> {
+    for (option, stands_for) in server::ENV_OPTIONS {
+        let Some(variable) = mapping.remove(option) else {
+            continue;
+        };
+        if !superuser {
+            return Err(Error::invalid(
+                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("{option} is for sources of superusers only"),
+                format!("Use the option {stands_for} in the user mapping, or have a superuser add the source."),
+            ));
+        }
+        let value = std::env::var(&variable)
+            .ok()
+            .filter(|_| variable.starts_with(server::ENV_PREFIX));
+        let Some(value) = value else {
+            return Err(Error::invalid(
+                PgSqlErrorCode::ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION,
+                format!("the server's environment has no variable {variable}"),
+                "Set it for the PostgreSQL server and restart.",
+            ));
+        };
+        mapping.insert(stands_for.into(), value);
     }
-    let value = std::env::var(&variable)
-        .ok()
-        .filter(|_| variable.starts_with(server::ENV_PREFIX));
-    let Some(value) = value else {
-        return Err(Error::invalid(
-            PgSqlErrorCode::ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION,
-            format!("the server's environment has no variable {variable}"),
-            "Set it for the PostgreSQL server and restart.",
-        ));
-    };
-    mapping.insert(password.into(), value);
     Ok(())
 }

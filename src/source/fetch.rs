@@ -62,6 +62,7 @@ pub trait Reader {
 /// See [`SourceError`]; `Cancelled` soon after the context's flag was set.
 pub fn fetch(sources: &[Source], windows: Windows, ctx: &Context) -> Result<Fetched, SourceError> {
     let range = windows.range();
+    refuse_young(sources, range)?;
     let settles = sources.iter().filter_map(|source| match &source.config {
         SourceConfig::S3(c) => c.settle.as_ref(),
         _ => None,
@@ -82,6 +83,18 @@ pub fn fetch(sources: &[Source], windows: Windows, ctx: &Context) -> Result<Fetc
         from = to;
     }
     Ok(all)
+}
+
+/// Refuses a range of which a bucket may not have everything yet, before any of it is read.
+fn refuse_young(sources: &[Source], range: Window) -> Result<(), SourceError> {
+    for source in sources {
+        if let SourceConfig::S3(c) = &source.config
+            && let Some(settle) = c.settle.as_ref().filter(|s| s.fallback.is_none() && range.to > s.until)
+        {
+            return Err(settle.too_young(&source.server, range));
+        }
+    }
+    Ok(())
 }
 
 /// [`fetch()`] of windows that each source has behind one door.
@@ -143,7 +156,14 @@ fn reader<'a>(source: &'a Source, windows: Windows, ctx: &'a Context) -> Result<
                 Some(fallback) => reader(fallback, windows, ctx)?,
                 None => return Err(settle.too_young(&source.server, windows.range())),
             },
-            _ => Box::new(s3::reader(c, request)?),
+            Some(settle) => {
+                // Nothing but parents is asked of it: its windows are empty.
+                let none = Windows::new(Window::new(settle.until, settle.until), windows.length());
+                let open = |source: &'a Source| move || reader(source, none, ctx);
+                let behind = settle.parents.as_deref().map(open);
+                Box::new(s3::Doors::new(s3::reader(c, request)?, settle.until, behind))
+            }
+            None => Box::new(s3::reader(c, request)?),
         },
     })
 }

@@ -1,29 +1,35 @@
 //! The HTTP client: one keep-alive agent for all threads of a fetch, hard deadlines, bounded bodies. It never
 //! retries: the ledger does, and counts.
 
-use super::error::{ErrorKind, SourceError, excerpt};
+mod body;
+mod failure;
+mod route;
+
+pub use body::Incoming;
+pub use route::{Route, system};
+
+use super::error::{SourceError, excerpt};
 use super::resolve::OneHost;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use std::io::Read;
+use failure::transport_error;
+use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
-use ureq::http::{HeaderMap, Uri, header};
+use ureq::http::{HeaderMap, HeaderValue, Uri, header};
 use ureq::unversioned::transport::DefaultConnector;
-use ureq::{Agent, Body, http};
+use ureq::{Agent, Body, RequestBuilder, http};
 
 /// Longest time to resolve a name, and to connect (each also bounded by the deadline of the request).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes kept of an error's body.
 const MAX_ERROR_BODY: usize = 64 << 10;
-/// Room made in the buffer before each read of a body.
-const READ_STEP: usize = 256 << 10;
 
 /// What came back.
 #[derive(Debug)]
-pub enum Reply {
-    /// A 200 (or 206) whose whole body is in the buffer.
-    Ok,
+pub enum Reply<T = ()> {
+    /// A 200 (or 206), and what its body was made into.
+    Ok(T),
     /// A 200 (or 206) with a body over the limit; it was not read to its end.
     TooLarge,
     /// Any other status; the start of the body is in the buffer.
@@ -39,19 +45,37 @@ pub struct Refusal {
     pub location: Option<String>,
 }
 
-/// A client of one server with one set of credentials. Shared by reference between threads.
+/// Who we are to the server.
+pub enum Login<'a> {
+    /// `Authorization: Basic`.
+    Basic { user: &'a str, password: &'a str },
+    /// `Authorization: Bearer`.
+    Bearer { token: &'a str },
+}
+
+/// A client of one server with one login. Shared by reference between threads.
 pub struct Client {
     agent: Agent,
-    authorization: Option<String>,
+    authorization: Option<HeaderValue>,
     max_body: usize,
     requests: AtomicU64,
     bytes: AtomicU64,
 }
 
 impl Client {
-    /// `timeout` bounds each request as a whole, from resolving the name to the last byte of the body, so that a
-    /// server that drips ends too. `max_body` is in bytes after decompression.
-    pub fn new(credentials: Option<(&str, &str)>, timeout: Duration, max_body: usize) -> Self {
+    /// `endpoint` is what the URLs of all requests begin with. `timeout` bounds each request as a whole, from resolving
+    /// the name to the last byte of the body, so that a server that drips ends too. `max_body` is in bytes after
+    /// decompression.
+    ///
+    /// # Errors
+    /// `Config` for a login that no header can have.
+    pub fn new(
+        endpoint: &str,
+        route: &Route,
+        login: Option<Login<'_>>,
+        timeout: Duration,
+        max_body: usize,
+    ) -> Result<Self, SourceError> {
         let connect = CONNECT_TIMEOUT.min(timeout);
         let config = Agent::config_builder()
             .timeout_global(Some(timeout))
@@ -61,18 +85,18 @@ impl Client {
             .max_redirects(0)
             .max_redirects_will_error(false)
             // The postmaster's environment is no configuration of ours.
-            .proxy(None)
+            .proxy(route.proxy()?)
+            .tls_config(route.tls(endpoint))
+            .accept_encoding(body::ACCEPT)
             .user_agent(concat!("observe_bridge/", env!("CARGO_PKG_VERSION")))
             .build();
-        let authorization =
-            credentials.map(|(user, password)| format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))));
-        Client {
+        Ok(Client {
             agent: Agent::with_parts(config, DefaultConnector::default(), OneHost::default()),
-            authorization,
+            authorization: login.map(|login| authorization(&login)).transpose()?,
             max_body,
             requests: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-        }
+        })
     }
 
     /// Ends every request in flight on any thread; later ones fail at once. A name lookup or a connect in progress
@@ -94,20 +118,15 @@ impl Client {
     /// `GET uri`, the body into `body` (cleared first).
     ///
     /// # Errors
-    /// `Connection`, `Timeout` or `BadResponse` (a body that ends early, broken compression), with no message about
-    /// the purpose of the request: the caller adds it.
+    /// `Connection`, `Timeout`, `Auth` (proxy) or `BadResponse` (a body that ends early, broken compression), with no
+    /// message about the purpose of the request: the caller adds it.
     pub fn get(&self, uri: &str, body: &mut Vec<u8>) -> Result<Reply, SourceError> {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        let mut request = self.agent.get(uri);
-        if let Some(a) = &self.authorization {
-            request = request.header(header::AUTHORIZATION, a);
-        }
-        self.receive(request.call(), body)
+        let request = self.authorized(self.agent.get(uri));
+        self.receive(request.call(), body, whole)
     }
 
-    /// `GET uri` with these headers, and what a 200 or 206 carries of headers. Asks for bytes as they are: a packed
-    /// answer would not be the range that was asked for. Errors as for [`Client::get`]; `BadResponse`, not transient,
-    /// for a packed answer.
+    /// `GET uri` with these headers, and what a 200 or 206 carries of headers. The bytes come as they are stored: unpacked
+    /// ones would not be the range that was asked for. Errors as for [`Client::get`].
     pub fn get_exact(
         &self,
         uri: &str,
@@ -119,81 +138,104 @@ impl Client {
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        let response = request.call().map_err(|e| transport_error(&e))?;
-        let packing = response.headers().get(header::CONTENT_ENCODING);
-        if is_good(response.status()) && packing.is_some_and(|p| p != "identity") {
-            return Err(SourceError::new(
-                ErrorKind::BadResponse,
-                "the server sends the object packed for transport",
-            )
-            .transient(false)
-            .hint("Take Content-Encoding away from the object; its name says how it is packed."));
-        }
+        let mut response = request.call().map_err(|e| transport_error(&e))?;
+        // What a store was once told of an object, not what it did to it now: the bytes are the object's own.
+        response.headers_mut().remove(header::CONTENT_ENCODING);
         let headers = response.headers().clone();
-        Ok((self.receive(Ok(response), body)?, headers))
+        Ok((self.receive(Ok(response), body, whole)?, headers))
     }
 
-    /// `POST uri` with a JSON text, the answer's body into `body` (cleared first). Errors as for [`Client::get`].
-    pub fn post_json(&self, uri: &str, json: &[u8], body: &mut Vec<u8>) -> Result<Reply, SourceError> {
+    /// `POST uri` with a JSON text. `take` reads the body of a 200 while it arrives, to its end, and may use `body` as
+    /// its buffer, which is empty then; the start of any other answer's body is in `body` afterwards.
+    ///
+    /// # Errors
+    /// As for [`Client::get`], and those of `take`.
+    pub fn post_json<T>(
+        &self,
+        uri: &str,
+        json: &[u8],
+        body: &mut Vec<u8>,
+        take: impl FnOnce(&mut Incoming<'_>, &mut Vec<u8>) -> Result<T, SourceError>,
+    ) -> Result<Reply<T>, SourceError> {
+        let request = self.agent.post(uri).header(header::CONTENT_TYPE, "application/json");
+        self.receive(self.authorized(request).send(json), body, take)
+    }
+
+    fn authorized<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let mut request = self.agent.post(uri).header(header::CONTENT_TYPE, "application/json");
-        if let Some(a) = &self.authorization {
-            request = request.header(header::AUTHORIZATION, a);
+        match &self.authorization {
+            Some(value) => request.header(header::AUTHORIZATION, value),
+            None => request,
         }
-        self.receive(request.send(json), body)
     }
 
-    fn receive(
+    fn receive<T>(
         &self,
         result: Result<http::Response<Body>, ureq::Error>,
         body: &mut Vec<u8>,
-    ) -> Result<Reply, SourceError> {
+        take: impl FnOnce(&mut Incoming<'_>, &mut Vec<u8>) -> Result<T, SourceError>,
+    ) -> Result<Reply<T>, SourceError> {
         body.clear();
         let mut response = result.map_err(|e| transport_error(&e))?;
         let status = response.status().as_u16();
-        if is_good(response.status()) {
-            let complete = self
-                .read(response.body_mut(), self.max_body, body)
-                .map_err(|e| transport_error(&e))?;
-            return Ok(if complete { Reply::Ok } else { Reply::TooLarge });
-        }
-        // The status is what counts; a body that cannot be read takes nothing from it.
-        let _ = self.read(response.body_mut(), MAX_ERROR_BODY, body);
         let text = |name: header::HeaderName| {
-            response
-                .headers()
-                .get(name)
-                .and_then(|v| v.to_str().ok())
-                .map(str::to_string)
+            let value = response.headers().get(name)?.to_str().ok()?;
+            Some(value.to_string())
         };
-        Ok(Reply::Status(Refusal {
+        let packing = text(header::CONTENT_ENCODING);
+        if is_good(response.status()) {
+            let announced = response.body().content_length().and_then(|n| usize::try_from(n).ok());
+            let announced = announced.filter(|_| packing.is_none()).unwrap_or(0);
+            if announced > self.max_body {
+                return Ok(Reply::TooLarge);
+            }
+            let reader = response.body_mut().as_reader();
+            let mut incoming = Incoming::new(reader, packing.as_deref(), self.max_body, &self.bytes)
+                .map_err(read_error)?
+                .announced(announced);
+            return match take(&mut incoming, body) {
+                _ if incoming.is_over() => Ok(Reply::TooLarge),
+                taken => taken.map(Reply::Ok),
+            };
+        }
+        let refusal = Refusal {
             status,
             retry_after: retry_after(response.headers(), SystemTime::now()),
             location: text(header::LOCATION).map(|l| excerpt(&l)),
-        }))
+        };
+        // The status is what counts; a body that cannot be read takes nothing from it.
+        let reader = response.body_mut().as_reader();
+        if let Ok(incoming) = Incoming::new(reader, packing.as_deref(), usize::MAX, &self.bytes) {
+            let _ = incoming.take(MAX_ERROR_BODY as u64).read_to_end(body);
+        }
+        Ok(Reply::Status(refusal))
     }
+}
 
-    /// Appends the body to `out`; `false` when it is longer than `max`.
-    fn read(&self, body: &mut Body, max: usize, out: &mut Vec<u8>) -> Result<bool, ureq::Error> {
-        let announced = body.content_length().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-        if announced > max {
-            return Ok(false);
-        }
-        out.reserve(announced);
-        let mut reader = body.as_reader();
-        loop {
-            let before = out.len();
-            let room = READ_STEP.max(out.capacity() - before).min(max + 1 - before) as u64;
-            let n = reader.by_ref().take(room).read_to_end(out).map_err(ureq::Error::from)?;
-            self.bytes.fetch_add(n as u64, Ordering::Relaxed);
-            if out.len() > max {
-                return Ok(false);
-            }
-            if (n as u64) < room {
-                return Ok(true);
-            }
-        }
-    }
+/// The whole body into the buffer.
+pub fn whole(incoming: &mut Incoming<'_>, body: &mut Vec<u8>) -> Result<(), SourceError> {
+    body.reserve(incoming.expected());
+    incoming.read_to_end(body).map(|_| ()).map_err(read_error)
+}
+
+/// What it means that a body could not be read on.
+pub fn read_error(e: io::Error) -> SourceError {
+    transport_error(&ureq::Error::from(e))
+}
+
+fn authorization(login: &Login<'_>) -> Result<HeaderValue, SourceError> {
+    let text = match login {
+        Login::Basic { user, password } => format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))),
+        Login::Bearer { token } => format!("Bearer {token}"),
+    };
+    let mut value = HeaderValue::from_str(&text).map_err(|_| {
+        SourceError::config(
+            "the token contains characters that no header can have",
+            "Check the option token of the user mapping: it is one line.",
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// 206 comes only where a range was asked for.
@@ -235,28 +277,6 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     }
     let at = SystemTime::from(chrono::DateTime::parse_from_rfc2822(text).ok()?);
     Some(at.duration_since(now).unwrap_or(Duration::ZERO))
-}
-
-fn transport_error(e: &ureq::Error) -> SourceError {
-    use std::io::ErrorKind as Io;
-    let (kind, message) = match e {
-        ureq::Error::Timeout(_) => (ErrorKind::Timeout, "the server did not answer in time"),
-        ureq::Error::HostNotFound => (ErrorKind::Connection, "the name of the server cannot be resolved"),
-        ureq::Error::Io(io) => match io.kind() {
-            Io::ConnectionRefused => (ErrorKind::Connection, "the server refused the connection"),
-            Io::TimedOut | Io::WouldBlock => (ErrorKind::Timeout, "the server did not answer in time"),
-            Io::UnexpectedEof => (ErrorKind::BadResponse, "the server cut its answer short"),
-            Io::InvalidData | Io::InvalidInput => (ErrorKind::BadResponse, "the server sent a broken answer"),
-            _ => (ErrorKind::Connection, "the connection to the server failed"),
-        },
-        ureq::Error::Decompress(..) => (ErrorKind::BadResponse, "the answer cannot be decompressed"),
-        ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => {
-            (ErrorKind::BadResponse, "the server does not speak HTTP properly")
-        }
-        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => (ErrorKind::Connection, "TLS to the server failed"),
-        _ => (ErrorKind::Connection, "the connection to the server failed"),
-    };
-    SourceError::new(kind, message).detail(excerpt(&e.to_string()))
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ mod tap;
 
 pub use error::SourceError;
 pub use fetch::fetch;
+#[cfg(test)]
+pub use http::Route;
 pub use options::Selection;
 pub use sample::Sample;
 

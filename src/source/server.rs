@@ -3,6 +3,7 @@
 use super::SourceConfig;
 use super::error::SourceError;
 use super::file::FileConfig;
+use super::http::Route;
 use super::mock::MockConfig;
 use super::objects::Arrangement;
 use super::openobserve::OpenObserveConfig;
@@ -15,23 +16,30 @@ use std::str::FromStr;
 pub type Options = BTreeMap<String, String>;
 
 /// Options of a user mapping. Its kind of server is not known when it is made, so these are of all kinds.
-pub const MAPPING_OPTIONS: [&str; 9] = [
+pub const MAPPING_OPTIONS: [&str; 14] = [
     "username",
     "password",
     "password_env",
+    "token",
+    "token_env",
     "access_key_id",
     "secret_access_key",
     "session_token",
+    "proxy_username",
+    "proxy_password",
+    "proxy_password_env",
     "metadata_username",
     "metadata_password",
     "metadata_password_env",
 ];
-/// Options that hold a secret, and those that name the environment variable it is in.
-pub const PASSWORDS: [(&str, &str); 2] = [
-    ("password", "password_env"),
-    ("metadata_password", "metadata_password_env"),
+/// Options of a user mapping that name a variable of the server's environment, and the option it stands for.
+pub const ENV_OPTIONS: [(&str, &str); 4] = [
+    ("password_env", "password"),
+    ("token_env", "token"),
+    ("proxy_password_env", "proxy_password"),
+    ("metadata_password_env", "metadata_password"),
 ];
-/// What the name of an environment variable must begin with to be read by `password_env`.
+/// What the name of an environment variable must begin with to be read by one of [`ENV_OPTIONS`].
 pub const ENV_PREFIX: &str = "OBSERVE_BRIDGE_";
 
 /// The kinds of server.
@@ -64,7 +72,7 @@ impl Kind {
     /// (options there must be, options there may be), beside `kind`.
     fn options(self) -> (&'static [&'static str], &'static [&'static str]) {
         match self {
-            Kind::OpenObserve => (&["endpoint"], &["org"]),
+            Kind::OpenObserve => (&["endpoint"], &["org", "ca_certificate", "proxy"]),
             Kind::S3 => (
                 &["bucket"],
                 &[
@@ -74,6 +82,8 @@ impl Kind {
                     "path_style",
                     "layout",
                     "org",
+                    "ca_certificate",
+                    "proxy",
                     "path_template",
                     "path_slack",
                     "metadata_url",
@@ -125,7 +135,7 @@ pub fn check_server(options: &Options) -> Result<(), SourceError> {
 /// Checks the options of `CREATE USER MAPPING`.
 ///
 /// # Errors
-/// An unknown option, naming the valid ones; `password_env` outside its prefix; both kinds of password.
+/// An unknown option, naming the valid ones; a variable outside of our prefix; a secret and a variable for it.
 pub fn check_mapping(options: &Options) -> Result<(), SourceError> {
     if let Some(unknown) = options.keys().find(|k| !MAPPING_OPTIONS.contains(&k.as_str())) {
         return Err(SourceError::config(
@@ -133,14 +143,17 @@ pub fn check_mapping(options: &Options) -> Result<(), SourceError> {
             format!("Valid options are: {}.", MAPPING_OPTIONS.join(", ")),
         ));
     }
-    for (password, variable) in PASSWORDS {
-        if options.contains_key(password) && options.contains_key(variable) {
+    for (variable, option) in ENV_OPTIONS {
+        let Some(name) = options.get(variable) else {
+            continue;
+        };
+        if options.contains_key(option) {
             return Err(SourceError::config(
-                format!("a user mapping has either {password} or {variable}"),
-                format!("Drop one of them: ALTER USER MAPPING .. OPTIONS (DROP {password})."),
+                format!("a user mapping has either {option} or {variable}"),
+                format!("Drop one of them: ALTER USER MAPPING .. OPTIONS (DROP {option})."),
             ));
         }
-        if options.get(variable).is_some_and(|name| !name.starts_with(ENV_PREFIX)) {
+        if !name.starts_with(ENV_PREFIX) {
             return Err(SourceError::config(
                 format!("{variable} must name an environment variable that begins with {ENV_PREFIX}"),
                 "Other variables of the server are not readable from SQL.",
@@ -150,8 +163,7 @@ pub fn check_mapping(options: &Options) -> Result<(), SourceError> {
     Ok(())
 }
 
-/// Makes a source of the options of a server and of a user mapping (environment variables of [`PASSWORDS`] already
-/// resolved to their values).
+/// Makes a source of the options of a server and of a user mapping (those of [`ENV_OPTIONS`] already resolved).
 /// `file_roots` are the directories that sources of kind `file` may read.
 ///
 /// # Errors
@@ -180,6 +192,8 @@ pub fn config(server: &Options, mapping: &Options, file_roots: Vec<PathBuf>) -> 
                 org: org(),
                 username: mapping.get("username").cloned(),
                 password: mapping.get("password").cloned(),
+                token: mapping.get("token").cloned(),
+                route: Route::parse(server, mapping)?,
             })
         }
         Kind::S3 => SourceConfig::S3(S3Config::parse(server, mapping, arrangement()?)?),
@@ -264,5 +278,7 @@ mod tests {
         assert!(check_mapping(&options(&[("password_env", "HOME")])).is_err());
         assert!(check_mapping(&options(&[("password_env", "OBSERVE_BRIDGE_PW"), ("password", "p")])).is_err());
         assert!(check_mapping(&options(&[("user", "u")])).is_err());
+        assert!(check_mapping(&options(&[("token_env", "OBSERVE_BRIDGE_T"), ("token", "t")])).is_err());
+        assert!(check_mapping(&options(&[("proxy_password_env", "PATH")])).is_err());
     }
 }

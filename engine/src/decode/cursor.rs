@@ -16,12 +16,14 @@ impl<'a> Cursor<'a> {
         Cursor { text, pos: 0 }
     }
 
-    /// Checks that bytes are UTF-8, as JSON must be, once for the whole text.
+    /// A walk over bytes, checked by [`utf8`].
     pub(super) fn from_bytes(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(Cursor::new(text)),
-            Err(e) => Err(DecodeError::at(e.valid_up_to(), "the text is not UTF-8")),
-        }
+        utf8(bytes).map(Cursor::new)
+    }
+
+    /// Bytes up to the next one.
+    pub(super) fn offset(&self) -> usize {
+        self.pos
     }
 
     fn rest(&self) -> &'a str {
@@ -40,13 +42,13 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes `byte` if it comes next.
-    fn eat(&mut self, byte: u8) -> bool {
+    pub(super) fn eat(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.pos += usize::from(found);
         found
     }
 
-    fn expect(&mut self, byte: u8) -> Result<(), DecodeError> {
+    pub(super) fn expect(&mut self, byte: u8) -> Result<(), DecodeError> {
         if self.eat(byte) {
             Ok(())
         } else {
@@ -57,7 +59,7 @@ impl<'a> Cursor<'a> {
     /// The error for anything but `wanted` coming next.
     pub(super) fn unexpected(&mut self, wanted: &str) -> DecodeError {
         match self.peek() {
-            None => DecodeError::at(self.pos, format!("the text ends where {wanted} should be")),
+            None => DecodeError::at(self.pos, format!("the text ends where {wanted} should be")).cut(),
             Some(_) => DecodeError::at(self.pos, format!("{wanted} should be here")),
         }
     }
@@ -97,19 +99,24 @@ impl<'a> Cursor<'a> {
             return Ok(());
         }
         loop {
-            if self.peek() != Some(b'"') {
-                return Err(self.unexpected("a key"));
-            }
-            let raw = self.raw()?;
-            // A key with half a surrogate pair is no text. Keep it with its quotes: no name of ours looks like that.
-            let key = string(raw).unwrap_or(Cow::Borrowed(raw));
-            self.expect(b':')?;
+            let key = self.key()?;
             each(self, key)?;
             if self.eat(b'}') {
                 return Ok(());
             }
             self.expect(b',')?;
         }
+    }
+
+    /// Takes a key of an object with its colon.
+    pub(super) fn key(&mut self) -> Result<Cow<'a, str>, DecodeError> {
+        if self.peek() != Some(b'"') {
+            return Err(self.unexpected("a key"));
+        }
+        let raw = self.raw()?;
+        self.expect(b':')?;
+        // A key with half a surrogate pair is no text. Keep it with its quotes: no name of ours looks like that.
+        Ok(string(raw).unwrap_or(Cow::Borrowed(raw)))
     }
 
     /// Walks over an array: `each` must read one element.
@@ -140,13 +147,18 @@ impl<'a> Cursor<'a> {
                 .map_or(0, |at| at + 1),
         };
         let offset = self.pos + line_start + error.column();
-        let what = if error.is_eof() {
-            "the text ends in the middle of a value"
+        let offset = offset.min(self.text.len());
+        if error.is_eof() {
+            DecodeError::at(offset, "the text ends in the middle of a value").cut()
         } else {
-            "this is not valid JSON"
-        };
-        DecodeError::at(offset.min(self.text.len()), what)
+            DecodeError::at(offset, "this is not valid JSON")
+        }
     }
+}
+
+/// Checks that bytes are UTF-8, as JSON must be, once for the whole text.
+pub(super) fn utf8(bytes: &[u8]) -> Result<&str, DecodeError> {
+    std::str::from_utf8(bytes).map_err(|e| DecodeError::at(e.valid_up_to(), "the text is not UTF-8"))
 }
 
 /// The text of a raw JSON string, borrowed unless it has escapes. `None` if it is no string or holds half a surrogate

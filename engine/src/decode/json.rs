@@ -1,11 +1,13 @@
 //! OpenObserve's `_search` answers and NDJSON.
 
-use super::cursor::{Cursor, string};
+use super::answer::{self, Answer, ReadError};
+use super::cursor::{Cursor, string, utf8};
 use super::hit::Hits;
 use super::row::{Parents, Records, RowSink, SAMPLE_BYTES, cut};
 use super::{DecodeError, Options, ParentSink};
 use crate::record::{Dataset, RecordSink, RejectReason};
 use crate::window::Window;
+use std::io::Read;
 
 /// What a `_search` answer says beside its hits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,57 +35,46 @@ pub fn search_response<S: RecordSink + ?Sized>(
     body: &[u8],
     sink: &mut S,
 ) -> Result<SearchPage, DecodeError> {
-    search(options, body, &mut Records { options, sink })
+    let mut answer = Answer::new(options);
+    answer.feed(utf8(body)?, true, &mut Records { options, sink })?;
+    Ok(answer.page())
 }
 
-/// Reads spans as parents from the body of a `_search?type=traces` answer; those outside of `range` are left out, as
-/// are those that cannot be used.
+/// As [`search_response`] for a body that is decoded while it is read, to its end. Memory: `buffer`, whose content does
+/// not matter; it grows to twice the longest hit, or 512 kB.
 ///
 /// # Errors
-/// As [`search_response`].
-pub fn parents_from_search_response<S: ParentSink + ?Sized>(
-    body: &[u8],
-    range: Window,
+/// As for [`search_response`], and those of `input`.
+pub fn search_stream<S: RecordSink + ?Sized>(
+    options: &Options,
+    input: &mut dyn Read,
+    buffer: &mut Vec<u8>,
     sink: &mut S,
-) -> Result<SearchPage, DecodeError> {
-    search(&Options::new(Dataset::Traces), body, &mut Parents { range, sink })
+) -> Result<SearchPage, ReadError> {
+    answer::read(options, input, buffer, &mut Records { options, sink })
 }
 
-fn search(options: &Options, body: &[u8], out: &mut impl RowSink) -> Result<SearchPage, DecodeError> {
-    let mut page = SearchPage::default();
-    let mut found = false;
-    let mut hits = Hits::new(options);
-    let mut cursor = Cursor::from_bytes(body)?;
-    cursor.object(|c, key| {
-        match key.as_ref() {
-            "hits" => {
-                found = true;
-                c.array(|c| {
-                    page.hits += 1;
-                    hits.next(c, false, out).map(|_| ())
-                })?;
-            }
-            "total" => page.total = c.raw()?.parse().ok(),
-            "is_partial" => page.is_partial = !matches!(c.raw()?, "false" | "null"),
-            "new_start_time" => page.new_start_time = c.raw()?.parse().ok(),
-            "new_end_time" => page.new_end_time = c.raw()?.parse().ok(),
-            "function_error" => page.function_error = texts(c)?,
-            _ => {
-                c.raw()?;
-            }
-        }
-        Ok(())
-    })?;
-    cursor.end()?;
-    if found {
-        Ok(page)
-    } else {
-        Err(DecodeError::new("the answer has no \"hits\""))
-    }
+/// Reads spans as parents from the body of a `_search?type=traces` answer, as [`search_stream`] does; those outside of
+/// `range` are left out, as are those that cannot be used.
+///
+/// # Errors
+/// As for [`search_stream`].
+pub fn parents_from_search_stream<S: ParentSink + ?Sized>(
+    input: &mut dyn Read,
+    buffer: &mut Vec<u8>,
+    range: Window,
+    sink: &mut S,
+) -> Result<SearchPage, ReadError> {
+    answer::read(
+        &Options::new(Dataset::Traces),
+        input,
+        buffer,
+        &mut Parents { range, sink },
+    )
 }
 
 /// An array of texts, a text, or nothing; what is not a text is given as JSON.
-fn texts(c: &mut Cursor<'_>) -> Result<Vec<String>, DecodeError> {
+pub(super) fn texts(c: &mut Cursor<'_>) -> Result<Vec<String>, DecodeError> {
     let text = |raw: &str| string(raw).map_or_else(|| raw.to_owned(), |t| t.into_owned());
     let mut out = Vec::new();
     if c.peek() == Some(b'[') {

@@ -11,6 +11,7 @@ pub mod json;
 pub mod parquet;
 pub mod reply;
 
+mod answer;
 mod cells;
 mod cursor;
 mod hit;
@@ -19,6 +20,8 @@ mod parquet_json;
 mod parquet_rows;
 mod row;
 mod scalar;
+
+pub use answer::ReadError;
 
 use crate::record::Dataset;
 use fields::LabelChoice;
@@ -71,13 +74,15 @@ pub struct DecodeError {
     pub offset: Option<usize>,
     /// What is wrong, as a clause without a full stop.
     pub what: String,
+    /// Reading stopped because the input ended: with more of it there may be no error.
+    cut: bool,
 }
 
 impl DecodeError {
     pub(crate) fn at(offset: usize, what: impl Into<String>) -> Self {
         DecodeError {
             offset: Some(offset),
-            what: what.into(),
+            ..DecodeError::new(what)
         }
     }
 
@@ -85,6 +90,24 @@ impl DecodeError {
         DecodeError {
             offset: None,
             what: what.into(),
+            cut: false,
+        }
+    }
+
+    /// The same where the input has ended.
+    pub(crate) fn cut(self) -> Self {
+        DecodeError { cut: true, ..self }
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// The same of a text that `bytes` of input came before.
+    pub(crate) fn behind(self, bytes: usize) -> Self {
+        DecodeError {
+            offset: self.offset.map(|at| at + bytes),
+            ..self
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::source::file::FileConfig;
 use crate::source::mock::{self, MockConfig, Wanted};
 use crate::source::objects::{Arrangement, Layout};
 use crate::source::openobserve::OpenObserveConfig;
-use crate::source::{Context, Selection, Source, SourceConfig, fetch};
+use crate::source::{Context, Route, Selection, Source, SourceConfig, fetch};
 use blackbox::openobserve::{self as server, OpenObserve, Record, Store};
 use blackbox::telemetry::{MINUTE, T0};
 use engine::record::{Dataset, RejectReason};
@@ -84,6 +84,8 @@ fn api(server: &OpenObserve, options: Value) -> Source {
         org: server::ORG.to_string(),
         username: Some(server::USER.to_string()),
         password: Some(server::PASSWORD.to_string()),
+        token: None,
+        route: Route::default(),
     };
     source(SourceConfig::OpenObserve(config), options)
 }

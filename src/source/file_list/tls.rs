@@ -1,7 +1,9 @@
 //! TLS to the metadata database: certificates are checked against those that the operating system trusts.
 
 use crate::source::error::{ErrorKind, SourceError};
+use crate::source::http;
 use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use std::sync::Arc;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -11,7 +13,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 pub fn connector() -> Result<MakeRustlsConnect, SourceError> {
     let mut roots = RootCertStore::empty();
     // One that cannot be read trusts nobody; the others stay.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots.add_parsable_certificates(http::system().iter().map(|der| CertificateDer::from_slice(der)));
     if roots.is_empty() {
         return Err(SourceError::config(
             "the operating system has no trusted certificates",

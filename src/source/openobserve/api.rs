@@ -3,13 +3,14 @@
 use super::OpenObserveConfig;
 use super::streams::{self, Stream};
 use crate::source::error::{ErrorKind, SourceError, excerpt};
-use crate::source::http::{self, Client, Refusal, Reply};
+use crate::source::http::{self, Client, Incoming, Login, Refusal, Reply, whole};
 use engine::decode::reply;
 use engine::record::Dataset;
 use engine::window::Window;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json as object;
 use std::time::Duration;
+use xxhash_rust::xxh3::xxh3_128;
 
 /// Largest body of one answer, decompressed. A range with a larger one is cut.
 const MAX_BODY: usize = 64 << 20;
@@ -29,9 +30,9 @@ mod code {
 
 /// What a search came to.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The 200's body is in the buffer.
-    Body,
+pub enum Answer<T> {
+    /// A 200, and what its body was made into.
+    Body(T),
     /// The stream does not exist: no rows.
     NoStream,
     /// A selected column does not exist: the remembered schema is stale.
@@ -73,19 +74,10 @@ impl<'a> Api<'a> {
                 "A fresh OpenObserve has the organization \"default\".",
             ));
         }
-        let credentials = match (&config.username, &config.password) {
-            (Some(user), password) => Some((user.as_str(), password.as_deref().unwrap_or(""))),
-            (None, None) => None,
-            (None, Some(_)) => {
-                return Err(SourceError::config(
-                    format!("the user mapping of server \"{server}\" has a password but no username"),
-                    "Add the option username to the user mapping.",
-                ));
-            }
-        };
+        let login = login(config, server)?;
         let base = format!("{endpoint}/api/{}", utf8_percent_encode(&config.org, SEGMENT));
         Ok(Api {
-            client: Client::new(credentials, timeout, MAX_BODY),
+            client: Client::new(&endpoint, &config.route, login, timeout, MAX_BODY)?,
             base,
             config,
             server,
@@ -98,8 +90,10 @@ impl<'a> Api<'a> {
         &self.base
     }
 
-    pub fn username(&self) -> Option<&str> {
-        self.config.username.as_deref()
+    /// What tells one login from another; no secret can be read from it.
+    pub fn login(&self) -> Option<String> {
+        let token = || Some(format!("{:x}", xxh3_128(self.config.token.as_ref()?.as_bytes())));
+        self.config.username.clone().or_else(token)
     }
 
     pub fn client(&self) -> &Client {
@@ -115,7 +109,7 @@ impl<'a> Api<'a> {
         let uri = format!("{}/streams?type={}&fetchSchema=true", self.base, dataset.as_str());
         let reply = self.client.get(&uri, body).map_err(|e| self.named(e, &what))?;
         match reply {
-            Reply::Ok => streams::parse(body).map_err(|e| self.named(e, &what)),
+            Reply::Ok(()) => streams::parse(body).map_err(|e| self.named(e, &what)),
             Reply::TooLarge => Err(self.too_large(&what)),
             Reply::Status(refusal) => {
                 let (code, error) = self.refused(&refusal, body, &what);
@@ -129,11 +123,17 @@ impl<'a> Api<'a> {
         }
     }
 
-    /// Runs a search; on [`Answer::Body`] the answer is in `body`.
+    /// Runs a search. `take` reads the body of the answer, with `body` as its buffer.
     ///
     /// # Errors
-    /// Those of the transport, `Auth`, `NotFound` (organization), `Http`.
-    pub fn search(&self, search: &Search<'_>, body: &mut Vec<u8>) -> Result<Answer, SourceError> {
+    /// Those of the transport, `Auth`, `NotFound` (organization), `Http`; those of `take`, to which the stream's name is
+    /// added.
+    pub fn search<T>(
+        &self,
+        search: &Search<'_>,
+        body: &mut Vec<u8>,
+        take: impl FnOnce(&mut Incoming<'_>, &mut Vec<u8>) -> Result<T, SourceError>,
+    ) -> Result<Answer<T>, SourceError> {
         let what = self.describe(search.dataset, search.stream);
         let uri = format!("{}/_search?type={}&use_cache=false", self.base, search.dataset.as_str());
         let request = object!({
@@ -144,9 +144,10 @@ impl<'a> Api<'a> {
             // The server stops working on it when we stop waiting.
             "timeout": self.timeout.as_secs().max(1),
         });
-        let reply = self.client.post_json(&uri, request.to_string().as_bytes(), body);
+        let request = request.to_string();
+        let reply = self.client.post_json(&uri, request.as_bytes(), body, take);
         match reply.map_err(|e| self.named(e, &what))? {
-            Reply::Ok => Ok(Answer::Body),
+            Reply::Ok(taken) => Ok(Answer::Body(taken)),
             Reply::TooLarge => Ok(Answer::TooLarge),
             Reply::Status(refusal) => match self.refused(&refusal, body, &what) {
                 (code::STREAM_NOT_FOUND, _) => Ok(Answer::NoStream),
@@ -154,6 +155,17 @@ impl<'a> Api<'a> {
                 (_, e) => Err(e),
             },
         }
+    }
+
+    /// The number of rows of a search, if the server says it.
+    ///
+    /// # Errors
+    /// As for [`Api::search`].
+    pub fn count(&self, search: &Search<'_>, body: &mut Vec<u8>) -> Result<Option<u64>, SourceError> {
+        Ok(match self.search(search, body, whole)? {
+            Answer::Body(()) => reply::count_response(body).ok(),
+            _ => None,
+        })
     }
 
     /// `stream "x" (logs) of server "oo"`.
@@ -210,8 +222,9 @@ impl<'a> Api<'a> {
                 .retry_after(refusal.retry_after)
         };
         let e = match status {
-            401 => error(ErrorKind::Auth, "the credentials are refused")
-                .hint("Set username and password in the user mapping of the source's owner: ALTER USER MAPPING."),
+            401 => error(ErrorKind::Auth, "the credentials are refused").hint(
+                "Set username and password, or token, in the user mapping of the source's owner: ALTER USER MAPPING.",
+            ),
             403 => error(ErrorKind::Auth, "the user may not read this organization")
                 .hint("Give the user of the user mapping the right to read it in OpenObserve."),
             404 if said.message.contains("Organization") => self.unknown_org(&error(ErrorKind::NotFound, "not found")),
@@ -228,6 +241,25 @@ impl<'a> Api<'a> {
                 .transient(passes_by(oo_code, &said.message)),
         };
         (oo_code, e)
+    }
+}
+
+fn login<'a>(config: &'a OpenObserveConfig, server: &str) -> Result<Option<Login<'a>>, SourceError> {
+    match (&config.username, &config.password, &config.token) {
+        (Some(user), password, None) => Ok(Some(Login::Basic {
+            user,
+            password: password.as_deref().unwrap_or(""),
+        })),
+        (None, None, Some(token)) => Ok(Some(Login::Bearer { token })),
+        (None, None, None) => Ok(None),
+        (None, Some(_), None) => Err(SourceError::config(
+            format!("the user mapping of server \"{server}\" has a password but no username"),
+            "Add the option username to the user mapping.",
+        )),
+        (_, _, Some(_)) => Err(SourceError::config(
+            format!("the user mapping of server \"{server}\" has a token beside a username or password"),
+            "A token goes alone. The token of a service account is the password of its username.",
+        )),
     }
 }
 
@@ -254,6 +286,8 @@ mod tests {
             org: "my org".to_string(),
             username: Some("root@example.com".to_string()),
             password: Some("hunter2".to_string()),
+            token: None,
+            route: http::Route::default(),
         }
     }
 
@@ -273,11 +307,33 @@ mod tests {
         let config = config();
         let api = Api::new(&config, "oo", Duration::from_secs(1)).unwrap();
         assert_eq!(api.base(), "http://127.0.0.1:5080/base/api/my%20org");
-        let headless = OpenObserveConfig {
-            username: None,
-            ..config
+    }
+
+    #[test]
+    fn a_login_is_a_user_with_a_password_or_a_token() {
+        let check = |username: Option<&str>, password: Option<&str>, token: Option<&str>| {
+            let config = OpenObserveConfig {
+                username: username.map(str::to_string),
+                password: password.map(str::to_string),
+                token: token.map(str::to_string),
+                ..config()
+            };
+            assert!(!format!("{config:?}").contains("hunter2"));
+            let api = Api::new(&config, "oo", Duration::from_secs(1));
+            api.map(|api| api.login()).map_err(|e| {
+                assert!(e.is_permanent() && !format!("{e:?}").contains("hunter2"));
+                e.message
+            })
         };
-        assert!(Api::new(&headless, "oo", Duration::from_secs(1)).is_err());
+        assert_eq!(check(Some("u"), Some("hunter2"), None).unwrap().as_deref(), Some("u"));
+        assert_eq!(check(Some("u"), None, None).unwrap().as_deref(), Some("u"));
+        assert_eq!(check(None, None, None).unwrap(), None);
+        let (one, other) = (check(None, None, Some("hunter2")), check(None, None, Some("hunter3")));
+        assert!(one.is_ok() && one != other && !one.unwrap().unwrap().contains("hunter2"));
+        assert!(check(None, Some("hunter2"), None).unwrap_err().contains("no username"));
+        assert!(check(Some("u"), None, Some("hunter2")).unwrap_err().contains("beside"));
+        assert!(check(None, Some("hunter2"), Some("t")).unwrap_err().contains("beside"));
+        assert!(check(None, None, Some("hunter2\n")).unwrap_err().contains("no header"));
     }
 
     #[test]

@@ -6,13 +6,13 @@ use engine::window::Window;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Bytes a page is planned to have: enough to make round trips cheap, little enough that the pages in flight do not
-/// decide about memory.
+/// Bytes a page is planned to have: enough to make round trips cheap, little enough that one page is soon there, and that
+/// what it comes to is soon merged.
 const PAGE_BYTES: f64 = 4e6;
 /// Share of `page_rows` that a page is planned to have: rows are never spread evenly.
 const FILL: f64 = 0.7;
 /// Most slices planned; what is still full is cut later.
-const MAX_SLICES: f64 = 256.0;
+const MAX_SLICES: f64 = 4_096.0;
 /// Streams remembered; beyond that all are forgotten.
 const MAX_STREAMS: usize = 10_000;
 
@@ -49,13 +49,14 @@ pub fn remember(key: Key, seen: Seen) {
     map.insert(key, seen);
 }
 
-/// In how many slices to ask for `range`; 1 for a stream never seen.
-pub fn slices(key: &Key, range: Window, page_rows: usize) -> u64 {
+/// In how many slices to ask for `range`; nothing for a stream never seen.
+pub fn slices(key: &Key, range: Window, page_rows: usize) -> Option<u64> {
     let seen = lock().as_ref().and_then(|map| map.get(key).copied());
-    seen.map_or(1, |seen| plan(seen, range, page_rows))
+    seen.map(|seen| plan(seen, range, page_rows))
 }
 
-fn plan(seen: Seen, range: Window, page_rows: usize) -> u64 {
+/// In how many slices to ask for `range` of a stream that has as much at other times as was `seen`.
+pub fn plan(seen: Seen, range: Window, page_rows: usize) -> u64 {
     if seen.span_us <= 0 || seen.rows == 0 {
         return 1;
     }
@@ -85,12 +86,12 @@ mod tests {
         assert_eq!(plan(seen(100_000, 1_000_000), minute, 50_000), 3);
         assert_eq!(plan(seen(1_000, 10_000_000), minute, 50_000), 3);
         assert_eq!(plan(seen(5_000, 1_000_000), Window::new(0, 600_000_000), 50_000), 3);
-        assert_eq!(plan(seen(u64::MAX, u64::MAX), minute, 1), 256);
+        assert_eq!(plan(seen(u64::MAX, u64::MAX), minute, 1), 4096);
         assert_eq!(plan(Seen::default(), minute, 1), 1);
     }
 
     #[test]
-    fn unknown_streams_are_asked_for_at_once() {
+    fn nothing_is_planned_for_unknown_streams() {
         let key = |n: &str| ("http://density.test".to_string(), Dataset::Logs, n.to_string());
         remember(
             key("a"),
@@ -100,7 +101,7 @@ mod tests {
                 span_us: 10,
             },
         );
-        assert_eq!(slices(&key("b"), Window::new(0, 10), 50_000), 1);
-        assert!(slices(&key("a"), Window::new(0, 10), 50_000) > 1);
+        assert_eq!(slices(&key("b"), Window::new(0, 10), 50_000), None);
+        assert!(slices(&key("a"), Window::new(0, 10), 50_000) > Some(1));
     }
 }

@@ -11,9 +11,11 @@ pub use replay::replay;
 
 use super::error::{ErrorKind, SourceError};
 use super::fetch::{self, Request};
+use super::http::{self, Route};
 use super::{Context, FetchStats, Locator, pool};
 use api::Api;
 use engine::aggregate::Aggregator;
+use engine::decode::ReadError;
 use engine::record::Dataset;
 use engine::window::Window;
 use page::{Fetch, Found, Target, Task, Worker};
@@ -30,6 +32,9 @@ pub struct OpenObserveConfig {
     pub org: String,
     pub username: Option<String>,
     pub password: Option<String>,
+    /// Sent as `Authorization: Bearer`, instead of a username with a password.
+    pub token: Option<String>,
+    pub route: Route,
 }
 
 impl fmt::Debug for OpenObserveConfig {
@@ -39,6 +44,8 @@ impl fmt::Debug for OpenObserveConfig {
             .field("org", &self.org)
             .field("username", &self.username)
             .field("password", &self.password.as_ref().map(|_| "***"))
+            .field("token", &self.token.as_ref().map(|_| "***"))
+            .field("route", &self.route)
             .finish()
     }
 }
@@ -115,8 +122,12 @@ impl fetch::Reader for Reader<'_> {
     }
 
     fn parents(&mut self, ranges: &[Window], into: &mut Aggregator) -> Result<(), SourceError> {
+        let windows = into.windows();
         let sink = Mutex::new(into);
-        let fetch = self.fetch(Some(&sink));
+        let fetch = Fetch {
+            windows,
+            ..self.fetch(Some(&sink))
+        };
         let pages = self
             .traces
             .iter()
@@ -164,9 +175,12 @@ fn locator(dataset: Dataset, streams: Vec<(&String, u64)>, server: &str, org: &s
     }
 }
 
-/// An answer that could not be decoded: the window is tried again.
-fn undecodable(api: &Api<'_>, what: &str, e: &engine::decode::DecodeError) -> SourceError {
-    let cut =
-        SourceError::new(ErrorKind::BadResponse, "the answer is cut short or not valid JSON").detail(e.to_string());
-    api.named(cut, what)
+/// An answer that could not be read to its end: the window is tried again.
+fn unreadable(e: ReadError) -> SourceError {
+    match e {
+        ReadError::Io(e) => http::read_error(e),
+        ReadError::Decode(e) => {
+            SourceError::new(ErrorKind::BadResponse, "the answer is cut short or not valid JSON").detail(e.to_string())
+        }
+    }
 }

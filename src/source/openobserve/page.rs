@@ -3,20 +3,25 @@
 use super::api::{Answer, Api, Search};
 use super::density::{self, Seen};
 use super::streams::{self, Stream};
-use super::{split, undecodable};
+use super::{split, unreadable};
 use crate::source::error::{ErrorKind, SourceError, excerpt};
+use crate::source::http::Incoming;
 use crate::source::options::Selection;
 use crate::source::pool::Queue;
 use crate::source::tap::Tap;
 use engine::aggregate::Aggregator;
-use engine::decode::{Options, fields, json, reply};
+use engine::decode::json::{self, SearchPage};
+use engine::decode::{Options, fields};
 use engine::record::Dataset;
 use engine::window::{Window, Windows};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A body buffer above this size is given back after its page.
-const KEEP_BODY: usize = 8 << 20;
+/// A buffer above this size is given back after its page.
+const KEEP_BUFFER: usize = 2 << 20;
+/// Rows that a stream is asked for that nothing is known of. A full page is thrown away, so it is small; most streams
+/// have fewer rows in a window, and are done.
+const PROBE_ROWS: usize = 8_000;
 
 /// What to search for.
 pub struct Target {
@@ -37,14 +42,30 @@ pub struct Page {
     target: Arc<Target>,
     range: Window,
     size: usize,
+    /// Nothing is known of the stream yet: asks for few rows, to see.
+    probe: bool,
     /// The SQL already comes from a schema that was fetched anew.
     renewed: bool,
+}
+
+impl Page {
+    /// The request; `count` asks for the number of its rows instead of them.
+    fn search(&self, count: bool) -> Search<'_> {
+        Search {
+            dataset: self.target.options.dataset,
+            stream: &self.target.stream,
+            sql: &self.target.sql,
+            range: self.range,
+            size: self.size,
+            count,
+        }
+    }
 }
 
 /// What one thread gathers.
 #[derive(Default)]
 pub struct Worker {
-    body: Vec<u8>,
+    buffer: Vec<u8>,
     /// Everything the thread decoded; nothing before the first page.
     pub aggregator: Option<Aggregator>,
     /// What was found by stream.
@@ -76,6 +97,16 @@ impl Found {
     }
 }
 
+/// A page that was read to its end.
+struct Read {
+    info: SearchPage,
+    /// What came with it, whether the page turns out whole or not.
+    fresh: Aggregator,
+    /// Records of each window; none where parents are read.
+    rows: Vec<u64>,
+    bytes: u64,
+}
+
 /// One fetch. With `parents` set, pages hold parents only and go there.
 #[derive(Clone, Copy)]
 pub struct Fetch<'a> {
@@ -97,17 +128,18 @@ impl Fetch<'_> {
 
     /// The first requests for a range of a stream: one, or more if it was busy the last time.
     pub fn first_pages(&self, target: &Arc<Target>, range: Window) -> Vec<Task> {
-        let n = density::slices(&self.density_key(target), range, self.selection.page_rows);
-        let size = self.selection.page_rows;
+        let page_rows = self.selection.page_rows;
+        let slices = density::slices(&self.density_key(target), range, page_rows);
         let page = |range| {
             Task::Page(Page {
                 target: target.clone(),
                 range,
-                size,
+                size: slices.map_or(PROBE_ROWS.min(page_rows), |_| page_rows),
+                probe: slices.is_none(),
                 renewed: false,
             })
         };
-        split::even(range, n).into_iter().map(page).collect()
+        split::even(range, slices.unwrap_or(1)).into_iter().map(page).collect()
     }
 
     fn density_key(&self, target: &Target) -> density::Key {
@@ -121,7 +153,7 @@ impl Fetch<'_> {
     fn list(&self, dataset: Dataset, worker: &mut Worker, queue: &Queue<'_, Task>) -> Result<(), SourceError> {
         let wanted = self.selection.streams(dataset);
         let range = self.windows.range();
-        let list = streams::list(self.api, dataset, range.to, &mut worker.body)?;
+        let list = streams::list(self.api, dataset, range.to, &mut worker.buffer)?;
         for stream in list.iter().filter(|s| wanted.matches(&s.name)) {
             worker.found.entry((dataset, stream.name.clone())).or_default();
             let columns = fields::needed_columns(dataset, &stream.schema, &self.selection.metric_labels);
@@ -139,8 +171,9 @@ impl Fetch<'_> {
 
     fn page(&self, page: Page, worker: &mut Worker, queue: &Queue<'_, Task>) -> Result<(), SourceError> {
         worker.pages += 1;
-        let result = match self.ask(&page, false, &mut worker.body)? {
-            Answer::Body => self.decode(page, worker, queue),
+        let read = |incoming: &mut Incoming<'_>, buffer: &mut Vec<u8>| self.read(&page, incoming, buffer);
+        let result = match self.api.search(&page.search(false), &mut worker.buffer, read)? {
+            Answer::Body(read) => self.take(page, read, worker, queue),
             Answer::NoStream => Ok(()),
             Answer::NoField(e) => self.renew(page, e, worker, queue),
             Answer::TooLarge if page.range.len() <= 1 => Err(self.api.too_large(&self.what(&page.target))),
@@ -149,44 +182,42 @@ impl Fetch<'_> {
                 Ok(())
             }
         };
-        if worker.body.capacity() > KEEP_BODY {
-            worker.body = Vec::new();
+        if worker.buffer.capacity() > KEEP_BUFFER {
+            worker.buffer = Vec::new();
         }
         result
     }
 
-    fn ask(&self, page: &Page, count: bool, body: &mut Vec<u8>) -> Result<Answer, SourceError> {
-        let Target { stream, sql, options } = &*page.target;
-        let search = Search {
-            dataset: options.dataset,
-            stream,
-            sql,
-            range: page.range,
-            size: page.size,
-            count,
-        };
-        self.api.search(&search, body)
-    }
-
-    /// Decodes the page in the worker's buffer. Only a page that turns out whole reaches the worker's aggregator.
-    fn decode(&self, page: Page, worker: &mut Worker, queue: &Queue<'_, Task>) -> Result<(), SourceError> {
-        let target = &*page.target;
-        let failed = |e| undecodable(self.api, &self.what(target), &e);
+    /// Decodes a page while it arrives.
+    fn read(&self, page: &Page, incoming: &mut Incoming<'_>, buffer: &mut Vec<u8>) -> Result<Read, SourceError> {
         let mut fresh = Aggregator::new(self.windows);
         let mut rows = Vec::new();
         let info = match self.parents {
-            // Finding a parent twice is harmless, so these need no page of their own.
-            Some(sink) => {
-                let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
-                json::parents_from_search_response(&worker.body, page.range, &mut **sink).map_err(failed)?
-            }
+            Some(_) => json::parents_from_search_stream(incoming, buffer, page.range, &mut fresh),
             None => {
                 let mut tap = Tap::new(&mut fresh, self.windows, None);
-                let info = json::search_response(&target.options, &worker.body, &mut tap).map_err(failed)?;
+                let info = json::search_stream(&page.target.options, incoming, buffer, &mut tap);
                 rows = tap.records;
                 info
             }
         };
+        Ok(Read {
+            info: info.map_err(unreadable)?,
+            fresh,
+            rows,
+            bytes: incoming.got(),
+        })
+    }
+
+    /// Takes over what came with a page, if that is all there is of its range.
+    fn take(&self, page: Page, read: Read, worker: &mut Worker, queue: &Queue<'_, Task>) -> Result<(), SourceError> {
+        let target = &*page.target;
+        let Read {
+            info,
+            fresh,
+            rows,
+            bytes,
+        } = read;
         if let Some(start) = info
             .new_start_time
             .filter(|s| page.range.from < *s && *s < page.range.to)
@@ -200,44 +231,61 @@ impl Fetch<'_> {
             return Err(self.partial(target, &info.function_error));
         }
         if info.hits >= page.size {
-            return self.cut(page, worker, queue);
+            return self.cut(page, bytes / info.hits.max(1) as u64, worker, queue);
         }
-        if self.parents.is_none() {
-            let seen = Seen {
-                rows: rows.iter().sum(),
-                bytes: worker.body.len() as u64,
-                span_us: page.range.len(),
-            };
-            worker
-                .found
-                .entry((target.options.dataset, target.stream.clone()))
-                .or_default()
-                .add(&Found { seen, rows });
-            match &mut worker.aggregator {
-                Some(a) => a.merge(fresh),
-                none => *none = Some(fresh),
-            }
+        if let Some(sink) = self.parents {
+            sink.lock().unwrap_or_else(PoisonError::into_inner).merge(fresh);
+            return Ok(());
+        }
+        let seen = Seen {
+            rows: rows.iter().sum(),
+            bytes,
+            span_us: page.range.len(),
+        };
+        let found = worker.found.entry((target.options.dataset, target.stream.clone()));
+        found.or_default().add(&Found { seen, rows });
+        match &mut worker.aggregator {
+            Some(a) => a.merge(fresh),
+            none => *none = Some(fresh),
         }
         Ok(())
     }
 
-    /// A full page may miss rows: it is thrown away, and its range asked for in as many slices as its rows need. A
-    /// single microsecond is asked for with twice the size.
-    fn cut(&self, page: Page, worker: &mut Worker, queue: &Queue<'_, Task>) -> Result<(), SourceError> {
+    /// A full page may miss rows: it is thrown away, and its range asked for in as many slices as its rows, of so many
+    /// bytes each, need. A single microsecond is asked for with a larger size.
+    fn cut(&self, page: Page, row_bytes: u64, worker: &mut Worker, queue: &Queue<'_, Task>) -> Result<(), SourceError> {
+        let page_rows = self.selection.page_rows;
+        // A page that was no probe is cut in two at least, whatever the count says.
+        let (size, least) = match page.probe {
+            true => (page_rows, 1),
+            false => (page.size, 2),
+        };
         if page.range.len() <= 1 {
             queue.push(Task::Page(Page {
-                size: page.size.saturating_mul(2),
+                size: size.saturating_mul(least),
+                probe: false,
                 ..page
             }));
             return Ok(());
         }
         queue.check()?;
-        let rows = match self.ask(&page, true, &mut worker.body)? {
-            Answer::Body => reply::count_response(&worker.body).ok(),
-            _ => None,
+        let slices = match self.api.count(&page.search(true), &mut worker.buffer)? {
+            Some(rows) => {
+                let seen = Seen {
+                    rows,
+                    bytes: rows.saturating_mul(row_bytes),
+                    span_us: page.range.len(),
+                };
+                density::plan(seen, page.range, page_rows).max(least as u64)
+            }
+            None => 2,
         };
-        // Without a count: cut in two, and again if need be.
-        self.push(&page, split::slices(page.range, rows.unwrap_or(0), page.size), queue);
+        let rest = Page {
+            size,
+            probe: false,
+            ..page
+        };
+        self.push(&rest, split::even(rest.range, slices), queue);
         Ok(())
     }
 
@@ -254,7 +302,7 @@ impl Fetch<'_> {
         }
         let dataset = page.target.options.dataset;
         streams::forget(self.api, dataset);
-        let list = streams::list(self.api, dataset, self.windows.range().to, &mut worker.body)?;
+        let list = streams::list(self.api, dataset, self.windows.range().to, &mut worker.buffer)?;
         // A stream that vanished meanwhile has no rows.
         if let Some(found) = list.iter().find(|s| s.name == page.target.stream) {
             let columns = match self.parents {

@@ -4,6 +4,7 @@ use super::OpenObserveConfig;
 use super::api::{Answer, Api, Search};
 use super::page::quoted;
 use crate::source::error::{ErrorKind, SourceError};
+use crate::source::http::whole;
 use crate::source::sample::Picked;
 use crate::source::{Context, Locator, Sample, pool};
 use engine::window::Window;
@@ -119,16 +120,16 @@ fn rows_of(
         size,
         count: false,
     };
-    match api.search(&search, body)? {
-        Answer::Body => {
-            let what = api.describe(locator.dataset, stream);
-            let answer: Hits<'_> = serde_json::from_slice(body).map_err(|e| {
-                let cut = SourceError::new(ErrorKind::BadResponse, "the answer is cut short or not valid JSON");
-                api.named(cut.detail(e.to_string()), &what)
-            })?;
-            let hits = answer.hits.into_iter().take(size);
-            Ok(Some(hits.map(|hit| hit.get().to_string()).collect()))
-        }
+    let answer = api.search(&search, body, |incoming, body| {
+        whole(incoming, body)?;
+        let answer: Hits<'_> = serde_json::from_slice(body).map_err(|e| {
+            SourceError::new(ErrorKind::BadResponse, "the answer is cut short or not valid JSON").detail(e.to_string())
+        })?;
+        let hits = answer.hits.into_iter().take(size);
+        Ok(hits.map(|hit| hit.get().to_string()).collect())
+    })?;
+    match answer {
+        Answer::Body(records) => Ok(Some(records)),
         Answer::NoStream => Ok(Some(Vec::new())),
         Answer::NoField(e) => Err(e),
         Answer::TooLarge => Ok(None),

@@ -20,7 +20,7 @@ pub struct Stream {
     pub schema: Vec<String>,
 }
 
-/// What a cached list belongs to: base URL with organization, user, dataset.
+/// What a cached list belongs to: base URL with organization, login, dataset.
 type Key = (String, Option<String>, Dataset);
 
 struct Entry {
@@ -90,7 +90,7 @@ fn cache() -> MutexGuard<'static, Option<HashMap<Key, Entry>>> {
 }
 
 fn key(api: &Api<'_>, dataset: Dataset) -> Key {
-    (api.base().to_string(), api.username().map(str::to_string), dataset)
+    (api.base().to_string(), api.login(), dataset)
 }
 
 fn column_names<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {

@@ -49,9 +49,10 @@ impl Client {
     /// # Errors
     /// `Config` for an endpoint or a bucket that cannot be.
     pub fn new(config: &S3Config, server: &str, timeout: Duration) -> Result<Self, SourceError> {
+        let base = address(config)?;
         Ok(Client {
-            http: http::Client::new(None, timeout, MAX_BODY),
-            base: address(config)?,
+            http: http::Client::new(&base, &config.route, None, timeout, MAX_BODY)?,
+            base,
             config: config.clone(),
             server: server.to_string(),
         })
@@ -79,7 +80,7 @@ impl Client {
             .get(&format!("{}/?{query}", self.base), None, &mut body)
             .map_err(named)?;
         match reply {
-            Reply::Ok => answer::page(&body),
+            Reply::Ok(()) => answer::page(&body),
             Reply::TooLarge => Err(SourceError::new(ErrorKind::BadResponse, "the list is too long")),
             Reply::Status(refusal) => Err(answer::refused(&refusal, &body, None)),
         }
@@ -99,7 +100,7 @@ impl Client {
         let named = |e| self.named(e, &what);
         let (reply, headers) = self.get(&uri, Some(&bytes), &mut body).map_err(named)?;
         match reply {
-            Reply::Ok => part(range, &headers, body.into()),
+            Reply::Ok(()) => part(range, &headers, body.into()),
             Reply::TooLarge => Err(
                 SourceError::new(ErrorKind::BadResponse, "the server sends more than the range")
                     .transient(false)

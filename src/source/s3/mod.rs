@@ -5,15 +5,17 @@ mod body;
 mod bucket;
 mod client;
 mod columns;
+mod doors;
 mod options;
 mod settle;
 
+pub use doors::Doors;
 pub use settle::Settle;
 
 use super::error::SourceError;
 use super::fetch::{self, Request};
 use super::objects::{self, Arrangement};
-use super::{Context, Locator, Sample};
+use super::{Context, Locator, Sample, http};
 use bucket::Bucket;
 use std::fmt;
 
@@ -29,6 +31,7 @@ pub struct S3Config {
     /// Whether the bucket is named in the path of a request, else in the name of the host.
     pub path_style: bool,
     pub arrangement: Arrangement,
+    pub route: http::Route,
     /// None for a bucket that anybody may read.
     pub credentials: Option<Credentials>,
     /// Which windows are whole; all of them where nothing is said.

@@ -49,6 +49,7 @@ impl S3Config {
             prefix: text("prefix").unwrap_or_default().trim_start_matches('/').to_string(),
             path_style,
             arrangement,
+            route: http::Route::parse(server, mapping)?,
             credentials,
             settle: None,
         };

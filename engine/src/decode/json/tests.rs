@@ -250,7 +250,8 @@ fn parents_in_the_range() {
     let want =
         [(10, ["t", "b", "s"]), (19, ["t", "c", UNKNOWN])].map(|(start, p)| Call::Parent(start, p.map(str::to_owned)));
     let mut calls = Calls::default();
-    let page = parents_from_search_response(body.as_bytes(), Window::new(10, 20), &mut calls).unwrap();
+    let page =
+        parents_from_search_stream(&mut body.as_bytes(), &mut Vec::new(), Window::new(10, 20), &mut calls).unwrap();
     assert_eq!((page.hits, &calls.0[..]), (6, &want[..]));
     let lines = body.replace("{\"hits\":[", "").replace("]}", "").replace("},", "}\n");
     let mut calls = Calls::default();

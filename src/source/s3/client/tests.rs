@@ -10,6 +10,7 @@ fn config(path_style: bool) -> S3Config {
         prefix: String::new(),
         path_style,
         arrangement: Arrangement::plain(Layout::Hive, "default"),
+        route: http::Route::default(),
         credentials: Some(Credentials {
             access_key_id: "AKIAIOSFODNN7EXAMPLE".to_string(),
             secret_access_key: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_string(),

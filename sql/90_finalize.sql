@@ -127,6 +127,7 @@ COMMENT ON FUNCTION oo_stream(text, timestamptz, timestamptz, text[]) IS
     'The records of a tenant in [from, to) from all sources of oo-agg, normalised: kind, time, urn, what the kind has, attrs; secrets in texts are masked, as in everything that is stored. SELECT oo_stream(..) gives rows as they come; FROM oo_stream(..) collects them first';
 COMMENT ON FUNCTION oo_search(text, text, text, timestamptz, timestamptz, integer) IS
     'Asks a server of kind openobserve in its SQL, with the USAGE and the user mapping of the role that calls; the hits as they come, at most max_rows, the newest. Nothing is masked';
+COMMENT ON FUNCTION oo_replay(bigint, integer, jsonb) IS 'The raw records behind an aggregate: those of a row of oo_locator, to which sample_ref leads, and of them those that contain filter';
 COMMENT ON FUNCTION log_template(text) IS 'A log line with <*> for what varies';
 COMMENT ON FUNCTION log_fingerprint(text) IS 'Fingerprint of the template of a log line: 64 bits as a signed number, the same for ever';
 COMMENT ON FUNCTION log_template(text, text) IS 'As log_template(message), for a tenant';

@@ -9,6 +9,7 @@ pub mod bridge;
 pub mod chaos;
 pub mod cluster;
 pub mod fault;
+pub mod metadata;
 pub mod openobserve;
 pub mod rollup;
 pub mod s3;

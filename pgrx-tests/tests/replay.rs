@@ -23,6 +23,34 @@ fn replay(db: &mut Session, locator: i64, max: i64) -> Vec<Value> {
         .collect()
 }
 
+/// Holds what a filter brings back to the records of the locator that have such a field.
+#[track_caller]
+fn assert_filtered(db: &mut Session, locator: i64, field: &str) {
+    let all = replay(db, locator, 100_000);
+    let wanted = &all.last().expect("a record")[field];
+    let expected: Vec<&Value> = all.iter().filter(|r| r[field] == *wanted).collect();
+    assert!(expected.len() < all.len(), "{field} = {wanted} tells records apart");
+    let filter = json!({ field: wanted }).to_string().replace('\'', "''");
+    let column = |db: &mut Session, sql: &str| -> BTreeSet<String> { db.column(sql).into_iter().collect() };
+    let got = column(db, &format!("SELECT oo_replay({locator}, 100000, '{filter}')::jsonb"));
+    let expected = expected.into_iter().map(|r| r.to_string().replace('\'', "''"));
+    let same = expected
+        .map(|r| db.text(&format!("SELECT '{r}'::jsonb")))
+        .collect::<BTreeSet<_>>();
+    assert_eq!(got, same);
+    assert_eq!(
+        db.int(&format!("SELECT count(*) FROM oo_replay({locator}, 1, '{filter}')")),
+        1
+    );
+    let none = json!({ field: "no such value" });
+    assert_eq!(
+        db.int(&format!(
+            "SELECT count(*) FROM oo_replay({locator}, filter => '{none}')"
+        )),
+        0
+    );
+}
+
 #[test]
 fn http_brings_back_the_records_of_the_window() {
     let cluster = Cluster::without_workers();
@@ -52,6 +80,15 @@ fn http_brings_back_the_records_of_the_window() {
     assert_eq!(replay(&mut db, traces, 1_000).len() as i64, 2 * CALLS);
     assert_eq!(replay(&mut db, traces, 3).len(), 3);
     assert_eq!(replay(&mut db, traces, 0).len(), 0);
+    assert_filtered(&mut db, second, "body");
+    assert_filtered(&mut db, traces, "service_name");
+    let wrong = db.refused(&format!("SELECT oo_replay({traces}, 1, '[1]')"));
+    assert!(wrong.sqlstate == "22023" && !wrong.hint.is_empty(), "{wrong}");
+    assert_eq!(
+        db.int("SELECT count(*) FROM oo_replay(NULL)"),
+        0,
+        "an aggregate without a sample"
+    );
 }
 
 #[test]
@@ -99,6 +136,7 @@ fn mock_makes_the_same_records_again() {
     let records = replay(&mut db, logs, 10_000);
     assert_eq!(records.len(), 5_000);
     assert_eq!(replay(&mut db, logs, 10_000), records);
+    assert_filtered(&mut db, logs, "service_name");
     // They are the records that were counted: their fingerprints are the patterns of the window.
     let uncounted = db.int(&format!(
         "SELECT count(*) FROM (
@@ -136,6 +174,13 @@ fn files_bring_back_the_lines_they_had() {
     let mut records = replay(&mut db, locator, 100);
     records.sort_by_key(|r| r["_timestamp"].as_i64());
     assert_eq!(records, lines);
+    assert_filtered(&mut db, locator, "body");
+    std::fs::remove_file(folder.join("logs.ndjson")).expect("the file is there");
+    let gone = db.refused(&format!("SELECT oo_replay({locator}, 10, '{{\"body\": \"line 1\"}}')"));
+    assert!(
+        gone.sqlstate == "P0002" && gone.message.contains("gone") && !gone.hint.is_empty(),
+        "{gone}"
+    );
 }
 
 #[test]
@@ -185,7 +230,7 @@ fn records_that_are_gone_are_said_to_be_gone() {
     oo.replace(minutes(0));
     let refusal = db.refused(&format!("SELECT oo_replay({logs})"));
     assert!(
-        refusal.message.contains("gone") && !refusal.hint.is_empty(),
+        refusal.sqlstate == "P0002" && refusal.message.contains("gone") && !refusal.hint.is_empty(),
         "{refusal}"
     );
     let unknown = db.refused("SELECT oo_replay(987654)");

@@ -1,11 +1,15 @@
 //! Sources of kind `s3` in a database, against a real S3 server.
 
 use blackbox::bridge::{add_http, add_source, assert_minutes, assert_nothing_written, bridge, count, enqueue, run};
-use blackbox::cluster::Cluster;
+use blackbox::cluster::{Cluster, Shutdown};
+use blackbox::metadata::{Metadata, READER, READER_PASSWORD};
 use blackbox::openobserve::{Dataset, OpenObserve, PASSWORD, Store, USER};
 use blackbox::s3::{ACCESS_KEY, BUCKET, S3, SECRET_KEY};
 use blackbox::session::Session;
 use blackbox::telemetry::{LOGS, MINUTE, T0, minute};
+use blackbox::wait::wait_until;
+use std::net::TcpListener;
+use std::time::Duration;
 
 /// Writes what a minute of the store has, or the first `most` records of each kind, in Hive folders.
 fn put_minute(s3: &S3, store: &Store, at: usize, most: usize) {
@@ -77,6 +81,8 @@ fn one_source_with_two_doors() {
     // Both doors lead back to the records.
     for locator in db.column("SELECT id FROM oo_locator WHERE dataset = 'logs'") {
         assert_eq!(db.int(&format!("SELECT count(*) FROM oo_replay({locator})")), LOGS);
+        let some = |filter: &str| format!("SELECT count(*) FROM oo_replay({locator}, filter => '{filter}')");
+        assert_eq!(db.int(&some(r#"{"body": "nobody wrote this"}"#)), 0);
     }
     // The sources may change, the facts are replaced by what the bucket has by then.
     put_minute(&s3, &old, 2, usize::MAX);
@@ -167,4 +173,77 @@ fn options_that_do_not_fit_are_refused_when_a_source_is_added() {
     refused("lake", r#"{"fallback": "lake"}"#, "bucket itself");
     refused("oo", r#"{"settle": 60}"#, "kind s3");
     refused("lake", r#"{"settle": "soon"}"#, "settle");
+}
+
+/// A server in OpenObserve's layout whose live objects are told by the metadata database.
+fn add_exact(db: &mut Session, s3: &S3, url: &str, password: &str) {
+    db.exec(&format!(
+        "CREATE SERVER exact FOREIGN DATA WRAPPER observe_bridge
+             OPTIONS (kind 's3', endpoint '{}', bucket '{BUCKET}', metadata_url '{url}');
+         CREATE USER MAPPING FOR CURRENT_USER SERVER exact OPTIONS (access_key_id '{ACCESS_KEY}',
+             secret_access_key '{SECRET_KEY}', metadata_username '{READER}', metadata_password '{password}')",
+        s3.endpoint()
+    ));
+    add_source(db, "exact", r#"{"settle": 0}"#);
+}
+
+#[test]
+fn a_metadata_database_is_asked_and_its_password_stays_secret() {
+    let cluster = Cluster::without_workers();
+    let metadata = Metadata::create(&cluster);
+    let s3 = S3::serve();
+    let mut db = bridge(&cluster, "exact");
+    add_exact(&mut db, &s3, &metadata.url(), "Wrong/Metadata");
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    let error = db.json("SELECT error FROM etl_job_run WHERE job = 'oo-agg' AND status = 'failed'");
+    assert_eq!(error["sqlstate"], "28000");
+    assert!(!error.to_string().contains("Wrong/"), "{error}");
+    db.exec(&format!(
+        "ALTER USER MAPPING FOR CURRENT_USER SERVER exact OPTIONS (SET metadata_password '{READER_PASSWORD}');
+         SELECT etl_retry(run_id) FROM etl_job_run WHERE job = 'oo-agg'"
+    ));
+    run(&mut db);
+    assert_eq!(count(&mut db, "oo-agg", "success"), 1);
+    assert_eq!(s3.lists(), 0, "an empty table is an empty bucket");
+    assert!(!cluster.log().contains(READER_PASSWORD) && !cluster.log().contains("Wrong/"));
+    // Where the server trusts this machine, anybody would be anybody.
+    db.exec("CREATE ROLE olga LOGIN IN ROLE observe_bridge_operator");
+    let mut olga = cluster.session_as("olga", "exact");
+    let options = format!("kind 's3', bucket 'b', metadata_url '{}'", metadata.url());
+    let refused = olga.refused(&format!(
+        "CREATE SERVER mine FOREIGN DATA WRAPPER observe_bridge OPTIONS ({options})"
+    ));
+    assert_eq!(refused.sqlstate, "42501");
+    let hive = db.refused(
+        "CREATE SERVER h FOREIGN DATA WRAPPER observe_bridge
+             OPTIONS (kind 's3', bucket 'b', layout 'hive', metadata_url 'postgres://127.0.0.1/x')",
+    );
+    assert!(hive.message.contains("layout openobserve"), "{hive}");
+    let template = db.refused(
+        "CREATE SERVER h FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind 's3', bucket 'b', path_template 'dataset/foo=')",
+    );
+    assert!(
+        template.message.contains("foo") && !template.hint.is_empty(),
+        "{template}"
+    );
+}
+
+#[test]
+fn a_metadata_database_that_hangs_does_not_hold_up_a_shutdown() {
+    let mut cluster = Cluster::with_workers();
+    let silent = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let s3 = S3::serve();
+    let mut db = cluster.database("hangs");
+    db.exec("CREATE EXTENSION observe_bridge");
+    let url = format!("postgres://{}/openobserve", silent.local_addr().expect("its port"));
+    add_exact(&mut db, &s3, &url, READER_PASSWORD);
+    let held = silent.accept().expect("a runner asks");
+    wait_until("the run is under way", Duration::from_secs(30), || {
+        count(&mut db, "oo-agg", "running") > 0
+    });
+    drop(db);
+    // Less than the runner would wait for an answer.
+    cluster.stop(Shutdown::Fast, Duration::from_secs(10));
+    drop(held);
 }

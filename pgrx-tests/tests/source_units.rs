@@ -8,6 +8,10 @@ mod source;
 #[path = "source_units/ranges.rs"]
 mod ranges;
 
+/// OpenObserve's metadata database, a real one.
+#[path = "source_units/file_list.rs"]
+mod file_list;
+
 /// Kind `s3` against a real server.
 #[path = "source_units/s3.rs"]
 mod s3;

@@ -21,21 +21,16 @@ fn validate(options: &[String], catalog: pg_sys::Oid) -> Result<()> {
         })
         .collect();
     match catalog {
-        pg_sys::ForeignServerRelationId => server::check_server(&options).map_err(bad_option),
+        pg_sys::ForeignServerRelationId => {
+            server::check_server(&options).map_err(bad_option)?;
+            // A server that trusts the machine that PostgreSQL runs on would take anybody for anybody.
+            superuser_only(&options, "metadata_url", "Ask a superuser to set it.")
+        }
         pg_sys::UserMappingRelationId => {
             server::check_mapping(&options).map_err(bad_option)?;
-            let variable = server::ENV_OPTIONS.iter().find(|(v, _)| options.contains_key(*v));
-            if let Some((variable, option)) = variable
-                // SAFETY: reads the current user.
-                && unsafe { !pg_sys::superuser() }
-            {
-                return Err(Error::invalid(
-                    PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-                    format!("only a superuser may set {variable}"),
-                    format!("Use the option {option}."),
-                ));
-            }
-            Ok(())
+            server::ENV_OPTIONS.into_iter().try_for_each(|(variable, option)| {
+                superuser_only(&options, variable, &format!("Use the option {option}."))
+            })
         }
         pg_sys::ForeignDataWrapperRelationId if options.is_empty() => Ok(()),
         pg_sys::ForeignDataWrapperRelationId => Err(Error::invalid(
@@ -49,6 +44,18 @@ fn validate(options: &[String], catalog: pg_sys::Oid) -> Result<()> {
             "Name the server in etl_source_add(); the rows arrive in metric_1m, service_call_5m and log_pattern_5m.",
         )),
     }
+}
+
+fn superuser_only(options: &Options, option: &str, hint: &str) -> Result<()> {
+    // SAFETY: reads the current user.
+    if options.contains_key(option) && unsafe { !pg_sys::superuser() } {
+        return Err(Error::invalid(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("only a superuser may set {option}"),
+            hint,
+        ));
+    }
+    Ok(())
 }
 
 /// Options are checked by pure code, which knows no SQLSTATE but its own.

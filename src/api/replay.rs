@@ -6,7 +6,7 @@ use crate::backend::sql::{self, required};
 use crate::error::{Error, Result, or_raise};
 use crate::guc;
 use crate::jobs::{fetch, sources};
-use crate::source::{self, Context, Locator};
+use crate::source::{self, Context, Locator, Sample};
 use engine::record::Dataset;
 use pgrx::JsonB;
 use pgrx::prelude::*;
@@ -16,23 +16,35 @@ use std::time::Duration;
 /// Most time a replay may take, all requests together.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// The raw records behind an aggregate's `sample_ref`, at most `max_records`.
+/// The raw records behind an aggregate's `sample_ref`, at most `max_records`, of those that contain `filter`. No locator,
+/// no records.
 ///
 /// Reads user mappings, hence SECURITY DEFINER; what is read is bounded by the rights of the source's owner.
 #[pg_extern(volatile, security_definer)]
 #[search_path(pg_catalog, @extschema@, pg_temp)]
-fn oo_replay(locator_id: i64, max_records: default!(i32, 100)) -> SetOfIterator<'static, JsonB> {
-    let records = or_raise(replay(locator_id, max_records));
+fn oo_replay(
+    locator_id: Option<i64>,
+    max_records: default!(Option<i32>, 100),
+    filter: default!(Option<JsonB>, "NULL"),
+) -> SetOfIterator<'static, JsonB> {
+    let records = match locator_id.zip(max_records) {
+        Some((id, max)) => or_raise(replay(id, max, filter)),
+        None => Vec::new(),
+    };
     SetOfIterator::new(records.into_iter().map(|r| JsonB(or_raise(parse(&r)))))
 }
 
-fn replay(id: i64, max_records: i32) -> Result<Vec<String>> {
+fn replay(id: i64, max_records: i32, filter: Option<JsonB>) -> Result<Vec<String>> {
     let Ok(max) = usize::try_from(max_records) else {
         return Err(Error::invalid(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             "max_records must not be negative",
             "Ask for 1 to a few thousand records.",
         ));
+    };
+    let sample = match filter {
+        Some(filter) => Sample::of(max, filter.0)?,
+        None => Sample::first(max),
     };
     let Some((tenant, locator)) = locator(id)? else {
         return Err(Error::invalid(
@@ -48,7 +60,7 @@ fn replay(id: i64, max_records: i32) -> Result<Vec<String>> {
         source::replay(
             &config,
             &locator,
-            max,
+            &sample,
             &Context {
                 cancel,
                 concurrency,

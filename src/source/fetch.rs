@@ -71,6 +71,7 @@ pub trait Reader {
 /// See [`SourceError`]; `Cancelled` soon after the context's flag was set.
 pub fn fetch(sources: &[Source], windows: Windows, ctx: &Context) -> Result<Fetched, SourceError> {
     let range = windows.range();
+    refuse_young(sources, range)?;
     let seams: BTreeSet<i64> = sources
         .iter()
         .filter_map(|source| seam(source, windows))
@@ -96,6 +97,18 @@ pub(super) fn seam(source: &Source, windows: Windows) -> Option<i64> {
         SourceConfig::S3(c) => c.settle.as_ref().map(|settle| settle.seam(windows)),
         _ => None,
     }
+}
+
+/// Refuses a range of which a bucket may not have everything yet, before any of it is read.
+fn refuse_young(sources: &[Source], range: Window) -> Result<(), SourceError> {
+    for source in sources {
+        if let SourceConfig::S3(c) = &source.config
+            && let Some(settle) = c.settle.as_ref().filter(|s| s.fallback.is_none() && range.to > s.until)
+        {
+            return Err(settle.too_young(&source.server, range));
+        }
+    }
+    Ok(())
 }
 
 /// [`fetch()`] of windows that each source has behind one door.
@@ -163,7 +176,14 @@ pub(super) fn reader<'a>(
                 Some(fallback) => reader(fallback, windows, ctx)?,
                 None => return Err(settle.too_young(&source.server, windows.range())),
             },
-            _ => Box::new(s3::reader(c, request)?),
+            Some(settle) => {
+                // Nothing but parents is asked of it: its windows are empty.
+                let none = Windows::new(Window::new(settle.until, settle.until), windows.length());
+                let open = |source: &'a Source| move || reader(source, none, ctx);
+                let behind = settle.parents.as_deref().map(open);
+                Box::new(s3::Doors::new(s3::reader(c, request)?, settle.until, behind))
+            }
+            None => Box::new(s3::reader(c, request)?),
         },
     })
 }

@@ -6,9 +6,9 @@ mod failure;
 mod route;
 
 pub use body::Incoming;
-pub use route::Route;
+pub use route::{Route, system};
 
-use super::error::{ErrorKind, SourceError, excerpt};
+use super::error::{SourceError, excerpt};
 use super::resolve::OneHost;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -125,9 +125,8 @@ impl Client {
         self.receive(request.call(), body, whole)
     }
 
-    /// `GET uri` with these headers, and what a 200 or 206 carries of headers. Asks for bytes as they are: a packed
-    /// answer would not be the range that was asked for. Errors as for [`Client::get`]; `BadResponse`, not transient,
-    /// for a packed answer.
+    /// `GET uri` with these headers, and what a 200 or 206 carries of headers. The bytes come as they are stored: unpacked
+    /// ones would not be the range that was asked for. Errors as for [`Client::get`].
     pub fn get_exact(
         &self,
         uri: &str,
@@ -139,16 +138,9 @@ impl Client {
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        let response = request.call().map_err(|e| transport_error(&e))?;
-        let packing = response.headers().get(header::CONTENT_ENCODING);
-        if is_good(response.status()) && packing.is_some_and(|p| p != "identity") {
-            return Err(SourceError::new(
-                ErrorKind::BadResponse,
-                "the server sends the object packed for transport",
-            )
-            .transient(false)
-            .hint("Take Content-Encoding away from the object; its name says how it is packed."));
-        }
+        let mut response = request.call().map_err(|e| transport_error(&e))?;
+        // What a store was once told of an object, not what it did to it now: the bytes are the object's own.
+        response.headers_mut().remove(header::CONTENT_ENCODING);
         let headers = response.headers().clone();
         Ok((self.receive(Ok(response), body, whole)?, headers))
     }

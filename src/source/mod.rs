@@ -6,6 +6,7 @@ pub mod count;
 pub mod error;
 pub mod fetch;
 pub mod file;
+pub mod file_list;
 pub mod http;
 pub mod mock;
 pub mod objects;
@@ -14,6 +15,7 @@ pub mod options;
 pub mod pattern;
 pub mod rows;
 pub mod s3;
+pub mod sample;
 pub mod server;
 
 mod margin;
@@ -27,6 +29,7 @@ pub use error::SourceError;
 pub use fetch::fetch;
 pub use options::Selection;
 pub use rows::rows;
+pub use sample::Sample;
 
 use engine::record::Dataset;
 use serde::Serialize;
@@ -159,20 +162,20 @@ impl FetchStats {
     }
 }
 
-/// The raw records behind a locator, as JSON texts, at most `max_records`.
+/// The raw records behind a locator, as JSON texts, as the sample says. None may be of the sample where others are.
 ///
 /// # Errors
-/// `Gone` when the source no longer has any; else as for [`fetch()`].
+/// `Gone` when the source no longer has any record of the window; else as for [`fetch()`].
 pub fn replay(
     config: &SourceConfig,
     locator: &Locator,
-    max_records: usize,
+    sample: &Sample,
     ctx: &Context,
 ) -> Result<Vec<String>, SourceError> {
     match config {
-        SourceConfig::OpenObserve(c) => openobserve::replay(c, locator, max_records, ctx),
-        SourceConfig::File(c) => file::replay(c, locator, max_records, ctx),
-        SourceConfig::Mock(c) => Ok(synthetic::replay(c, locator, max_records)),
-        SourceConfig::S3(c) => s3::replay(c, locator, max_records, ctx),
+        SourceConfig::OpenObserve(c) => openobserve::replay(c, locator, sample, ctx),
+        SourceConfig::File(c) => file::replay(c, locator, sample, ctx),
+        SourceConfig::Mock(c) => Ok(synthetic::replay(c, locator, sample)),
+        SourceConfig::S3(c) => s3::replay(c, locator, sample, ctx),
     }
 }

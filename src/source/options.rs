@@ -162,6 +162,17 @@ fn page_rows(value: &Value) -> Result<usize, SourceError> {
 }
 
 fn margin(key: &str, value: &Value) -> Result<i64, SourceError> {
+    duration(value).ok_or_else(|| {
+        wrong(
+            key,
+            "a duration between 0 and 24 hours such as \"5 min\", or seconds as a number",
+            value,
+        )
+    })
+}
+
+/// A duration between 0 and 24 hours in microseconds: numbers with units, `hh:mm:ss`, or seconds.
+pub fn duration(value: &Value) -> Option<i64> {
     let us = match value {
         Value::Number(n) => n.as_f64().map(|s| s * 1e6),
         Value::String(s) => duration_us(s),
@@ -170,13 +181,6 @@ fn margin(key: &str, value: &Value) -> Result<i64, SourceError> {
     // The range check also makes the cast exact.
     us.filter(|us| (0.0..=MAX_MARGIN_US as f64).contains(us))
         .map(|us| us.round() as i64)
-        .ok_or_else(|| {
-            wrong(
-                key,
-                "a duration between 0 and 24 hours such as \"5 min\", or seconds as a number",
-                value,
-            )
-        })
 }
 
 /// `"5 min"`, `"1h 30 s"`, `"00:05:00"` or `"300"` (seconds) in microseconds.

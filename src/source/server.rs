@@ -16,7 +16,7 @@ use std::str::FromStr;
 pub type Options = BTreeMap<String, String>;
 
 /// Options of a user mapping. Its kind of server is not known when it is made, so these are of all kinds.
-pub const MAPPING_OPTIONS: [&str; 11] = [
+pub const MAPPING_OPTIONS: [&str; 14] = [
     "username",
     "password",
     "password_env",
@@ -28,12 +28,16 @@ pub const MAPPING_OPTIONS: [&str; 11] = [
     "proxy_username",
     "proxy_password",
     "proxy_password_env",
+    "metadata_username",
+    "metadata_password",
+    "metadata_password_env",
 ];
 /// Options of a user mapping that name a variable of the server's environment, and the option it stands for.
-pub const ENV_OPTIONS: [(&str, &str); 3] = [
+pub const ENV_OPTIONS: [(&str, &str); 4] = [
     ("password_env", "password"),
     ("token_env", "token"),
     ("proxy_password_env", "proxy_password"),
+    ("metadata_password_env", "metadata_password"),
 ];
 /// What the name of an environment variable must begin with to be read by one of [`ENV_OPTIONS`].
 pub const ENV_PREFIX: &str = "OBSERVE_BRIDGE_";
@@ -80,9 +84,15 @@ impl Kind {
                     "org",
                     "ca_certificate",
                     "proxy",
+                    "path_template",
+                    "path_slack",
+                    "metadata_url",
                 ],
             ),
-            Kind::File => (&["path"], &["layout", "org"]),
+            Kind::File => (
+                &["path"],
+                &["layout", "org", "path_template", "path_slack", "metadata_url"],
+            ),
             Kind::Mock => (&[], &MockConfig::OPTIONS),
         }
     }
@@ -161,13 +171,7 @@ pub fn check_mapping(options: &Options) -> Result<(), SourceError> {
 pub fn config(server: &Options, mapping: &Options, file_roots: Vec<PathBuf>) -> Result<SourceConfig, SourceError> {
     let text = |key: &str| server.get(key).cloned();
     let org = || text("org").unwrap_or_else(|| "default".into());
-    let arrangement = || {
-        let layout = server.get("layout").map_or("openobserve", String::as_str);
-        Ok::<_, SourceError>(Arrangement {
-            layout: layout.parse()?,
-            org: org(),
-        })
-    };
+    let arrangement = || Arrangement::parse(server, mapping);
     Ok(match kind_of(server)? {
         Kind::OpenObserve => {
             let endpoint = text("endpoint").unwrap_or_default();

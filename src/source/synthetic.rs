@@ -5,6 +5,7 @@ use super::error::SourceError;
 use super::fetch::{self, Request};
 use super::mock::{self, MockConfig, Wanted};
 use super::rows::{Each, Raw};
+use super::sample::{Picked, Sample};
 use super::tap::Tap;
 use super::{FetchStats, Locator};
 use engine::aggregate::{Aggregator, records_range};
@@ -132,7 +133,13 @@ impl fetch::Reader for Reader<'_> {
 }
 
 /// The records behind a locator, made again.
-pub fn replay(config: &MockConfig, locator: &Locator, max_records: usize) -> Vec<String> {
+pub fn replay(config: &MockConfig, locator: &Locator, sample: &Sample) -> Vec<String> {
     let range = Window::new(locator.t_from, locator.t_to);
-    mock::json_rows(config, locator.dataset, range, max_records, &Wanted::ALL)
+    let most = if sample.takes_all() { sample.max } else { usize::MAX };
+    let mut picked = Picked::new(sample);
+    // Whether it ended early does not matter.
+    let _ = mock::json_rows(config, locator.dataset, range, most, &Wanted::ALL)
+        .into_iter()
+        .try_for_each(|row| picked.offer(row));
+    picked.rows
 }

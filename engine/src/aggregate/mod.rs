@@ -67,6 +67,11 @@ struct Part {
 }
 
 impl Aggregator {
+    /// The windows that records are told apart by.
+    pub fn windows(&self) -> Windows {
+        self.windows
+    }
+
     /// An empty aggregator for the records of `windows`, which should consist of whole minutes: a partial of every
     /// minute that a window touches comes out. Memory: a few hundred bytes a window at first.
     ///

@@ -214,6 +214,19 @@ impl Cluster {
         )
     }
 
+    /// The TCP port, on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// From now on connections over TCP need a password; those over the socket do not.
+    #[track_caller]
+    pub fn require_passwords(&self) {
+        let rules = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+        fs::write(self.data().join("pg_hba.conf"), rules).expect("pg_hba.conf");
+        self.set("log_connections", "on");
+    }
+
     /// A client program of PostgreSQL, set up to reach this cluster as its superuser.
     pub fn program(&self, name: &str) -> Command {
         let mut command = self.owner.command(bindir().join(name));

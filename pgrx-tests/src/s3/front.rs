@@ -18,6 +18,8 @@ pub enum Fault {
     Internal,
     /// Listings are cut without a token to go on with, as older servers do.
     NoTokens,
+    /// Listings go on for ever, each page with a token of its own.
+    Endless,
 }
 
 /// Refuses who is not known, or lacks the session token.
@@ -56,7 +58,7 @@ impl Front {
         match *lock(&self.shared.fault) {
             Some(Fault::SlowDown) => Err(s3_error!(SlowDown, "Please reduce your request rate.")),
             Some(Fault::Internal) => Err(s3_error!(InternalError, "We encountered an internal error.")),
-            Some(Fault::NoTokens) | None => Ok(()),
+            Some(Fault::NoTokens | Fault::Endless) | None => Ok(()),
         }
     }
 }
@@ -69,7 +71,10 @@ impl S3 for Front {
         if let Some(hook) = lock(&self.shared.before_get).as_mut() {
             hook(&key);
         }
-        let answer = self.files.get_object(req).await?;
+        let mut answer = self.files.get_object(req).await?;
+        if lock(&self.shared.packed).contains(&key) {
+            answer.output.content_encoding = Some("gzip".to_string());
+        }
         let length = answer.output.content_length.unwrap_or_default();
         lock(&self.shared.reads).push((key, u64::try_from(length).unwrap_or_default()));
         Ok(answer)
@@ -82,6 +87,14 @@ impl S3 for Front {
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
         self.fault()?;
         self.shared.lists.fetch_add(1, Ordering::SeqCst);
+        if *lock(&self.shared.fault) == Some(Fault::Endless) {
+            return Ok(S3Response::new(ListObjectsV2Output {
+                name: Some(req.input.bucket),
+                is_truncated: Some(true),
+                next_continuation_token: Some(self.shared.lists.load(Ordering::SeqCst).to_string()),
+                ..ListObjectsV2Output::default()
+            }));
+        }
         let after = req.input.continuation_token.take().or(req.input.start_after.take());
         let max = usize::try_from(req.input.max_keys.unwrap_or(1000))
             .unwrap_or(1000)

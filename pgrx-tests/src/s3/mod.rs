@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use s3s::auth::SimpleAuth;
 use s3s::host::SingleDomain;
 use s3s::service::S3ServiceBuilder;
+use std::collections::HashSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,8 @@ struct Shared {
     fault: Mutex<Option<Fault>>,
     before_get: Mutex<Option<Hook>>,
     lists: AtomicUsize,
+    /// Keys of objects that are stored with `Content-Encoding: gzip`.
+    packed: Mutex<HashSet<String>>,
     /// Keys and bytes of the objects read.
     reads: Mutex<Vec<(String, u64)>>,
 }
@@ -124,6 +127,12 @@ impl S3 {
         let path = self.path(key);
         fs::create_dir_all(path.parent().expect("a folder")).expect("the folder");
         fs::write(path, bytes).expect("the object");
+    }
+
+    /// Writes an object that says of itself `Content-Encoding: gzip`; its bytes must be that.
+    pub fn put_packed(&self, key: &str, bytes: &[u8]) {
+        self.put(key, bytes);
+        lock(&self.shared.packed).insert(key.to_string());
     }
 
     /// Copies everything below a folder.

@@ -166,10 +166,7 @@ fn of_files() {
     let config = FileConfig {
         roots: vec![path.clone()],
         path,
-        arrangement: Arrangement {
-            layout: Layout::Plain,
-            org: String::new(),
-        },
+        arrangement: Arrangement::plain(Layout::Plain, ""),
     };
     assert_eq!(same(&[source(SourceConfig::File(config), json!({}))]).len(), 2);
 }

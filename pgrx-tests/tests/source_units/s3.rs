@@ -4,7 +4,8 @@ use super::source::error::ErrorKind;
 use super::source::fetch::Fetched;
 use super::source::objects::testing::{Row, parquet};
 use super::source::server::{self, Options};
-use super::source::{self, Context, Selection, Source, SourceConfig, SourceError};
+use super::source::{self, Context, Sample, Selection, Source, SourceConfig, SourceError};
+use blackbox::openobserve::{self as api, OpenObserve, Record, Store};
 use blackbox::s3::{ACCESS_KEY, BUCKET, Fault, Proxy, S3, SECRET_KEY};
 use blackbox::shared::shared;
 use engine::window::{MINUTE_US, Window, Windows};
@@ -18,8 +19,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// 2026-11-20 22:00 UTC.
-const H22: i64 = 1_795_212_000_000_000;
-const HOUR: Window = Window {
+pub const H22: i64 = 1_795_212_000_000_000;
+pub const HOUR: Window = Window {
     from: H22,
     to: H22 + 60 * MINUTE_US,
 };
@@ -30,7 +31,7 @@ fn options(pairs: &[(&str, &str)]) -> Options {
 }
 
 /// A source of the bucket: options of the server, the user mapping and the source.
-fn source(server: &[(&str, &str)], mapping: &[(&str, &str)], selection: Value) -> Source {
+pub fn source(server: &[(&str, &str)], mapping: &[(&str, &str)], selection: Value) -> Source {
     let mut all = options(&[("kind", "s3"), ("bucket", BUCKET)]);
     all.extend(options(server));
     Source {
@@ -40,7 +41,7 @@ fn source(server: &[(&str, &str)], mapping: &[(&str, &str)], selection: Value) -
     }
 }
 
-fn keys() -> [(&'static str, &'static str); 2] {
+pub fn keys() -> [(&'static str, &'static str); 2] {
     [("access_key_id", ACCESS_KEY), ("secret_access_key", SECRET_KEY)]
 }
 
@@ -56,7 +57,7 @@ fn context() -> Context {
     }
 }
 
-fn fetch(source: &Source, windows: impl Into<Windows>) -> Result<Fetched, SourceError> {
+pub fn fetch(source: &Source, windows: impl Into<Windows>) -> Result<Fetched, SourceError> {
     let got = source::fetch(std::slice::from_ref(source), windows.into(), &context());
     if let Err(e) = &got {
         assert!(!format!("{e:?} {e}").contains(SECRET_KEY), "{e:?}");
@@ -72,13 +73,13 @@ fn failure(source: &Source) -> SourceError {
 }
 
 /// Rows at every second from `from` on.
-fn rows(from: i64, count: i64) -> Vec<Row> {
+pub fn rows(from: i64, count: i64) -> Vec<Row> {
     (0..count)
         .map(|i| (H22 + (from + i) * 1_000_000, format!("line {}", from + i)))
         .collect()
 }
 
-fn name(age: u64) -> String {
+pub fn name(age: u64) -> String {
     format!("{FOLDER}/{:019}abcd.parquet", 7_529_685_024_161_923_072 + (age << 22))
 }
 
@@ -210,7 +211,7 @@ fn hive_folders_with_lines_packed_or_not() {
         window.locators[0].attributes["uri"],
         json!(format!("s3://{BUCKET}/{folder}/a.ndjson"))
     );
-    let replay = |i: usize| source::replay(&source.config, &window.locators[i], 5, &context());
+    let replay = |i: usize| source::replay(&source.config, &window.locators[i], &Sample::first(5), &context());
     for i in 0..4 {
         assert_eq!(replay(i).unwrap().len(), if i == 3 { 3 } else { 5 });
     }
@@ -252,6 +253,154 @@ fn lists_longer_than_a_page() {
     let got = fetch(&bucket(&s3.endpoint(), "openobserve"), HOUR).unwrap();
     assert_eq!((got.stats.logs, got.stats.unreadable), (7, 1_005));
     assert!(s3.lists() - before > 2);
+}
+
+#[test]
+fn a_list_without_an_end_is_given_up() {
+    let s3 = S3::serve();
+    s3.put("logs/yyyy=2026/mm=11/dd=20/hh=22/mm=00/a.ndjson", &lines(&rows(0, 1)));
+    s3.fail(Some(Fault::Endless));
+    let endpoint = s3.endpoint();
+    let server = [("endpoint", &*endpoint), ("layout", "hive")];
+    let e = failure(&source(&server, &keys(), json!({"logs": "*"})));
+    assert!(
+        e.message.contains("1000000") && !e.is_transient() && e.hint.is_some(),
+        "{e:?}"
+    );
+    assert_eq!(s3.lists(), 1_000);
+}
+
+/// Some writers upload compressed lines under a plain name, and leave it to Content-Encoding to say so.
+#[test]
+fn objects_that_are_stored_packed_are_read() {
+    let s3 = S3::serve();
+    let folder = "logs/yyyy=2026/mm=11/dd=20/hh=22/mm=05";
+    let gz = |rows: &[Row]| {
+        let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
+        gz.write_all(&lines(rows)).unwrap();
+        gz.finish().unwrap()
+    };
+    s3.put_packed(&format!("{folder}/a.ndjson"), &gz(&rows(300, 10)));
+    s3.put_packed(&format!("{folder}/b.ndjson.gz"), &gz(&rows(310, 10)));
+    s3.put(&format!("{folder}/c.ndjson"), &gz(&rows(320, 10)));
+    s3.put(
+        &format!("{folder}/d.ndjson"),
+        &zstd::encode_all(&*lines(&rows(330, 10)), 1).unwrap(),
+    );
+    let minute = Window::new(H22 + 5 * MINUTE_US, H22 + 6 * MINUTE_US);
+    assert_eq!(fetch(&bucket(&s3.endpoint(), "hive"), minute).unwrap().stats.logs, 40);
+}
+
+#[test]
+fn folders_by_a_template() {
+    let s3 = S3::serve();
+    let endpoint = s3.endpoint();
+    let with = |template: &str, more: &[(&str, &str)]| {
+        let mut server = vec![
+            ("endpoint", &*endpoint),
+            ("prefix", "lake/"),
+            ("path_template", template),
+        ];
+        server.extend(more);
+        source(&server, &keys(), json!({}))
+    };
+    let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
+    gz.write_all(&lines(&rows(310, 10))).unwrap();
+    let objects = [
+        ("a.ndjson", lines(&rows(300, 10))),
+        ("b.ndjson.gz", gz.finish().unwrap()),
+        ("c.ndjson.zst", zstd::encode_all(&*lines(&rows(320, 10)), 1).unwrap()),
+        ("d.parquet", parquet(&rows(330, 10), 3)),
+    ];
+    let minute = Window::new(H22 + 5 * MINUTE_US, H22 + 6 * MINUTE_US);
+    for (template, folder) in [
+        (
+            "dataset/yyyy=/mm=/dd=/hh=/mm=",
+            "lake/logs/yyyy=2026/mm=11/dd=20/hh=22/mm=05",
+        ),
+        ("dataset/yyyy=/hh=/mm=", "lake/logs/yyyy=2026-11-20/hh=22/mm=05"),
+        ("dataset/yyyy=/hh=/mm=", "lake/logs/yyyy=2026/hh=22/mm=05"),
+        ("dataset/Y/M/D/H", "lake/logs/2026/11/20/22"),
+    ] {
+        objects
+            .iter()
+            .for_each(|(name, bytes)| s3.put(&format!("{folder}/{name}"), bytes));
+        s3.reads();
+        assert_eq!(
+            fetch(&with(template, &[]), minute).unwrap().stats.logs,
+            40,
+            "{template}"
+        );
+        assert!(s3.reads().iter().all(|(key, _)| key.starts_with(folder)), "{template}");
+        std::fs::remove_dir_all(s3.path("lake")).unwrap();
+    }
+    // Records that lie in the folder of the next minute: found within the slack, and each in its own window once.
+    let late = "lake/logs/yyyy=2026/mm=11/dd=20/hh=22/mm=06/late.ndjson";
+    s3.put(late, &lines(&rows(355, 10)));
+    let full = "dataset/yyyy=/mm=/dd=/hh=/mm=";
+    let windows = Windows::new(Window::new(H22 + 5 * MINUTE_US, H22 + 7 * MINUTE_US), MINUTE_US);
+    let counts = |got: Fetched| got.windows.iter().map(|w| w.output.stats.logs).collect::<Vec<_>>();
+    assert_eq!(
+        fetch(&with(full, &[]), minute).unwrap().stats.logs,
+        0,
+        "the folder is not of the window"
+    );
+    let slack = with(full, &[("path_slack", "1 min")]);
+    assert_eq!(fetch(&slack, minute).unwrap().stats.logs, 5);
+    assert_eq!(counts(fetch(&slack, windows).unwrap()), [5, 5]);
+}
+
+/// A parent that started just behind the last settled window, as its clock said, is not in the bucket yet.
+#[test]
+fn parents_behind_the_seam_come_from_the_other_door() {
+    let span = |at: i64, id: &str, parent: &str, service: &str| {
+        json!({"_timestamp": at, "trace_id": "t", "span_id": id, "reference_parent_span_id": parent,
+               "service_name": service, "operation_name": "x", "duration": 5})
+    };
+    let seam = H22 + 30 * MINUTE_US;
+    let (child, parent) = (seam - 1_000_000, seam + 2_000_000);
+    let s3 = S3::serve();
+    let folder = "traces/yyyy=2026/mm=11/dd=20/hh=22/mm=29";
+    s3.put(
+        &format!("{folder}/a.ndjson"),
+        format!("{}\n", span(child, "c", "p", "cart")).as_bytes(),
+    );
+    let mut store = Store::default();
+    store.add(
+        api::Dataset::Traces,
+        "default",
+        Record::new(parent, span(parent, "p", "", "web")),
+    );
+    let oo = OpenObserve::serve(store);
+    let other = options(&[("kind", "openobserve"), ("endpoint", &oo.endpoint())]);
+    let login = options(&[("username", api::USER), ("password", api::PASSWORD)]);
+    let window = Window::new(seam - MINUTE_US, seam);
+    for (selection, calls) in [(json!({"fallback": "oo", "settle": 0}), 1), (json!({"settle": 0}), 0)] {
+        let mut source = source(&[("endpoint", &s3.endpoint()), ("layout", "hive")], &keys(), selection);
+        let fallback = |_: &str| server::config(&other, &login, Vec::new());
+        source.config.settle(&source.selection, seam, fallback).unwrap();
+        let got = fetch(&source, window).unwrap();
+        assert_eq!((got.windows[0].output.stats.calls, got.stats.spans), (calls, 1));
+    }
+}
+
+/// Nothing is read of a range whose end has not settled.
+#[test]
+fn what_has_not_settled_is_not_asked_of_the_bucket() {
+    let s3 = S3::serve();
+    s3.put(&name(1), &parquet(&rows(0, 3_600), 1_000));
+    let mut young = source(&[("endpoint", &s3.endpoint())], &keys(), json!({}));
+    let nobody = |_: &str| Err(SourceError::cancelled());
+    young
+        .config
+        .settle(&young.selection, H22 + 60 * MINUTE_US, nobody)
+        .unwrap();
+    let windows = Windows::new(Window::new(H22 + 28 * MINUTE_US, H22 + 32 * MINUTE_US), MINUTE_US);
+    assert_eq!(
+        fetch(&young, windows).map(|_| ()).unwrap_err().kind,
+        ErrorKind::Unsettled
+    );
+    assert_eq!((s3.lists(), s3.reads().len()), (0, 0));
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod roots;
 use super::error::SourceError;
 use super::fetch::{self, Request};
 use super::objects::{self, Arrangement};
-use super::{Context, Locator};
+use super::{Context, Locator, Sample};
 use roots::Place;
 use std::path::PathBuf;
 
@@ -33,10 +33,10 @@ pub fn reader<'a>(config: &'a FileConfig, request: Request<'a>) -> Result<impl f
 pub fn replay(
     config: &FileConfig,
     locator: &Locator,
-    max_records: usize,
+    sample: &Sample,
     ctx: &Context,
 ) -> Result<Vec<String>, SourceError> {
-    objects::replay(&Place::new(config)?, locator, max_records, ctx)
+    objects::replay(&Place::new(config)?, locator, sample, ctx)
 }
 
 /// For tests of what reads objects: the simplest place there is.
@@ -49,10 +49,7 @@ pub mod testing {
         FileConfig {
             path,
             roots,
-            arrangement: Arrangement {
-                layout,
-                org: "default".to_string(),
-            },
+            arrangement: Arrangement::plain(layout, "default"),
         }
     }
 
@@ -133,11 +130,16 @@ mod tests {
             ["logs.ndjson", "traces.ndjson"]
         );
 
-        let rows = replay(&config, &locators[0], 10, &context()).unwrap();
+        let rows = replay(&config, &locators[0], &Sample::first(10), &context()).unwrap();
         assert_eq!(rows, [log(10).trim(), log(19).trim()]);
-        assert_eq!(replay(&config, &locators[0], 1, &context()).unwrap().len(), 1);
+        assert_eq!(
+            replay(&config, &locators[0], &Sample::first(1), &context())
+                .unwrap()
+                .len(),
+            1
+        );
         fs::remove_file(dir.path().join("logs.ndjson")).unwrap();
-        let gone = replay(&config, &locators[0], 10, &context()).unwrap_err();
+        let gone = replay(&config, &locators[0], &Sample::first(10), &context()).unwrap_err();
         assert_eq!((gone.kind, gone.is_permanent()), (ErrorKind::Gone, true));
     }
 
@@ -157,7 +159,9 @@ mod tests {
             attributes: json!({}),
         };
         assert_eq!(
-            replay(&config, &locator, 1, &context()).unwrap_err().kind,
+            replay(&config, &locator, &Sample::first(1), &context())
+                .unwrap_err()
+                .kind,
             ErrorKind::Config
         );
     }

@@ -1,10 +1,11 @@
 //! The body of a good answer while it arrives: unpacked, counted, and never longer than allowed.
 
+use flate2::read::MultiGzDecoder;
 use std::io::{self, BufReader, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 use ureq::BodyReader;
 
-/// What packings we ask for; the HTTP library undoes gzip by itself.
+/// What packings we ask for.
 pub(super) const ACCEPT: &str = "zstd, gzip";
 /// Largest window of a zstd frame, as a power of two: what RFC 9659 allows for `Content-Encoding: zstd`.
 const ZSTD_WINDOW_LOG: u32 = 23;
@@ -25,11 +26,12 @@ pub struct Incoming<'a> {
 
 enum Unpacked<'a> {
     Plain(BodyReader<'a>),
+    Gzip(Box<MultiGzDecoder<BodyReader<'a>>>),
     Zstd(Box<zstd::stream::read::Decoder<'static, BufReader<BodyReader<'a>>>>),
 }
 
 impl<'a> Incoming<'a> {
-    /// `packing` is what the HTTP library left of `Content-Encoding`. At most `max` bytes come out; `total` counts them.
+    /// `packing` is the `Content-Encoding`. At most `max` bytes come out; `total` counts them.
     ///
     /// # Errors
     /// A packing that nobody asked for; no memory.
@@ -41,6 +43,7 @@ impl<'a> Incoming<'a> {
     ) -> io::Result<Self> {
         let reader = match packing {
             None | Some("identity" | "") => Unpacked::Plain(reader),
+            Some("gzip" | "x-gzip") => Unpacked::Gzip(Box::new(MultiGzDecoder::new(reader))),
             Some("zstd") => {
                 let mut decoder = zstd::stream::read::Decoder::new(reader)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG)?;
@@ -90,6 +93,7 @@ impl Read for Incoming<'_> {
         let out = out.get_mut(..room).unwrap_or_default();
         let n = match &mut self.reader {
             Unpacked::Plain(r) => r.read(out)?,
+            Unpacked::Gzip(r) => r.read(out).map_err(unpacking)?,
             Unpacked::Zstd(r) => r.read(out).map_err(unpacking)?,
         };
         if n > self.left {

@@ -20,7 +20,6 @@ pub(super) fn transport_error(e: &ureq::Error) -> SourceError {
             Io::InvalidData | Io::InvalidInput => (ErrorKind::BadResponse, "the server sent a broken answer"),
             _ => (ErrorKind::Connection, "the connection to the server failed"),
         },
-        ureq::Error::Decompress(..) => (ErrorKind::BadResponse, "the answer cannot be decompressed"),
         ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => {
             (ErrorKind::BadResponse, "the server does not speak HTTP properly")
         }

@@ -118,7 +118,7 @@ impl fmt::Debug for Route {
 
 /// The certificates that the system trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` of the process, else where the
 /// distribution keeps them). What cannot be read there is not trusted.
-fn system() -> &'static [Vec<u8>] {
+pub fn system() -> &'static [Vec<u8>] {
     static SYSTEM: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     SYSTEM.get_or_init(|| {
         let found = rustls_native_certs::load_native_certs().certs;

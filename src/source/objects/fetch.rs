@@ -74,10 +74,17 @@ impl<'a, S: Store, O: Fn() -> Result<S, SourceError>> Reader<'a, S, O> {
             match read(&self.listing) {
                 Err(e) if e.kind != ErrorKind::Gone => return Err(e),
                 Err(e) if self.listings >= LISTINGS => {
-                    return Err(e.hint(
-                        "Objects vanish faster than they can be read, or are listed without being there; the window \
-                         is tried again later.",
-                    ));
+                    return Err(e.hint(match self.arrangement.file_list {
+                        Some(_) => {
+                            "The metadata database names objects that are not there; the window is tried again later. \
+                             If it stays: prefix must be ZO_S3_BUCKET_PREFIX as it is, and both must be of one \
+                             OpenObserve."
+                        }
+                        None => {
+                            "Objects vanish faster than they can be read, or are listed without being there; the \
+                             window is tried again later."
+                        }
+                    }));
                 }
                 Err(_) => {
                     self.listings += 1;
@@ -101,7 +108,7 @@ impl<S: Store, O: Fn() -> Result<S, SourceError>> fetch::Reader for Reader<'_, S
             };
             let ctx = request.ctx;
             pool::run(tasks, ctx.concurrency, &ctx.cancel, Worker::default, work, || {
-                listing.store().interrupt()
+                listing.interrupt()
             })
         })?;
         let mut aggregator = Aggregator::new(request.windows);
@@ -136,7 +143,7 @@ impl<S: Store, O: Fn() -> Result<S, SourceError>> fetch::Reader for Reader<'_, S
             };
             // One thread: the aggregator can take parents from one object at a time only.
             pool::run(ranges.to_vec(), 1, cancel, FetchStats::default, read, || {
-                listing.store().interrupt()
+                listing.interrupt()
             })
         })?;
         workers.iter().for_each(|worker| self.stats.add(worker));

@@ -1,106 +1,41 @@
 //! Time in the folders' names: `{dataset}/yyyy=2026/mm=11/dd=20/hh=22/mm=05/*`. The first `mm` is the month and the one
 //! after `hh` the minute; `yyyy` may also be a whole date (`2026-11-20`, `20261120`); any level may be the last. Bare
 //! numbers work as well: `{dataset}/2026/11/20/22/05/*`.
-//! Folders with other keys may lie in between; `stream=` names the stream.
+//! Folders with other keys may lie in between; `stream=` names the stream. This is a guess that fits most lakes; a
+//! [`Template`](super::template::Template) says what is meant.
 
-use super::object::{Entry, Format, Object};
-use super::store::{MAX_DEPTH, Store, join};
+use super::object::Object;
+use super::partition::{self, Names, Partition, folder_names};
+use super::store::Store;
 use crate::source::error::SourceError;
 use crate::source::pattern::Patterns;
-use chrono::{Days, Months, NaiveDate, NaiveDateTime, TimeDelta};
 use engine::record::Dataset;
 use engine::window::Window;
 
-/// The stream of records whose folders name none.
-const DEFAULT_STREAM: &str = "default";
+/// Folders by what their names look like.
+struct Guess;
 
-/// What the folders down to some level say.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Partition {
-    year: Option<i32>,
-    month: Option<u32>,
-    day: Option<u32>,
-    hour: Option<u32>,
-    minute: Option<u32>,
-    stream: Option<String>,
+impl Names for Guess {
+    fn enter(&self, level: usize, name: &str, outer: &Partition, dataset: Dataset) -> Option<Partition> {
+        match level {
+            0 => folder_names(dataset).contains(&name).then(Partition::default),
+            _ => Some(outer.clone().enter(name)),
+        }
+    }
+
+    fn holds_objects(&self, level: usize) -> bool {
+        level > 0
+    }
 }
 
-/// The objects of a dataset whose folders may hold records of `range`.
-///
-/// # Errors
-/// `Config` when there is no dataset's folder at all; what listing can end in.
+/// The objects of a dataset whose folders may hold records of `range`. Errors as for [`partition::list`].
 pub fn list<S: Store>(
     store: &S,
     dataset: Dataset,
     wanted: &Patterns,
     range: Window,
 ) -> Result<Vec<Object>, SourceError> {
-    let mut out = Vec::new();
-    let mut folders: Vec<(String, Partition, usize)> = Vec::new();
-    for Entry {
-        name, key, is_folder, ..
-    } in store.entries(store.root())?
-    {
-        if is_folder && folder_names(dataset).contains(&name.as_str()) {
-            folders.push((key, Partition::default(), 0));
-        }
-    }
-    if folders.is_empty() && !has_dataset(store)? {
-        return Err(SourceError::config(
-            format!("{} holds no folder of a dataset", store.title()),
-            "Point the source at the folder in which logs, metrics, traces or spans are.",
-        ));
-    }
-    while let Some((folder, partition, depth)) = folders.pop() {
-        for Entry {
-            name,
-            key,
-            is_folder,
-            size,
-        } in store.entries(&folder)?
-        {
-            if is_folder {
-                let inner = partition.clone().enter(&name);
-                let wanted_stream = inner.stream.as_deref().is_none_or(|s| wanted.matches(s));
-                if depth < MAX_DEPTH && wanted_stream && inner.overlaps(range) {
-                    folders.push((key, inner, depth + 1));
-                }
-                continue;
-            }
-            let Some(format) = Format::of(&name) else { continue };
-            // Metric points name their metric themselves; the other datasets have one stream unless folders tell.
-            let named = partition.stream.is_some() || dataset == Dataset::Metrics;
-            if named || wanted.matches(DEFAULT_STREAM) {
-                let stream = partition.stream.clone();
-                out.push(Object {
-                    key,
-                    dataset,
-                    stream,
-                    format,
-                    size,
-                });
-            }
-        }
-    }
-    out.sort_by(|a, b| a.key.cmp(&b.key));
-    Ok(out)
-}
-
-fn has_dataset<S: Store>(store: &S) -> Result<bool, SourceError> {
-    for name in Dataset::ALL.iter().flat_map(|d| folder_names(*d)) {
-        if store.is_folder(&join(store.root(), name))? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-fn folder_names(dataset: Dataset) -> &'static [&'static str] {
-    match dataset {
-        Dataset::Logs => &["logs"],
-        Dataset::Metrics => &["metrics"],
-        Dataset::Traces => &["traces", "spans"],
-    }
+    partition::list(store, &Guess, dataset, wanted, range)
 }
 
 impl Partition {
@@ -142,42 +77,6 @@ impl Partition {
             _ => {}
         }
         self
-    }
-
-    fn date(&mut self, text: &str) {
-        let digits: String = text.chars().filter(|c| *c != '-').collect();
-        let part = |range: std::ops::Range<usize>| digits.get(range).and_then(|d| d.parse::<u32>().ok());
-        if digits.len() == 8 {
-            (self.month, self.day) = (part(4..6), part(6..8));
-        }
-        self.year = part(0..4).and_then(|y| i32::try_from(y).ok());
-    }
-
-    fn overlaps(&self, range: Window) -> bool {
-        // What cannot be told, or makes no date, is not left out: records are filtered by their own time.
-        self.bounds().is_none_or(|b| b.from < range.to && range.from < b.to)
-    }
-
-    /// The stretch of time the folders stand for, as fine as they tell without a gap.
-    fn bounds(&self) -> Option<Window> {
-        let year = self.year?;
-        let date = NaiveDate::from_ymd_opt(year, self.month.unwrap_or(1), self.month.and(self.day).unwrap_or(1))?;
-        let start = date.and_hms_opt(0, 0, 0)?;
-        let (start, end) = match (self.month, self.day, self.hour, self.minute) {
-            (None, ..) => (start, start.checked_add_months(Months::new(12))?),
-            (_, None, ..) => (start, start.checked_add_months(Months::new(1))?),
-            (_, _, None, _) => (start, start.checked_add_days(Days::new(1))?),
-            (_, _, Some(hour), None) => {
-                let at = date.and_hms_opt(hour, 0, 0)?;
-                (at, at.checked_add_signed(TimeDelta::hours(1))?)
-            }
-            (_, _, Some(hour), Some(minute)) => {
-                let at = date.and_hms_opt(hour, minute, 0)?;
-                (at, at.checked_add_signed(TimeDelta::minutes(1))?)
-            }
-        };
-        let us = |t: NaiveDateTime| t.and_utc().timestamp_micros();
-        Some(Window::new(us(start), us(end)))
     }
 }
 

@@ -71,7 +71,7 @@ pub fn lines(
 }
 
 /// What a reader's error means. Readers of stores carry a [`SourceError`]; unpackers have their own.
-fn failed(object: &Object, e: io::Error) -> SourceError {
+pub fn failed(object: &Object, e: io::Error) -> SourceError {
     match e.downcast::<SourceError>() {
         Ok(e) => e,
         Err(e) if e.raw_os_error().is_none() => broken(object, &e.to_string()),

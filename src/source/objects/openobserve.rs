@@ -21,6 +21,23 @@ pub struct Hour {
     pub unreadable: Vec<String>,
 }
 
+impl Hour {
+    /// Takes an object of the stream by its name; what holds no records is left out.
+    pub fn add(&mut self, dataset: Dataset, stream: &str, key: String, size: Option<u64>) {
+        if key.ends_with(".parquet") {
+            self.objects.push(Object {
+                key,
+                dataset,
+                stream: Some(stream.to_string()),
+                format: Format::Parquet,
+                size,
+            });
+        } else if key.ends_with(".vortex") {
+            self.unreadable.push(key);
+        }
+    }
+}
+
 /// The folders of the wanted streams in every hour that `range` touches: stream, hour and folder.
 ///
 /// # Errors
@@ -54,20 +71,31 @@ pub fn folders<S: Store>(
 pub fn hour<S: Store>(store: &S, dataset: Dataset, stream: &str, folder: &str) -> Result<Hour, SourceError> {
     let mut hour = Hour::default();
     for entry in store.tree(folder)? {
-        if entry.name.ends_with(".parquet") {
-            hour.objects.push(Object {
-                key: entry.key,
-                dataset,
-                stream: Some(stream.to_string()),
-                format: Format::Parquet,
-                size: entry.size,
-            });
-        } else if entry.name.ends_with(".vortex") {
-            hour.unreadable.push(entry.key);
-        }
+        hour.add(dataset, stream, entry.key, entry.size);
     }
     hour.objects.sort_by(|a, b| a.key.cmp(&b.key));
     Ok(hour)
+}
+
+/// The folder of an organization where nothing is looked for: what there is, somebody else tells.
+///
+/// # Errors
+/// As [`org_folder`], which it is where the place does not know its folder `files`.
+pub fn told_org_folder<S: Store>(store: &S, org: &str) -> Result<String, SourceError> {
+    match store.files() {
+        Some(files) => check_org(org).map(|()| join(&files, org)),
+        None => org_folder(store, org),
+    }
+}
+
+fn check_org(org: &str) -> Result<(), SourceError> {
+    if org.is_empty() || org.contains('/') || org.starts_with('.') {
+        return Err(SourceError::config(
+            format!("\"{org}\" is no organization"),
+            "Set the option org of the server.",
+        ));
+    }
+    Ok(())
 }
 
 /// The folder of an organization: `{org}` below the root, which may be the data directory, its `stream`, `files`, or
@@ -76,12 +104,7 @@ pub fn hour<S: Store>(store: &S, dataset: Dataset, stream: &str, folder: &str) -
 /// # Errors
 /// `Config` when there is none of these, or `org` cannot be a name; what listing can end in.
 pub fn org_folder<S: Store>(store: &S, org: &str) -> Result<String, SourceError> {
-    if org.is_empty() || org.contains('/') || org.starts_with('.') {
-        return Err(SourceError::config(
-            format!("\"{org}\" is no organization"),
-            "Set the option org of the server.",
-        ));
-    }
+    check_org(org)?;
     let root = store.root();
     let glued = format!("{root}files");
     let mut candidates = vec![join(root, "stream/files"), join(root, "files")];

@@ -1,10 +1,11 @@
 //! From an object to its records, with an ear for the cancel flag.
 
-use super::ndjson::lines;
+use super::ndjson::{failed, lines};
 use super::object::{Format, Object, Packing, broken};
 use super::store::{Progress, Store};
 use crate::source::error::SourceError;
 use crate::source::options::Selection;
+use crate::source::sample::{Picked, Sample};
 use crate::source::tap::Tap;
 use engine::aggregate::records_range;
 use engine::decode::parquet::Summary;
@@ -12,10 +13,13 @@ use engine::decode::{DecodeError, Options, ParentSink, json, parquet};
 use engine::record::{Dataset, LogRecord, MetricPoint, RecordSink, RejectReason, SpanRecord};
 use engine::window::{Window, Windows};
 use flate2::read::MultiGzDecoder;
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+
+/// Bytes that tell how an object is packed: the start of gzip (RFC 1952, 2.3.1) and of zstd (RFC 8878, 3.1.1).
+const MAGIC: usize = 4;
 
 /// What reading an object came to.
 pub struct Got {
@@ -154,6 +158,21 @@ impl RecordSink for Nowhere {
     fn reject(&mut self, _: Dataset, _: RejectReason, _: Option<i64>, _: &str) {}
 }
 
+/// The first records of `range` that are of the sample, as JSON texts. Errors as for [`records`].
+pub fn sample<'a, S: Store>(
+    store: &S,
+    object: &Object,
+    range: Window,
+    sample: &'a Sample,
+    cancel: &Arc<AtomicBool>,
+) -> Result<Picked<'a>, SourceError> {
+    let mut picked = Picked::new(sample);
+    if sample.max > 0 {
+        rows(store, object, range, cancel, |row| picked.offer(row))?;
+    }
+    Ok(picked)
+}
+
 /// What a Parquet object says of itself. Errors as for [`records`].
 pub fn summary<S: Store>(store: &S, object: &Object, cancel: &Arc<AtomicBool>) -> Result<Summary, SourceError> {
     let mut summary = Summary::default();
@@ -183,9 +202,19 @@ fn text<S: Store>(
     progress: &Arc<Progress>,
     block: impl FnMut(&[u8]) -> ControlFlow<()>,
 ) -> Result<(), SourceError> {
-    let bytes = store.bytes(object, progress)?;
+    let mut bytes = store.bytes(object, progress)?;
+    let mut start = Vec::with_capacity(MAGIC);
+    let begin = bytes.by_ref().take(MAGIC as u64).read_to_end(&mut start);
+    begin.map_err(|e| failed(object, e))?;
+    // Stores keep objects packed whose name says nothing of it (Content-Encoding).
+    let packing = match (packing, start.as_slice()) {
+        (Packing::None, [0x1f, 0x8b, ..]) => Packing::Gzip,
+        (Packing::None, [0x28, 0xb5, 0x2f, 0xfd]) => Packing::Zstd,
+        (told, _) => told,
+    };
+    let bytes = Cursor::new(start).chain(bytes);
     let unpacked: Box<dyn Read + '_> = match packing {
-        Packing::None => bytes,
+        Packing::None => Box::new(bytes),
         Packing::Gzip => Box::new(MultiGzDecoder::new(bytes)),
         Packing::Zstd => Box::new(zstd::Decoder::new(bytes).map_err(|e| broken(object, &e.to_string()))?),
     };

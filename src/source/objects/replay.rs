@@ -4,15 +4,14 @@ use super::object::{Format, Object};
 use super::read;
 use super::store::Store;
 use crate::source::error::{ErrorKind, SourceError};
-use crate::source::{Context, Locator};
+use crate::source::{Context, Locator, Sample};
 use engine::window::Window;
-use std::ops::ControlFlow;
 
 /// The rows of the locator's object in its window; see [`crate::source::replay`].
 pub fn replay<S: Store>(
     store: &S,
     locator: &Locator,
-    max_records: usize,
+    sample: &Sample,
     ctx: &Context,
 ) -> Result<Vec<String>, SourceError> {
     let format = Format::of(&locator.object_key).filter(|_| locator.object_key.starts_with(store.root()));
@@ -35,21 +34,10 @@ pub fn replay<S: Store>(
             .detail(format!("Server \"{}\", object \"{}\".", locator.bucket, object.key))
             .hint("Compaction or retention took the object away; replay the window to get a new locator.")
     };
-    if max_records == 0 {
-        return Ok(Vec::new());
-    }
-    let mut rows = Vec::new();
-    let read = read::rows(store, &object, range, &ctx.cancel, |row| {
-        rows.push(row);
-        if rows.len() < max_records {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
-    });
-    match read {
-        Ok(_) if rows.is_empty() => Err(gone("the object has none in this window")),
+    match read::sample(store, &object, range, sample, &ctx.cancel) {
+        Ok(picked) if !picked.any && sample.max > 0 => Err(gone("the object has none in this window")),
+        Ok(picked) => Ok(picked.rows),
         Err(e) if e.kind == ErrorKind::Gone => Err(gone("the object no longer exists")),
-        done => done.map(|_| rows),
+        Err(e) => Err(e),
     }
 }

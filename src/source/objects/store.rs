@@ -21,6 +21,11 @@ pub trait Store: Sync {
     /// What every key begins with: empty, or a prefix that may end in the middle of a name.
     fn root(&self) -> &str;
 
+    /// OpenObserve's folder `files`, where it is known without looking.
+    fn files(&self) -> Option<String> {
+        None
+    }
+
     /// How messages call the place.
     fn title(&self) -> String;
 

@@ -135,8 +135,12 @@ impl fetch::Reader for Reader<'_> {
     }
 
     fn parents(&mut self, ranges: &[Window], into: &mut Aggregator) -> Result<(), SourceError> {
+        let windows = into.windows();
         let sink = Mutex::new(into);
-        let fetch = self.fetch(Some(&sink));
+        let fetch = Fetch {
+            windows,
+            ..self.fetch(Some(&sink))
+        };
         let pages = self
             .traces
             .iter()

@@ -5,12 +5,18 @@ use super::api::{Answer, Api, Search};
 use super::page::quoted;
 use crate::source::error::{ErrorKind, SourceError};
 use crate::source::http::whole;
-use crate::source::{Context, Locator, pool};
+use crate::source::sample::Picked;
+use crate::source::{Context, Locator, Sample, pool};
 use engine::window::Window;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+
+/// Rows asked for at once when records are looked for.
+const PAGE_ROWS: usize = 10_000;
+/// Rows of one microsecond, which cannot be cut.
+const MOST_ROWS: usize = 1_000_000;
 
 #[derive(Deserialize)]
 struct Hits<'a> {
@@ -22,12 +28,12 @@ struct Hits<'a> {
 pub fn replay(
     config: &OpenObserveConfig,
     locator: &Locator,
-    max_records: usize,
+    sample: &Sample,
     ctx: &Context,
 ) -> Result<Vec<String>, SourceError> {
     let api = Api::new(config, &locator.bucket, ctx.http_timeout)?;
     let streams = streams(locator)?;
-    let found = Mutex::new(Vec::new());
+    let found = Mutex::new(Picked::new(sample));
     // One thread, so that the order of the streams decides which records are shown; the pool watches for a cancel.
     pool::run(
         vec![()],
@@ -35,21 +41,25 @@ pub fn replay(
         &ctx.cancel,
         Vec::new,
         |(), body, queue| {
-            let mut records = Vec::new();
-            for (stream, rows) in &streams {
-                let room = max_records.saturating_sub(records.len());
-                if *rows > 0 && room > 0 {
+            let mut picked = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            for (stream, _) in streams.iter().filter(|(_, rows)| **rows > 0) {
+                if sample.takes_all() && picked.room() > 0 {
                     queue.check()?;
-                    records.extend(rows_of(&api, locator, stream, room, body)?);
+                    let range = Window::new(locator.t_from, locator.t_to);
+                    let rows = rows_of(&api, locator, stream, range, picked.room(), body)?;
+                    let rows = rows.ok_or_else(|| too_large(&api, locator, stream))?;
+                    // Whether it ended early does not matter.
+                    let _ = rows.into_iter().try_for_each(|row| picked.offer(row));
+                } else if picked.room() > 0 {
+                    search(&api, locator, stream, &mut picked, body, queue)?;
                 }
             }
-            *found.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = records;
             Ok(())
         },
         || api.client().interrupt(),
     )?;
     let found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if found.is_empty() && max_records > 0 && streams.values().any(|n| *n > 0) {
+    if !found.any && sample.max > 0 && streams.values().any(|n| *n > 0) {
         return Err(SourceError::new(
             ErrorKind::Gone,
             format!("the records are gone from server \"{}\"", locator.bucket),
@@ -60,18 +70,48 @@ pub fn replay(
         ))
         .hint("Look at the data retention of the streams in OpenObserve; the aggregates stay."));
     }
-    Ok(found)
+    Ok(found.rows)
 }
 
+/// Looks through a stream for the records of a sample, newest first, and cuts the time until an answer is whole.
+fn search(
+    api: &Api<'_>,
+    locator: &Locator,
+    stream: &str,
+    picked: &mut Picked<'_>,
+    body: &mut Vec<u8>,
+    queue: &pool::Queue<'_, ()>,
+) -> Result<(), SourceError> {
+    let mut ranges = vec![Window::new(locator.t_from, locator.t_to)];
+    while let Some(range) = ranges.pop() {
+        queue.check()?;
+        let size = if range.len() > 1 { PAGE_ROWS } else { MOST_ROWS };
+        match rows_of(api, locator, stream, range, size, body)? {
+            Some(rows) if rows.len() < size || range.len() <= 1 => {
+                if rows.into_iter().try_for_each(|row| picked.offer(row)).is_break() {
+                    return Ok(());
+                }
+            }
+            None if range.len() <= 1 => return Err(too_large(api, locator, stream)),
+            _ => {
+                let middle = range.from + range.len() / 2;
+                ranges.extend([Window::new(range.from, middle), Window::new(middle, range.to)]);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Records of a range, at most `size`; `None` if the answer is too large.
 fn rows_of(
     api: &Api<'_>,
     locator: &Locator,
     stream: &str,
+    range: Window,
     size: usize,
     body: &mut Vec<u8>,
-) -> Result<Vec<String>, SourceError> {
+) -> Result<Option<Vec<String>>, SourceError> {
     let sql = format!("SELECT * FROM {}", quoted(stream));
-    let range = Window::new(locator.t_from, locator.t_to);
     let search = Search {
         dataset: locator.dataset,
         stream,
@@ -89,13 +129,16 @@ fn rows_of(
         Ok(hits.map(|hit| hit.get().to_string()).collect())
     })?;
     match answer {
-        Answer::Body(records) => Ok(records),
-        Answer::NoStream => Ok(Vec::new()),
+        Answer::Body(records) => Ok(Some(records)),
+        Answer::NoStream => Ok(Some(Vec::new())),
         Answer::NoField(e) => Err(e),
-        Answer::TooLarge => Err(api
-            .too_large(&api.describe(locator.dataset, stream))
-            .hint("Ask oo_replay() for fewer records.")),
+        Answer::TooLarge => Ok(None),
     }
+}
+
+fn too_large(api: &Api<'_>, locator: &Locator, stream: &str) -> SourceError {
+    api.too_large(&api.describe(locator.dataset, stream))
+        .hint("Ask oo_replay() for fewer records.")
 }
 
 /// The streams of a locator and their rows.

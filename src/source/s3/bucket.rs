@@ -15,8 +15,8 @@ use std::time::Duration;
 
 /// Keys in one page of a listing: what S3 allows at most.
 const PAGE_KEYS: u32 = 1000;
-/// Pages of one listing that are followed.
-const MAX_PAGES: usize = 10_000;
+/// Pages of one listing that are followed: a million keys, of which their names alone take some hundred megabytes.
+const MAX_PAGES: usize = 1_000;
 /// Bytes of ends of objects that are kept for their second reading.
 const MAX_TAILS: usize = 16 << 20;
 
@@ -54,15 +54,25 @@ impl Bucket {
             match page.next {
                 None => return Ok(out),
                 // It would go on for ever.
-                same if same == next => break,
+                same if same == next => {
+                    let what = format!("the list of \"{prefix}\" does not end");
+                    return Err(SourceError::new(ErrorKind::BadResponse, what)
+                        .transient(false)
+                        .hint("The server must give continuation tokens, or know start-after."));
+                }
                 more => next = more,
             }
         }
-        Err(
-            SourceError::new(ErrorKind::BadResponse, format!("the list of \"{prefix}\" does not end"))
-                .transient(false)
-                .hint("The server must give continuation tokens, or know start-after."),
+        let most = MAX_PAGES * PAGE_KEYS as usize;
+        Err(SourceError::new(
+            ErrorKind::BadResponse,
+            format!("the list of \"{prefix}\" has more than {most} entries"),
         )
+        .transient(false)
+        .hint(
+            "Give a longer prefix, or lay the objects out in folders by time; OpenObserve's own hours are merged into \
+             few objects, or are told by its metadata database (metadata_url).",
+        ))
     }
 
     /// Bytes of an object that nobody listed.
@@ -96,6 +106,11 @@ impl Store for Bucket {
 
     fn root(&self) -> &str {
         &self.config.prefix
+    }
+
+    fn files(&self) -> Option<String> {
+        // OpenObserve glues its prefix on as it is.
+        Some(format!("{}files", self.config.prefix))
     }
 
     fn title(&self) -> String {

@@ -5,15 +5,17 @@ mod body;
 mod bucket;
 mod client;
 mod columns;
+mod doors;
 mod options;
 mod settle;
 
+pub use doors::Doors;
 pub use settle::Settle;
 
 use super::error::SourceError;
 use super::fetch::{self, Request};
 use super::objects::{self, Arrangement};
-use super::{Context, Locator, http};
+use super::{Context, Locator, Sample, http};
 use bucket::Bucket;
 use std::fmt;
 
@@ -75,9 +77,9 @@ pub fn reader<'a>(config: &'a S3Config, request: Request<'a>) -> Result<impl fet
 pub fn replay(
     config: &S3Config,
     locator: &Locator,
-    max_records: usize,
+    sample: &Sample,
     ctx: &Context,
 ) -> Result<Vec<String>, SourceError> {
     let bucket = Bucket::new(config, &locator.bucket, ctx.http_timeout)?;
-    objects::replay(&bucket, locator, max_records, ctx)
+    objects::replay(&bucket, locator, sample, ctx)
 }

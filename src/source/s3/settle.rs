@@ -3,6 +3,7 @@
 
 use crate::source::error::{ErrorKind, SourceError};
 use crate::source::objects::Layout;
+use crate::source::pattern::Patterns;
 use crate::source::{Selection, Source, SourceConfig};
 use engine::window::{Window, Windows};
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub struct Settle {
     pub until: i64,
     /// Where later windows are read.
     pub fallback: Option<Box<Source>>,
+    /// The same server, where only parents of spans are looked for.
+    pub parents: Option<Box<Source>>,
 }
 
 impl Settle {
@@ -58,7 +61,12 @@ impl Settle {
                 })),
             },
         };
+        let parents = fallback.clone().map(|mut source| {
+            (source.selection.logs, source.selection.metrics) = (Patterns::default(), Patterns::default());
+            source
+        });
         Ok(Settle {
+            parents,
             until: now.saturating_sub(selection.settle_us.unwrap_or(default)),
             fallback,
         })

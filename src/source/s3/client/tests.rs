@@ -9,10 +9,7 @@ fn config(path_style: bool) -> S3Config {
         region: "us-east-1".to_string(),
         prefix: String::new(),
         path_style,
-        arrangement: Arrangement {
-            layout: Layout::Hive,
-            org: "default".to_string(),
-        },
+        arrangement: Arrangement::plain(Layout::Hive, "default"),
         route: http::Route::default(),
         credentials: Some(Credentials {
             access_key_id: "AKIAIOSFODNN7EXAMPLE".to_string(),

@@ -1,0 +1,279 @@
+//! Which objects count, as OpenObserve's metadata database says: a real database and a real bucket.
+
+use super::s3::{H22, HOUR, fetch, keys, name, rows, source};
+use super::source::error::ErrorKind;
+use super::source::objects::testing::{Row, parquet};
+use super::source::server::{self, Options};
+use super::source::{self, Context, Selection, Source};
+use blackbox::cluster::Cluster;
+use blackbox::metadata::{DATABASE, LiveObject, Metadata, READER, READER_PASSWORD};
+use blackbox::s3::S3;
+use engine::window::{MINUTE_US, Window};
+use serde_json::json;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const DATE: &str = "2026/11/20/22";
+
+fn file(age: u64) -> String {
+    name(age).rsplit('/').next().unwrap().to_string()
+}
+
+/// Puts an object, and into the table if it is live.
+fn put(s3: &S3, metadata: &mut Metadata, age: u64, rows: &[Row], live: bool) {
+    let bytes = parquet(rows, 50);
+    s3.put(&name(age), &bytes);
+    if live {
+        go_live(metadata, age, rows, bytes.len());
+    }
+}
+
+fn go_live(metadata: &mut Metadata, age: u64, rows: &[Row], size: usize) {
+    let times = (rows.first().unwrap().0, rows.last().unwrap().0);
+    metadata.add(&LiveObject {
+        stream: "default/logs/app",
+        date: DATE,
+        file: &file(age),
+        times,
+        size,
+    });
+}
+
+fn with_metadata(s3: &S3, url: &str, password: &str) -> Source {
+    let mut mapping = keys().to_vec();
+    mapping.extend([("metadata_username", READER), ("metadata_password", password)]);
+    source(
+        &[("endpoint", &s3.endpoint()), ("metadata_url", url)],
+        &mapping,
+        json!({}),
+    )
+}
+
+fn logs(source: &Source, window: Window) -> u64 {
+    fetch(source, window).unwrap().stats.logs
+}
+
+#[test]
+fn exactly_the_live_objects_count_and_nothing_is_listed() {
+    let (cluster, s3) = (Cluster::without_workers(), S3::serve());
+    let mut metadata = Metadata::create(&cluster);
+    let source = with_metadata(&s3, &metadata.url(), READER_PASSWORD);
+    assert_eq!(logs(&source, HOUR), 0, "an empty table");
+    put(&s3, &mut metadata, 1, &rows(0, 100), true);
+    put(&s3, &mut metadata, 2, &rows(100, 100), true);
+    // The product lies there already, the table does not know it yet.
+    put(&s3, &mut metadata, 3, &rows(0, 200), false);
+    assert_eq!(logs(&source, HOUR), 200);
+    // Now it takes the place of its sources, which stay in the bucket.
+    metadata.exec("BEGIN; DELETE FROM file_list");
+    go_live(
+        &mut metadata,
+        3,
+        &rows(0, 200),
+        std::fs::metadata(s3.path(&name(3))).unwrap().len() as usize,
+    );
+    metadata.exec("COMMIT");
+    assert_eq!(logs(&source, HOUR), 200);
+    // What a crash left behind, and what is marked as deleted.
+    put(&s3, &mut metadata, 4, &rows(300, 50), false);
+    put(&s3, &mut metadata, 5, &rows(400, 50), true);
+    metadata.exec(&format!(
+        "UPDATE file_list SET deleted = true WHERE file = '{}'",
+        file(5)
+    ));
+    assert_eq!(logs(&source, HOUR), 200);
+    // The same rows in two live objects were sent twice.
+    put(&s3, &mut metadata, 6, &rows(0, 200), true);
+    assert_eq!(logs(&source, HOUR), 400);
+    // Another organization, another type, another stream.
+    for stream in ["other/logs/app", "default/metrics/app", "default/logs/nginx"] {
+        let (file, size) = (file(9), 1);
+        let times = (H22, H22 + 1);
+        metadata.add(&LiveObject {
+            stream,
+            date: DATE,
+            file: &file,
+            times,
+            size,
+        });
+    }
+    let only = Source {
+        selection: Selection::parse(&json!({"logs": ["app"]})).unwrap(),
+        ..source.clone()
+    };
+    assert_eq!(logs(&only, HOUR), 400);
+    assert_eq!(s3.lists(), 0, "the table says it all");
+}
+
+#[test]
+fn only_objects_of_the_window_are_read_and_other_formats_are_said() {
+    let (cluster, s3) = (Cluster::without_workers(), S3::serve());
+    let mut metadata = Metadata::create(&cluster);
+    let source = with_metadata(&s3, &metadata.url(), READER_PASSWORD);
+    put(&s3, &mut metadata, 1, &rows(0, 61), true);
+    put(&s3, &mut metadata, 2, &rows(120, 60), true);
+    let minute = |n: i64| Window::new(H22 + n * MINUTE_US, H22 + (n + 1) * MINUTE_US);
+    assert_eq!(logs(&source, minute(1)), 1, "the last record is at 22:01:00");
+    assert_eq!(
+        s3.reads().iter().map(|(key, _)| key.clone()).collect::<Vec<_>>(),
+        [name(1)]
+    );
+    assert_eq!(logs(&source, minute(2)), 60);
+    assert_eq!(logs(&source, minute(3)), 0);
+    let (partition, vortex) = ("host=a/1.parquet", "2.vortex");
+    for file in [partition, vortex] {
+        let bytes = parquet(&rows(180, 60), 50);
+        s3.put(&format!("files/default/logs/app/{DATE}/{file}"), &bytes);
+        let times = (H22 + 3 * MINUTE_US, H22 + 4 * MINUTE_US - 1);
+        metadata.add(&LiveObject {
+            stream: "default/logs/app",
+            date: DATE,
+            file,
+            times,
+            size: bytes.len(),
+        });
+    }
+    let stats = fetch(&source, minute(3)).unwrap().stats;
+    assert_eq!((stats.logs, stats.unreadable), (60, 1));
+    assert_eq!(fetch(&source, minute(2)).unwrap().stats.unreadable, 0);
+}
+
+#[test]
+fn an_object_that_vanished_makes_the_table_be_asked_again() {
+    let (cluster, s3) = (Cluster::without_workers(), S3::serve());
+    let mut metadata = Metadata::create(&cluster);
+    let source = with_metadata(&s3, &metadata.url(), READER_PASSWORD);
+    for age in 1..=3 {
+        put(&s3, &mut metadata, age, &rows(age as i64 * 100, 100), true);
+    }
+    let (product, merged) = (s3.path(&name(9)), parquet(&rows(100, 300), 50));
+    let sources: Vec<_> = (1..=3).map(|age| s3.path(&name(age))).collect();
+    let merging = Arc::new(std::sync::Mutex::new(Some(metadata)));
+    let hook = merging.clone();
+    s3.before_get(move |_| {
+        // Before the first read only.
+        if let Some(mut metadata) = hook.lock().unwrap().take() {
+            std::fs::write(&product, &merged).unwrap();
+            let size = merged.len();
+            // The session waits for answers in its own way, which a thread of the server's does not allow.
+            let merge = std::thread::spawn(move || {
+                metadata.exec("BEGIN; DELETE FROM file_list");
+                go_live(&mut metadata, 9, &rows(100, 300), size);
+                metadata.exec("COMMIT");
+            });
+            merge.join().unwrap();
+            sources.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+        }
+    });
+    let stats = fetch(&source, HOUR).unwrap().stats;
+    assert_eq!((stats.logs, stats.files), (300, 1));
+    assert!(merging.lock().unwrap().is_none());
+    // What the table names and nobody has: said, and tried again later.
+    std::fs::remove_file(s3.path(&name(9))).unwrap();
+    let lost = fetch(&source, HOUR).map(|_| ()).unwrap_err();
+    assert!(lost.kind == ErrorKind::Gone && lost.is_transient(), "{lost:?}");
+    assert!(lost.hint.unwrap().contains("metadata database"));
+}
+
+#[test]
+fn files_of_this_machine_have_a_file_list_too() {
+    let cluster = Cluster::without_workers();
+    let mut metadata = Metadata::create(&cluster);
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join(format!("stream/files/default/logs/app/{DATE}"));
+    std::fs::create_dir_all(&folder).unwrap();
+    for age in 1..=2 {
+        let bytes = parquet(&rows(0, 100), 50);
+        std::fs::write(folder.join(file(age)), &bytes).unwrap();
+        go_live(&mut metadata, age, &rows(0, 100), bytes.len());
+    }
+    let options =
+        |pairs: &[(&str, &str)]| -> Options { pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect() };
+    let path = dir.path().to_string_lossy().into_owned();
+    let named = options(&[("kind", "file"), ("path", &path), ("metadata_url", &metadata.url())]);
+    let mapping = options(&[("metadata_username", READER), ("metadata_password", READER_PASSWORD)]);
+    let source = Source {
+        server: "files".to_string(),
+        config: server::config(&named, &mapping, vec![dir.path().to_path_buf()]).unwrap(),
+        selection: Selection::default(),
+    };
+    assert_eq!(logs(&source, HOUR), 200, "both are live");
+    metadata.remove(&file(1));
+    assert_eq!(logs(&source, HOUR), 100);
+}
+
+#[test]
+fn what_is_wrong_with_the_metadata_database_is_said() {
+    let (cluster, s3) = (Cluster::without_workers(), S3::serve());
+    let mut metadata = Metadata::create(&cluster);
+    let wrong = |url: &str, password: &str| {
+        let e = fetch(&with_metadata(&s3, url, password), HOUR).map(|_| ()).unwrap_err();
+        let said = format!("{e:?}");
+        assert!(!said.contains(READER_PASSWORD) && !said.contains("Wrong/"), "{said}");
+        assert!(e.hint.is_some() && e.message.contains("lake"), "{said}");
+        e
+    };
+    let url = metadata.url();
+    let password = wrong(&url, "Wrong/Password");
+    assert!(
+        password.kind == ErrorKind::Auth && password.is_permanent(),
+        "{password:?}"
+    );
+    let absent = wrong(&url.replace(DATABASE, "nowhere"), READER_PASSWORD);
+    assert!(
+        absent.kind == ErrorKind::NotFound && absent.is_permanent(),
+        "{absent:?}"
+    );
+    let plain = wrong(&format!("{url}?sslmode=verify-full"), READER_PASSWORD);
+    assert!(plain.kind == ErrorKind::Connection && plain.is_transient(), "{plain:?}");
+    metadata.exec(&format!("REVOKE SELECT ON file_list FROM {READER}"));
+    let denied = wrong(&url, READER_PASSWORD);
+    assert!(denied.kind == ErrorKind::Auth && denied.hint.unwrap().contains("GRANT"));
+    metadata.exec("DROP TABLE file_list");
+    let table = wrong(&url, READER_PASSWORD);
+    assert!(
+        table.kind == ErrorKind::Config && table.message.contains("file_list"),
+        "{table:?}"
+    );
+    let refused = wrong("postgres://127.0.0.1:1/openobserve", READER_PASSWORD);
+    assert!(
+        refused.kind == ErrorKind::Connection && refused.is_transient(),
+        "{refused:?}"
+    );
+    let endpoint = s3.endpoint();
+    let nobody = source(&[("endpoint", &endpoint), ("metadata_url", &url)], &keys(), json!({}));
+    let nobody = fetch(&nobody, HOUR).map(|_| ()).unwrap_err();
+    assert!(nobody.is_permanent() && nobody.hint.unwrap().contains("metadata_username"));
+}
+
+/// A server that accepts and never says a word.
+#[test]
+fn a_metadata_database_that_hangs_holds_up_nobody() {
+    let s3 = S3::serve();
+    let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("postgres://{}/openobserve", silent.local_addr().unwrap());
+    let source = with_metadata(&s3, &url, READER_PASSWORD);
+    let failed = |cancel: Arc<AtomicBool>, timeout| {
+        let context = Context {
+            cancel,
+            concurrency: 3,
+            http_timeout: timeout,
+        };
+        let got = source::fetch(std::slice::from_ref(&source), HOUR.into(), &context);
+        got.map(|_| ()).unwrap_err()
+    };
+    let late = failed(Arc::default(), Duration::from_millis(200));
+    assert!(late.kind == ErrorKind::Timeout && late.is_transient(), "{late:?}");
+    let cancel = Arc::new(AtomicBool::new(false));
+    let flag = cancel.clone();
+    let waiting = std::thread::spawn(move || {
+        let held = silent.accept().unwrap();
+        flag.store(true, Ordering::SeqCst);
+        held
+    });
+    // The deadline is far away: without an ear for the flag the test would not end.
+    assert_eq!(failed(cancel, Duration::from_secs(3_600)).kind, ErrorKind::Cancelled);
+    drop(waiting.join());
+}

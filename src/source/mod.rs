@@ -6,6 +6,7 @@ pub mod error;
 pub mod fetch;
 pub mod file;
 pub mod file_list;
+pub mod http;
 pub mod mock;
 pub mod objects;
 pub mod openobserve;
@@ -15,7 +16,6 @@ pub mod s3;
 pub mod sample;
 pub mod server;
 
-mod http;
 mod margin;
 mod pool;
 mod resolve;
@@ -24,8 +24,6 @@ mod tap;
 
 pub use error::SourceError;
 pub use fetch::fetch;
-#[cfg(test)]
-pub use http::Route;
 pub use options::Selection;
 pub use sample::Sample;
 

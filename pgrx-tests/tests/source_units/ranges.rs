@@ -2,10 +2,11 @@
 
 use crate::source::fetch::{Fetched, FetchedWindow};
 use crate::source::file::FileConfig;
+use crate::source::http::Route;
 use crate::source::mock::{self, MockConfig, Wanted};
 use crate::source::objects::{Arrangement, Layout};
 use crate::source::openobserve::OpenObserveConfig;
-use crate::source::{Context, Route, Selection, Source, SourceConfig, fetch};
+use crate::source::{Context, Selection, Source, SourceConfig, fetch};
 use blackbox::openobserve::{self as server, OpenObserve, Record, Store};
 use blackbox::telemetry::{MINUTE, T0};
 use engine::record::{Dataset, RejectReason};

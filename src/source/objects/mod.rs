@@ -34,7 +34,7 @@ pub struct Arrangement {
     /// The organization, in OpenObserve's layout.
     pub org: String,
     /// Who tells which objects are live, in OpenObserve's layout; without, the objects themselves are looked at.
-    pub file_list: Option<FileListConfig>,
+    pub file_list: Option<Box<FileListConfig>>,
     /// What the folders are called, in the layout `hive`; without, their names are guessed at.
     pub template: Option<Template>,
 }
@@ -62,7 +62,7 @@ impl Arrangement {
             None if template.is_some() => Layout::Hive,
             None => Layout::OpenObserve,
         };
-        let file_list = FileListConfig::parse(server, mapping)?;
+        let file_list = FileListConfig::parse(server, mapping)?.map(Box::new);
         if template.is_some() && layout != Layout::Hive {
             return Err(SourceError::config(
                 "server option \"path_template\" is for the layout hive",

@@ -95,7 +95,7 @@ fn without_timescaledb_native_partitions_refuse_no_row() {
     let cluster = Cluster::without_workers();
     let mut db = bridge(&cluster, "native");
     let partitioned = format!("SELECT count(*) FROM pg_class WHERE relkind = 'p' AND relname IN ({LARGE_TABLES})");
-    assert_eq!(db.int(&partitioned), 3);
+    assert_eq!(db.int(&partitioned), 4);
     db.exec(
         "INSERT INTO metric_1m (bucket, tenant_id, resource_id, metric, sample_count)
          SELECT at, 1, 1, 'm', 1 FROM unnest(ARRAY['1999-01-01', now(), now() + interval '9 years']::timestamptz[]) AS at",
@@ -122,7 +122,7 @@ fn with_its_friends_it_uses_each_of_them() {
     }
     let hypertables =
         format!("SELECT count(*) FROM timescaledb_information.hypertables WHERE hypertable_name IN ({LARGE_TABLES})");
-    assert_eq!(db.int(&hypertables), 3);
+    assert_eq!(db.int(&hypertables), 4);
     assert_eq!(db.int("SELECT count(*) FROM ag_catalog.ag_graph WHERE name = 'ops'"), 1);
     assert_eq!(db.text("SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'kb_chunk'::regclass AND attname = 'embedding'"), "vector(1536)");
     let trigram = "SELECT count(*) FROM pg_indexes WHERE tablename = 'log_pattern' AND indexdef LIKE '%gin_trgm_ops%'";

@@ -136,8 +136,11 @@ fn fetch_part(sources: &[Source], windows: Windows, ctx: &Context) -> Result<Fet
             .filter(|range| all.wants_parents(*range, reach))
             .collect();
         if !wanted.is_empty() {
-            for reader in &mut readers {
-                reader.parents(&wanted, &mut all)?;
+            // A source whose spans nobody wants knows no parents either: else a window would see them only in margins.
+            for (reader, source) in readers.iter_mut().zip(sources) {
+                if !source.selection.traces.is_empty() {
+                    reader.parents(&wanted, &mut all)?;
+                }
             }
         }
     }

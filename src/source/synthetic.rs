@@ -83,6 +83,9 @@ impl fetch::Reader for Reader<'_> {
     }
 
     fn parents(&mut self, ranges: &[Window], into: &mut Aggregator) -> Result<(), SourceError> {
+        if !self.request.selection.traces.matches(mock::STREAM) {
+            return Ok(());
+        }
         for range in ranges {
             self.minutes(*range, |part| {
                 mock::parents(self.config, part, &mut |link| into.link(link));

@@ -1,7 +1,7 @@
 //! The foreign data wrapper: it only holds connections (servers and user mappings), there are no foreign tables.
 
 use crate::error::{Error, Result, or_raise};
-use crate::jobs::sources;
+use crate::jobs::{oo_agg, sources, topo};
 use crate::source::server::{self, Options};
 use pgrx::JsonB;
 use pgrx::prelude::*;
@@ -24,15 +24,18 @@ fn validate(options: &[String], catalog: pg_sys::Oid) -> Result<()> {
         pg_sys::ForeignServerRelationId => server::check_server(&options).map_err(bad_option),
         pg_sys::UserMappingRelationId => {
             server::check_mapping(&options).map_err(bad_option)?;
+            let from_environment = server::ENV_OPTIONS
+                .iter()
+                .find(|(_, option)| options.contains_key(*option));
             // SAFETY: reads the current user.
-            if options.contains_key("password_env") && unsafe { !pg_sys::superuser() } {
-                return Err(Error::invalid(
+            match from_environment {
+                Some((secret, option)) if unsafe { !pg_sys::superuser() } => Err(Error::invalid(
                     PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-                    "only a superuser may set password_env",
-                    "Use the option password.",
-                ));
+                    format!("only a superuser may set {option}"),
+                    format!("Use the option {secret}."),
+                )),
+                _ => Ok(()),
             }
-            Ok(())
         }
         pg_sys::ForeignDataWrapperRelationId if options.is_empty() => Ok(()),
         pg_sys::ForeignDataWrapperRelationId => Err(Error::invalid(
@@ -73,14 +76,17 @@ fn etl_source_check(server: &str, job: &str, options: JsonB) {
 }
 
 fn check(server: &str, job: &str, options: &JsonB) -> Result<()> {
-    if job != crate::jobs::oo_agg::NAME {
+    // SAFETY: reads the role in force outside of SECURITY DEFINER functions.
+    let user = unsafe { pg_sys::GetOuterUserId() };
+    if let Some(kind) = topo::Kind::of(job) {
+        return topo::sources::source(kind, server.to_string(), options, user).map(|_| ());
+    }
+    if job != oo_agg::NAME {
         return Err(Error::invalid(
             PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
             format!("job \"{job}\" takes no source in this version"),
-            "Sources of this version feed the job oo-agg.",
+            "Sources of this version feed the jobs oo-agg, topo-iac and topo-ansible.",
         ));
     }
-    // SAFETY: reads the role in force outside of SECURITY DEFINER functions.
-    let user = unsafe { pg_sys::GetOuterUserId() };
     sources::source(server.to_string(), options, user).map(|_| ())
 }

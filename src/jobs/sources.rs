@@ -13,7 +13,17 @@ use std::collections::HashSet;
 
 /// The enabled sources of a tenant's job, in the order of their ids.
 pub fn load(tenant: i64, job: &str) -> Result<Vec<Source>> {
-    let rows = sql::select(
+    let sources = rows(tenant, job)?
+        .into_iter()
+        .map(|(server, options, owner)| source(server, &options, owner))
+        .collect::<Result<Vec<_>>>()?;
+    read_once(&sources)?;
+    Ok(sources)
+}
+
+/// Server, options and owner of the enabled sources of a tenant's job, in the order of their ids.
+pub fn rows(tenant: i64, job: &str) -> Result<Vec<(String, JsonB, pg_sys::Oid)>> {
+    sql::select(
         "SELECT s.server, s.options, s.owner::oid
            FROM etl_source s
           WHERE s.tenant_id = $1 AND s.job = $2 AND s.enabled
@@ -30,13 +40,7 @@ pub fn load(tenant: i64, job: &str) -> Result<Vec<Source>> {
             }
             Ok(found)
         },
-    )?;
-    let sources = rows
-        .into_iter()
-        .map(|(server, options, owner)| source(server, &options, owner))
-        .collect::<Result<Vec<_>>>()?;
-    read_once(&sources)?;
-    Ok(sources)
+    )
 }
 
 /// Refuses sources of which one is the fallback of another: its records would count twice.
@@ -123,7 +127,7 @@ pub fn config(name: &str, owner: pg_sys::Oid) -> Result<SourceConfig> {
                 pg_options_to_table(m.umoptions) o",
         &[oid.into(), owner.into()],
     )?;
-    resolve_password(&mut mapping, superuser)?;
+    resolve_secrets(&mut mapping, superuser)?;
     Ok(server::config(&server, &mapping, guc::file_roots())?)
 }
 
@@ -137,28 +141,30 @@ fn options(statement: &'static str, args: &[pgrx::datum::DatumWithOid<'_>]) -> R
     })
 }
 
-/// Replaces `password_env` by the variable's value; the server's environment is for superusers only.
-fn resolve_password(mapping: &mut Options, superuser: bool) -> Result<()> {
-    let Some(variable) = mapping.remove("password_env") else {
-        return Ok(());
-    };
-    if !superuser {
-        return Err(Error::invalid(
-            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            "password_env is for sources of superusers only",
-            "Use the option password in the user mapping, or have a superuser add the source.",
-        ));
+/// Replaces `password_env` and `token_env` by the variables' values; the server's environment is for superusers only.
+fn resolve_secrets(mapping: &mut Options, superuser: bool) -> Result<()> {
+    for (secret, option) in server::ENV_OPTIONS {
+        let Some(variable) = mapping.remove(option) else {
+            continue;
+        };
+        if !superuser {
+            return Err(Error::invalid(
+                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("{option} is for sources of superusers only"),
+                format!("Use the option {secret} in the user mapping, or have a superuser add the source."),
+            ));
+        }
+        let value = std::env::var(&variable)
+            .ok()
+            .filter(|_| variable.starts_with(server::ENV_PREFIX));
+        let Some(value) = value else {
+            return Err(Error::invalid(
+                PgSqlErrorCode::ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION,
+                format!("the server's environment has no variable {variable}"),
+                "Set it for the PostgreSQL server and restart.",
+            ));
+        };
+        mapping.insert(secret.into(), value);
     }
-    let value = std::env::var(&variable)
-        .ok()
-        .filter(|_| variable.starts_with(server::ENV_PREFIX));
-    let Some(value) = value else {
-        return Err(Error::invalid(
-            PgSqlErrorCode::ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION,
-            format!("the server's environment has no variable {variable}"),
-            "Set it for the PostgreSQL server and restart.",
-        ));
-    };
-    mapping.insert("password".into(), value);
     Ok(())
 }

@@ -145,5 +145,6 @@ fn reader<'a>(source: &'a Source, windows: Windows, ctx: &'a Context) -> Result<
             },
             _ => Box::new(s3::reader(c, request)?),
         },
+        SourceConfig::Web(_) | SourceConfig::Git(_) => return Err(SourceError::no_records()),
     })
 }

@@ -2,9 +2,11 @@
 //! threads. Whoever calls [`fetch()`] or [`replay`] does so on a thread with all signals blocked; the threads started
 //! below inherit that.
 
+pub mod documents;
 pub mod error;
 pub mod fetch;
 pub mod file;
+pub mod git;
 pub mod mock;
 pub mod objects;
 pub mod openobserve;
@@ -42,6 +44,10 @@ pub enum SourceConfig {
     Mock(mock::MockConfig),
     /// Objects in a bucket.
     S3(s3::S3Config),
+    /// A document or an archive at an address.
+    Web(documents::WebConfig),
+    /// A git repository.
+    Git(git::GitConfig),
 }
 
 impl SourceConfig {
@@ -162,5 +168,6 @@ pub fn replay(
         SourceConfig::File(c) => file::replay(c, locator, max_records, ctx),
         SourceConfig::Mock(c) => Ok(synthetic::replay(c, locator, max_records)),
         SourceConfig::S3(c) => s3::replay(c, locator, max_records, ctx),
+        SourceConfig::Web(_) | SourceConfig::Git(_) => Err(SourceError::no_records()),
     }
 }

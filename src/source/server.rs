@@ -1,8 +1,10 @@
 //! The options of a foreign server and of its user mapping: which there are, which are needed, and what they make.
 
 use super::SourceConfig;
+use super::documents::WebConfig;
 use super::error::SourceError;
 use super::file::FileConfig;
+use super::git::GitConfig;
 use super::mock::MockConfig;
 use super::objects::Arrangement;
 use super::openobserve::OpenObserveConfig;
@@ -15,15 +17,19 @@ use std::str::FromStr;
 pub type Options = BTreeMap<String, String>;
 
 /// Options of a user mapping. Its kind of server is not known when it is made, so these are of all kinds.
-pub const MAPPING_OPTIONS: [&str; 6] = [
+pub const MAPPING_OPTIONS: [&str; 8] = [
     "username",
     "password",
     "password_env",
+    "token",
+    "token_env",
     "access_key_id",
     "secret_access_key",
     "session_token",
 ];
-/// What the name of an environment variable must begin with to be read by `password_env`.
+/// Secrets of a user mapping that may lie in the server's environment instead, with the options that name the variables.
+pub const ENV_OPTIONS: [(&str, &str); 2] = [("password", "password_env"), ("token", "token_env")];
+/// What the name of an environment variable must begin with to be read by one of [`ENV_OPTIONS`].
 pub const ENV_PREFIX: &str = "OBSERVE_BRIDGE_";
 
 /// The kinds of server.
@@ -33,7 +39,12 @@ pub enum Kind {
     S3,
     File,
     Mock,
+    Http,
+    Git,
 }
+
+/// The names of the kinds, for messages.
+const KINDS: &str = "Valid kinds are: openobserve, s3, file, http, git, mock.";
 
 impl FromStr for Kind {
     type Err = SourceError;
@@ -44,10 +55,9 @@ impl FromStr for Kind {
             "s3" => Ok(Kind::S3),
             "file" => Ok(Kind::File),
             "mock" => Ok(Kind::Mock),
-            _ => Err(SourceError::config(
-                format!("server kind \"{s}\" is not known"),
-                "Valid kinds are: openobserve, s3, file, mock.",
-            )),
+            "http" => Ok(Kind::Http),
+            "git" => Ok(Kind::Git),
+            _ => Err(SourceError::config(format!("server kind \"{s}\" is not known"), KINDS)),
         }
     }
 }
@@ -63,6 +73,8 @@ impl Kind {
             ),
             Kind::File => (&["path"], &["layout", "org"]),
             Kind::Mock => (&[], &MockConfig::OPTIONS),
+            Kind::Http => (&["url"], &[]),
+            Kind::Git => (&["url"], &["ref"]),
         }
     }
 }
@@ -104,7 +116,7 @@ pub fn check_server(options: &Options) -> Result<(), SourceError> {
 /// Checks the options of `CREATE USER MAPPING`.
 ///
 /// # Errors
-/// An unknown option, naming the valid ones; `password_env` outside its prefix; both kinds of password.
+/// An unknown option, naming the valid ones; a variable outside of the prefix; a secret together with its variable.
 pub fn check_mapping(options: &Options) -> Result<(), SourceError> {
     if let Some(unknown) = options.keys().find(|k| !MAPPING_OPTIONS.contains(&k.as_str())) {
         return Err(SourceError::config(
@@ -112,22 +124,25 @@ pub fn check_mapping(options: &Options) -> Result<(), SourceError> {
             format!("Valid options are: {}.", MAPPING_OPTIONS.join(", ")),
         ));
     }
-    if options.contains_key("password") && options.contains_key("password_env") {
-        return Err(SourceError::config(
-            "a user mapping has either password or password_env",
-            "Drop one of them: ALTER USER MAPPING .. OPTIONS (DROP password).",
-        ));
+    for (secret, variable) in ENV_OPTIONS {
+        let Some(name) = options.get(variable) else { continue };
+        if options.contains_key(secret) {
+            return Err(SourceError::config(
+                format!("a user mapping has either {secret} or {variable}"),
+                format!("Drop one of them: ALTER USER MAPPING .. OPTIONS (DROP {secret})."),
+            ));
+        }
+        if !name.starts_with(ENV_PREFIX) {
+            return Err(SourceError::config(
+                format!("{variable} must name an environment variable that begins with {ENV_PREFIX}"),
+                "Other variables of the server are not readable from SQL.",
+            ));
+        }
     }
-    match options.get("password_env") {
-        Some(name) if !name.starts_with(ENV_PREFIX) => Err(SourceError::config(
-            format!("password_env must name an environment variable that begins with {ENV_PREFIX}"),
-            "Other variables of the server are not readable from SQL.",
-        )),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
-/// Makes a source of the options of a server and of a user mapping (`password_env` already resolved to `password`).
+/// Makes a source of the options of a server and of a user mapping (variables of [`ENV_OPTIONS`] already replaced).
 /// `file_roots` are the directories that sources of kind `file` may read.
 ///
 /// # Errors
@@ -170,6 +185,8 @@ pub fn config(server: &Options, mapping: &Options, file_roots: Vec<PathBuf>) -> 
             roots: file_roots,
             arrangement: arrangement()?,
         }),
+        Kind::Http => SourceConfig::Web(WebConfig::parse(server, mapping)?),
+        Kind::Git => SourceConfig::Git(GitConfig::parse(server, mapping, file_roots)?),
         Kind::Mock => SourceConfig::Mock(MockConfig::parse(server).map_err(|message| {
             SourceError::config(
                 message,
@@ -182,12 +199,7 @@ pub fn config(server: &Options, mapping: &Options, file_roots: Vec<PathBuf>) -> 
 fn kind_of(options: &Options) -> Result<Kind, SourceError> {
     options
         .get("kind")
-        .ok_or_else(|| {
-            SourceError::config(
-                "server option \"kind\" is missing",
-                "Valid kinds are: openobserve, s3, file, mock.",
-            )
-        })?
+        .ok_or_else(|| SourceError::config("server option \"kind\" is missing", KINDS))?
         .parse()
 }
 
@@ -221,6 +233,9 @@ mod tests {
                 "\"y\" is not known",
             ),
             (&[("kind", "mock"), ("services", "0")], "services"),
+            (&[("kind", "http")], "\"url\" is missing"),
+            (&[("kind", "git"), ("url", "ssh://h/r")], "must begin"),
+            (&[("kind", "git"), ("url", "http://h/r"), ("ref", "a b")], "\"ref\""),
             (&[("kind", "s3")], "\"bucket\" is missing"),
             (&[("kind", "s3"), ("bucket", "a/b")], "name of a bucket"),
             (
@@ -245,6 +260,9 @@ mod tests {
         assert!(check_mapping(&options(&[("password_env", "OBSERVE_BRIDGE_PW")])).is_ok());
         assert!(check_mapping(&options(&[("password_env", "HOME")])).is_err());
         assert!(check_mapping(&options(&[("password_env", "OBSERVE_BRIDGE_PW"), ("password", "p")])).is_err());
+        assert!(check_mapping(&options(&[("token_env", "OBSERVE_BRIDGE_TOKEN")])).is_ok());
+        assert!(check_mapping(&options(&[("token_env", "HOME")])).is_err());
+        assert!(check_mapping(&options(&[("token_env", "OBSERVE_BRIDGE_TOKEN"), ("token", "t")])).is_err());
         assert!(check_mapping(&options(&[("user", "u")])).is_err());
     }
 }

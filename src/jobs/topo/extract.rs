@@ -139,7 +139,7 @@ impl<'a> Extractor<'a> {
                     if let Some(file) = file.filter(|file| file.error.is_none()) {
                         file.error = Some((
                             format!("it is no {} that can be read", unresolved.reference),
-                            "Correct the file, or leave it out.",
+                            "Correct the file, leave it out, or name what counts in the options \"inventories\" and \"playbooks\".",
                         ));
                     }
                 }

@@ -44,7 +44,7 @@ pub enum Kind {
 }
 
 /// The names of the kinds, for messages.
-const KINDS: &str = "Valid kinds are: openobserve, s3, file, http, git, mock.";
+const KINDS: &str = "Valid kinds are: openobserve, s3, file, mock, http, git.";
 
 impl FromStr for Kind {
     type Err = SourceError;

@@ -16,6 +16,7 @@ pub mod session;
 pub mod shared;
 pub mod telemetry;
 pub mod wait;
+pub mod web;
 pub mod workers;
 
 pub use cluster::{Cluster, Shutdown};

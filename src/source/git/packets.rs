@@ -114,12 +114,12 @@ mod tests {
 
     #[test]
     fn a_pack_comes_in_bands_and_ends() {
-        let whole = b"0007\x01PA000b\x02counts\n0007\x01CK0000";
+        let whole = b"0007\x01PA000c\x02counts\n0007\x01CK0000";
         assert_eq!(unband(whole).unwrap(), b"PACK");
         for cut in 0..whole.len() {
             assert!(unband(&whole[..cut]).is_err(), "{cut}");
         }
-        let e = unband(b"000a\x03no way0000").unwrap_err();
-        assert_eq!(e.detail.as_deref(), Some("no wa"));
+        let e = unband(b"000b\x03no way0000").unwrap_err();
+        assert_eq!(e.detail.as_deref(), Some("no way"));
     }
 }

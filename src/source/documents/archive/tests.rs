@@ -130,7 +130,8 @@ fn bombs_end_in_an_error() {
 fn what_is_cut_off_is_refused_wherever() {
     let file = EntryType::Regular;
     let tar = tar_of(&[(file, "a", "A"), (file, "b", "B")]);
-    for cut in (HEAD..tar.len()).step_by(256).filter(|cut| tar.len() - cut > 0) {
+    // Behind that, only a part of the end mark is missing.
+    for cut in (HEAD..=tar.len() - TAR_END).step_by(256) {
         assert!(unpacked(&tar[..cut]).is_err(), "tar at {cut}");
     }
     let packed = gzip(&tar);

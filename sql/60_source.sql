@@ -5,7 +5,7 @@
 
 CREATE FOREIGN DATA WRAPPER observe_bridge NO HANDLER VALIDATOR observe_bridge_fdw_validator;
 COMMENT ON FOREIGN DATA WRAPPER observe_bridge IS
-    'Connections of observe_bridge: servers of kind openobserve, s3, file or mock';
+    'Connections of observe_bridge: servers of kind openobserve, s3, file, http, git or mock';
 
 -- Not SECURITY DEFINER: the source reads with the rights of the role that adds it.
 CREATE FUNCTION etl_source_add(tenant text, job text, server text, options jsonb DEFAULT '{}') RETURNS bigint

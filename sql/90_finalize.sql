@@ -30,7 +30,8 @@ DECLARE
         topo_caller, topology_drift, topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text,
         urn_of, urn_rule_check, urn_rules_forget, urn_rule_guard, urn_rules_changed, urn_candidates, urn_resolve, urn_naming, urn_enter,
         etl_graph_follow, etl_graph_follows,
-        etl_reconcile_due, etl_reconcile_windows, etl_reconcile_record, etl_reconcile_failed, oo_stream, oo_search}';
+        etl_reconcile_due, etl_reconcile_windows, etl_reconcile_record, etl_reconcile_failed, oo_stream, oo_search,
+        topo_source_guard, topo_load_try, topo_discover}';
     -- What claims and finishes runs is not among them: etl_run() does that in the name of the extension's owner.
     for_operator CONSTANT text[] := '{
         etl_job_require, etl_tenant_require, observe_bridge_setup, etl_tick, etl_enqueue, etl_retry, etl_cancel, etl_pause,
@@ -41,7 +42,8 @@ DECLARE
         etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay, oo_stream, oo_search,
         topo_extract, topo_unresolved, topo_load, topo_instant_require, topo_resource_require, topology_at, topology_diff, topo_caller,
         topology_drift, topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text,
-        urn_of, urn_rule_check, urn_rules_forget, urn_resolve}';
+        urn_of, urn_rule_check, urn_rules_forget, urn_resolve,
+        topo_discover}';
     -- Reads only.
     for_reader CONSTANT text[] := '{etl_metrics, etl_stats_rows, etl_worker_status, etl_watermark, etl_tenant_require,
         topo_extract, topo_unresolved, topo_instant_require, topo_resource_require, topology_at, topology_diff, topo_caller, topology_drift,
@@ -136,6 +138,7 @@ COMMENT ON FUNCTION etl_statement_types(text, oid[], text[], boolean) IS 'The ty
 COMMENT ON FUNCTION etl_source_range(text, text) IS 'The first and the last event of a tenant by the source_range of a job, read as its owner; NULL when there are none';
 COMMENT ON FUNCTION topo_extract(text, text) IS 'The edges that a file declares, with their evidence; stores nothing. format ansible: a JSON object of the checkout''s paths and contents';
 COMMENT ON FUNCTION topo_unresolved(text, text) IS 'What a file refers to and cannot be known from it alone; stores nothing';
+COMMENT ON FUNCTION topo_discover(text, text) IS 'What a run of a job of topology would find now, without storing it: a row for each document, and one without a path for each source with what would open and close';
 COMMENT ON FUNCTION topo_urn(text, text) IS 'The URN of an end of an edge: itself if it begins with urn:, else a name within its source';
 COMMENT ON FUNCTION topo_urn_type(text) IS 'dim_resource.type of a URN';
 COMMENT ON FUNCTION topo_urn_name(text) IS 'dim_resource.name of a URN';

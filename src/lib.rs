@@ -71,6 +71,11 @@ extension_sql_file!(
     name = "reconcile",
     requires = ["topology_questions"]
 );
+extension_sql_file!(
+    "../sql/70_topology_jobs.sql",
+    name = "topology_jobs",
+    requires = ["topology_questions"]
+);
 extension_sql_file!("../sql/90_finalize.sql", name = "finalize", finalize);
 
 /// Runs when the library is loaded: by the postmaster if it is preloaded, else by the first session that needs it.

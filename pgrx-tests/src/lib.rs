@@ -17,6 +17,7 @@ pub mod session;
 pub mod shared;
 pub mod telemetry;
 pub mod wait;
+pub mod web;
 pub mod wire;
 pub mod workers;
 

@@ -1,7 +1,7 @@
 //! The foreign data wrapper: it only holds connections (servers and user mappings), there are no foreign tables.
 
 use crate::error::{Error, Result, or_raise};
-use crate::jobs::sources;
+use crate::jobs::{oo_agg, sources, topo};
 use crate::source::server::{self, Options};
 use pgrx::JsonB;
 use pgrx::prelude::*;
@@ -83,14 +83,17 @@ fn etl_source_check(server: &str, job: &str, options: JsonB) {
 }
 
 fn check(server: &str, job: &str, options: &JsonB) -> Result<()> {
-    if job != crate::jobs::oo_agg::NAME {
+    // SAFETY: reads the role in force outside of SECURITY DEFINER functions.
+    let user = unsafe { pg_sys::GetOuterUserId() };
+    if let Some(kind) = topo::Kind::of(job) {
+        return topo::sources::source(kind, server.to_string(), options, user).map(|_| ());
+    }
+    if job != oo_agg::NAME {
         return Err(Error::invalid(
             PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
             format!("job \"{job}\" takes no source in this version"),
-            "Sources of this version feed the job oo-agg.",
+            "Sources of this version feed the jobs oo-agg, topo-iac and topo-ansible.",
         ));
     }
-    // SAFETY: reads the role in force outside of SECURITY DEFINER functions.
-    let user = unsafe { pg_sys::GetOuterUserId() };
     sources::source(server.to_string(), options, user).map(|_| ())
 }

@@ -1,6 +1,7 @@
 //! The SQL functions that need Rust, one file a topic. What plain SQL can say is in sql/.
 
 pub mod clock;
+pub mod discover;
 pub mod ensure;
 pub mod fdw;
 pub mod patterns;

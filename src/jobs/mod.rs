@@ -10,6 +10,7 @@ pub mod reconcile;
 pub mod retention;
 pub mod sources;
 pub mod sql;
+pub mod topo;
 
 use crate::backend::fault::{self, Point};
 use crate::backend::session::Session;
@@ -109,6 +110,9 @@ fn dispatch(session: Session, batch: &Batch, done: &mut usize) -> Result<()> {
     if batch.kind == JobKind::Sql {
         return sql::run(session, batch);
     }
+    if let Some(kind) = topo::Kind::of(&batch.job) {
+        return topo::run(session, batch, kind);
+    }
     match batch.job.as_str() {
         oo_agg::NAME => oo_agg::run(session, batch, done),
         age_refresh::NAME => age_refresh::run(session, batch),
@@ -117,7 +121,7 @@ fn dispatch(session: Session, batch: &Batch, done: &mut usize) -> Result<()> {
         other => Err(Error::invalid(
             PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
             format!("job \"{other}\" cannot be run by this version"),
-            "This version runs oo-agg, age-refresh, reconcile and retention.",
+            "This version runs oo-agg, age-refresh, topo-iac, topo-ansible, reconcile and retention.",
         )),
     }
 }

@@ -24,7 +24,16 @@ pub fn load(tenant: i64, job: &str) -> Result<Vec<Source>> {
 /// The enabled sources of a tenant's job with their ids, each by itself: one that cannot be used does not keep the
 /// others.
 pub fn load_each(tenant: i64, job: &str) -> Result<Vec<(i64, Result<Source>)>> {
-    let rows = sql::select(
+    let load = |(id, server, options, owner): Row| (id, source(server, &options, owner));
+    Ok(rows(tenant, job)?.into_iter().map(load).collect())
+}
+
+/// Id, server, options and owner of a source.
+pub type Row = (i64, String, JsonB, pg_sys::Oid);
+
+/// The enabled sources of a tenant's job as they are stored, in the order of their ids.
+pub fn rows(tenant: i64, job: &str) -> Result<Vec<Row>> {
+    sql::select(
         "SELECT s.source_id, s.server, s.options, s.owner::oid
            FROM etl_source s
           WHERE s.tenant_id = $1 AND s.job = $2 AND s.enabled
@@ -42,9 +51,7 @@ pub fn load_each(tenant: i64, job: &str) -> Result<Vec<(i64, Result<Source>)>> {
             }
             Ok(found)
         },
-    )?;
-    let load = |(id, server, options, owner): (i64, String, JsonB, pg_sys::Oid)| (id, source(server, &options, owner));
-    Ok(rows.into_iter().map(load).collect())
+    )
 }
 
 /// Refuses sources of which one is the fallback of another: its records would count twice.

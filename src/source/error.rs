@@ -33,6 +33,8 @@ pub enum ErrorKind {
     Config,
     /// The caller asked to stop.
     Cancelled,
+    /// A document, an archive or a repository that cannot be taken in as it is.
+    Document,
     /// A file or directory that cannot be read.
     Io,
     /// A condition the code rules out.
@@ -77,6 +79,14 @@ impl SourceError {
         SourceError::new(ErrorKind::Config, message).hint(hint)
     }
 
+    /// A server of documents was asked for records.
+    pub fn no_records() -> Self {
+        SourceError::config(
+            "a server of this kind holds documents, not records",
+            "Records are read from servers of kind openobserve, s3, file or mock.",
+        )
+    }
+
     /// The caller asked to stop.
     pub fn cancelled() -> Self {
         SourceError::new(ErrorKind::Cancelled, "the fetch was cancelled")
@@ -115,7 +125,7 @@ impl SourceError {
     /// permanent uses up attempts.
     pub fn is_permanent(&self) -> bool {
         let by_kind = match self.kind {
-            ErrorKind::Auth | ErrorKind::NotFound | ErrorKind::Gone | ErrorKind::Config => true,
+            ErrorKind::Auth | ErrorKind::NotFound | ErrorKind::Gone | ErrorKind::Config | ErrorKind::Document => true,
             ErrorKind::Http(status) => (300..400).contains(&status),
             _ => false,
         };
@@ -135,6 +145,7 @@ impl SourceError {
             ErrorKind::Gone => "P0002",
             ErrorKind::BadResponse => "08P01",
             ErrorKind::Config => "22023",
+            ErrorKind::Document => "22000",
             ErrorKind::Cancelled => "57014",
             ErrorKind::Io => "58030",
             ErrorKind::Internal => "XX000",

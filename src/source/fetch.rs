@@ -188,5 +188,6 @@ pub(super) fn reader<'a>(
             }
             None => Box::new(s3::reader(c, request)?),
         },
+        SourceConfig::Web(_) | SourceConfig::Git(_) => return Err(SourceError::no_records()),
     })
 }

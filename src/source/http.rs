@@ -169,6 +169,22 @@ impl Client {
         }
     }
 
+    /// `POST uri` with these headers. Asks for bytes as they are. Errors as for [`Client::get`].
+    pub fn post_exact(
+        &self,
+        uri: &str,
+        headers: &HeaderMap,
+        content: &[u8],
+        body: &mut Vec<u8>,
+    ) -> Result<Reply<()>, SourceError> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let mut request = self.agent.post(uri).header(header::ACCEPT_ENCODING, "identity");
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        self.receive(request.send(content), body, whole)
+    }
+
     fn receive<T>(
         &self,
         result: Result<http::Response<Body>, ureq::Error>,

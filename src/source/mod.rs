@@ -3,10 +3,12 @@
 //! below inherit that.
 
 pub mod count;
+pub mod documents;
 pub mod error;
 pub mod fetch;
 pub mod file;
 pub mod file_list;
+pub mod git;
 pub mod http;
 pub mod mock;
 pub mod objects;
@@ -49,6 +51,10 @@ pub enum SourceConfig {
     Mock(mock::MockConfig),
     /// Objects in a bucket.
     S3(s3::S3Config),
+    /// A document or an archive at an address.
+    Web(documents::WebConfig),
+    /// A git repository.
+    Git(git::GitConfig),
 }
 
 impl SourceConfig {
@@ -177,5 +183,6 @@ pub fn replay(
         SourceConfig::File(c) => file::replay(c, locator, sample, ctx),
         SourceConfig::Mock(c) => Ok(synthetic::replay(c, locator, sample)),
         SourceConfig::S3(c) => s3::replay(c, locator, sample, ctx),
+        SourceConfig::Web(_) | SourceConfig::Git(_) => Err(SourceError::no_records()),
     }
 }

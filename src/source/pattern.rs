@@ -43,6 +43,13 @@ impl Patterns {
     pub fn matches(&self, name: &str) -> bool {
         self.include.iter().any(|p| glob(p, name)) && !self.exclude.iter().any(|p| glob(p, name))
     }
+
+    /// Whether a file is wanted: a pattern is tried against its whole path, one without a slash also against its name.
+    pub fn matches_path(&self, path: &str) -> bool {
+        let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+        let hits = |p: &String| glob(p, path) || !p.contains('/') && glob(p, name);
+        self.include.iter().any(hits) && !self.exclude.iter().any(hits)
+    }
 }
 
 /// `*` stands for any run of bytes, `?` for one. Remembers only the last star, so the cost is bounded by

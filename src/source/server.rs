@@ -1,8 +1,10 @@
 //! The options of a foreign server and of its user mapping: which there are, which are needed, and what they make.
 
 use super::SourceConfig;
+use super::documents::WebConfig;
 use super::error::SourceError;
 use super::file::FileConfig;
+use super::git::GitConfig;
 use super::http::Route;
 use super::mock::MockConfig;
 use super::objects::Arrangement;
@@ -49,7 +51,12 @@ pub enum Kind {
     S3,
     File,
     Mock,
+    Http,
+    Git,
 }
+
+/// The names of the kinds, for messages.
+const KINDS: &str = "Valid kinds are: openobserve, s3, file, mock, http, git.";
 
 impl FromStr for Kind {
     type Err = SourceError;
@@ -60,10 +67,9 @@ impl FromStr for Kind {
             "s3" => Ok(Kind::S3),
             "file" => Ok(Kind::File),
             "mock" => Ok(Kind::Mock),
-            _ => Err(SourceError::config(
-                format!("server kind \"{s}\" is not known"),
-                "Valid kinds are: openobserve, s3, file, mock.",
-            )),
+            "http" => Ok(Kind::Http),
+            "git" => Ok(Kind::Git),
+            _ => Err(SourceError::config(format!("server kind \"{s}\" is not known"), KINDS)),
         }
     }
 }
@@ -94,6 +100,8 @@ impl Kind {
                 &["layout", "org", "path_template", "path_slack", "metadata_url"],
             ),
             Kind::Mock => (&[], &MockConfig::OPTIONS),
+            Kind::Http => (&["url"], &["ca_certificate", "proxy"]),
+            Kind::Git => (&["url"], &["ref", "ca_certificate", "proxy"]),
         }
     }
 }
@@ -202,6 +210,8 @@ pub fn config(server: &Options, mapping: &Options, file_roots: Vec<PathBuf>) -> 
             roots: file_roots,
             arrangement: arrangement()?,
         }),
+        Kind::Http => SourceConfig::Web(WebConfig::parse(server, mapping)?),
+        Kind::Git => SourceConfig::Git(GitConfig::parse(server, mapping, file_roots)?),
         Kind::Mock => SourceConfig::Mock(MockConfig::parse(server).map_err(|message| {
             SourceError::config(
                 message,
@@ -214,12 +224,7 @@ pub fn config(server: &Options, mapping: &Options, file_roots: Vec<PathBuf>) -> 
 fn kind_of(options: &Options) -> Result<Kind, SourceError> {
     options
         .get("kind")
-        .ok_or_else(|| {
-            SourceError::config(
-                "server option \"kind\" is missing",
-                "Valid kinds are: openobserve, s3, file, mock.",
-            )
-        })?
+        .ok_or_else(|| SourceError::config("server option \"kind\" is missing", KINDS))?
         .parse()
 }
 
@@ -253,6 +258,9 @@ mod tests {
                 "\"y\" is not known",
             ),
             (&[("kind", "mock"), ("services", "0")], "services"),
+            (&[("kind", "http")], "\"url\" is missing"),
+            (&[("kind", "git"), ("url", "ssh://h/r")], "must begin"),
+            (&[("kind", "git"), ("url", "http://h/r"), ("ref", "a b")], "\"ref\""),
             (&[("kind", "s3")], "\"bucket\" is missing"),
             (&[("kind", "s3"), ("bucket", "a/b")], "name of a bucket"),
             (
@@ -277,6 +285,9 @@ mod tests {
         assert!(check_mapping(&options(&[("password_env", "OBSERVE_BRIDGE_PW")])).is_ok());
         assert!(check_mapping(&options(&[("password_env", "HOME")])).is_err());
         assert!(check_mapping(&options(&[("password_env", "OBSERVE_BRIDGE_PW"), ("password", "p")])).is_err());
+        assert!(check_mapping(&options(&[("token_env", "OBSERVE_BRIDGE_TOKEN")])).is_ok());
+        assert!(check_mapping(&options(&[("token_env", "HOME")])).is_err());
+        assert!(check_mapping(&options(&[("token_env", "OBSERVE_BRIDGE_TOKEN"), ("token", "t")])).is_err());
         assert!(check_mapping(&options(&[("user", "u")])).is_err());
         assert!(check_mapping(&options(&[("token_env", "OBSERVE_BRIDGE_T"), ("token", "t")])).is_err());
         assert!(check_mapping(&options(&[("proxy_password_env", "PATH")])).is_err());

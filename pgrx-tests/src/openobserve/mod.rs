@@ -6,7 +6,7 @@
 
 mod api;
 mod fault;
-mod http;
+pub(crate) mod http;
 mod made;
 mod packing;
 mod recorded;

@@ -8,7 +8,7 @@ use super::error::SourceError;
 use super::fetch::{self, Request};
 use super::objects::{self, Arrangement};
 use super::{Context, Locator, Sample};
-use roots::Place;
+pub use roots::Place;
 use std::path::PathBuf;
 
 /// Options of a server of kind `file`.
@@ -19,6 +19,16 @@ pub struct FileConfig {
     /// `observe_bridge.file_roots`: files are read below these only; none allows nothing.
     pub roots: Vec<PathBuf>,
     pub arrangement: Arrangement,
+}
+
+/// The file or folder of a source of documents, whatever its layout.
+///
+/// # Errors
+/// Those of [`Place::new`].
+pub fn place(config: &FileConfig) -> Result<Place, SourceError> {
+    let mut config = config.clone();
+    config.arrangement.layout = objects::Layout::Plain;
+    Place::new(&config)
 }
 
 /// Reads files; see [`fetch::Reader`].

@@ -14,10 +14,12 @@ pub use settle::Settle;
 
 use super::error::SourceError;
 use super::fetch::{self, Request};
+use super::objects::store::Store;
 use super::objects::{self, Arrangement};
 use super::{Context, Locator, Sample, http};
 use bucket::Bucket;
 use std::fmt;
+use std::time::Duration;
 
 /// Options of a server of kind `s3` and its user mapping.
 #[derive(Clone)]
@@ -62,6 +64,14 @@ impl fmt::Debug for S3Config {
             .field("credentials", &self.credentials)
             .finish_non_exhaustive()
     }
+}
+
+/// The bucket of a source of documents.
+///
+/// # Errors
+/// Those of [`Bucket::new`].
+pub fn bucket(config: &S3Config, server: &str, timeout: Duration) -> Result<impl Store + use<>, SourceError> {
+    Bucket::new(config, server, timeout)
 }
 
 /// Reads a bucket; see [`fetch::Reader`].

@@ -22,11 +22,9 @@ mod resolve;
 mod synthetic;
 mod tap;
 
-pub use count::count;
 pub use error::SourceError;
 pub use fetch::fetch;
 pub use options::Selection;
-pub use rows::rows;
 
 use engine::record::Dataset;
 use serde::Serialize;

@@ -6,7 +6,7 @@ use crate::error::{Error, Result, or_raise};
 use crate::guc;
 use crate::jobs::flow::Flow;
 use crate::jobs::sources;
-use crate::source::openobserve::{Question, search};
+use crate::source::openobserve::search::{Question, search};
 use crate::source::{Context, SourceConfig};
 use engine::record::Dataset;
 use pgrx::JsonB;

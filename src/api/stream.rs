@@ -62,7 +62,7 @@ fn start(
             http_timeout,
         };
         for source in &sources {
-            source::rows(source, range, &context, &mut |raw| match normalised(source, raw) {
+            source::rows::rows(source, range, &context, &mut |raw| match normalised(source, raw) {
                 Some(record) => sink.put(told(record)),
                 // As everywhere: one that is no record does not stop the others.
                 None => Ok(()),

@@ -113,7 +113,7 @@ fn compare(
                 concurrency,
                 http_timeout,
             };
-            source::count(&source, Windows::new(Window::new(from, to), MINUTE_US), &context)
+            source::count::count(&source, Windows::new(Window::new(from, to), MINUTE_US), &context)
         });
         let counts = match counted {
             Ok(Ok(counts)) => counts,

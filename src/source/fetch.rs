@@ -44,10 +44,10 @@ pub trait Reader {
     /// Reads the spans that start in `ranges` as parents and callees. Called after `records`.
     fn parents(&mut self, ranges: &[Window], into: &mut Aggregator) -> Result<(), SourceError>;
 
-    /// Counts the records of the windows, see [`super::count()`].
+    /// Counts the records of the windows, see [`super::count::count()`].
     fn counts(&mut self) -> Result<Counts, SourceError>;
 
-    /// Hands the raw records of the windows to `each`, see [`super::rows()`].
+    /// Hands the raw records of the windows to `each`, see [`super::rows::rows()`].
     fn rows(&mut self, each: &mut Each<'_>) -> Result<(), SourceError>;
 
     /// What was read so far.

@@ -26,11 +26,9 @@ mod resolve;
 mod synthetic;
 mod tap;
 
-pub use count::count;
 pub use error::SourceError;
 pub use fetch::fetch;
 pub use options::Selection;
-pub use rows::rows;
 pub use sample::Sample;
 
 use engine::record::Dataset;

@@ -28,7 +28,7 @@ struct Minute {
     records: u64,
 }
 
-/// The records of the windows, which are whole minutes; see [`crate::source::count()`].
+/// The records of the windows, which are whole minutes; see [`crate::source::count::count()`].
 pub fn count(api: &Api<'_>, request: Request<'_>) -> Result<Counts, SourceError> {
     let Request {
         selection,

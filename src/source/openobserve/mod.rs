@@ -8,13 +8,12 @@ mod page;
 mod plain;
 mod replay;
 mod rows;
-mod search;
+pub mod search;
 mod split;
 mod streams;
 mod sweep;
 
 pub use replay::replay;
-pub use search::{Question, search};
 
 use super::count::Counts;
 use super::error::{ErrorKind, SourceError};

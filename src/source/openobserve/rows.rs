@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 /// Most rows of one page: whoever reads the first records should not wait for many, nor hold them.
 const PAGE_ROWS: usize = 5_000;
 
-/// The records of the range; see [`crate::source::rows()`].
+/// The records of the range; see [`crate::source::rows::rows()`].
 pub fn rows(api: &Api<'_>, request: Request<'_>, each: &mut Each<'_>) -> Result<(), SourceError> {
     let Request {
         selection,

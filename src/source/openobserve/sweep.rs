@@ -58,7 +58,7 @@ pub fn sweep(
                     From::Newest => Window::new(left.from, page.from),
                 };
                 room = size.max(1);
-                if rows < size / 4 {
+                if rows <= size / 4 {
                     step = page.len().max(step).saturating_mul(2).min(longest);
                 }
             }

@@ -8,7 +8,7 @@ use crate::source::objects::store::Store;
 use crate::source::pool;
 
 impl<S: Store, O: Fn() -> Result<S, SourceError>> Reader<'_, S, O> {
-    /// The records of the windows; see [`crate::source::count()`].
+    /// The records of the windows; see [`crate::source::count::count()`].
     pub(super) fn count_windows(&mut self) -> Result<Counts, SourceError> {
         let request = self.request;
         let (selection, windows, ctx) = (request.selection, request.windows, request.ctx);

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 
 impl<S: Store, O: Fn() -> Result<S, SourceError>> Reader<'_, S, O> {
-    /// The records of the range; see [`crate::source::rows()`]. An object that vanishes is an error: what was handed
+    /// The records of the range; see [`crate::source::rows::rows()`]. An object that vanishes is an error: what was handed
     /// on cannot be taken back.
     pub(super) fn hand_rows(&mut self, each: &mut Each<'_>) -> Result<(), SourceError> {
         let (range, cancel) = (self.request.windows.range(), &self.request.ctx.cancel);

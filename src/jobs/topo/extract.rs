@@ -9,6 +9,7 @@ use crate::source::documents::{Document, Gathered};
 use engine::topology::ansible::{self, tree::Tree};
 use engine::topology::{Extracted, Format, Reason, TopologyError, extract_in};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// The format of a checkout.
 const ANSIBLE: &str = "ansible";
@@ -85,17 +86,18 @@ impl<'a> Extractor<'a> {
         }
     }
 
-    /// Everything that the source declares.
+    /// Everything that the source declares; less, which nobody may use, once `stop` is set.
     ///
     /// # Errors
     /// Only those the code rules out.
-    pub fn finish(mut self, gathered: Gathered) -> Result<Snapshot> {
+    pub fn finish(mut self, gathered: Gathered, stop: &Arc<AtomicBool>) -> Result<Snapshot> {
         let whole = match &self.source.options.reading {
             Reading::Ansible { inventories, playbooks } => {
                 let tree = Arc::new(std::mem::take(&mut self.tree));
                 let options = ansible::Options {
                     inventories: inventories.clone(),
                     playbooks: playbooks.clone(),
+                    stop: stop.clone(),
                     ..ansible::Options::default()
                 };
                 self.checkout(ansible::extract(&tree, &options).map(|report| report.extracted))

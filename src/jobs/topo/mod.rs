@@ -56,7 +56,7 @@ pub fn run(session: Session, batch: &Batch, kind: Kind) -> Result<()> {
         )))
     })?;
     fault::point(Point::Planned)?;
-    let read = fetch::in_background(kind.job(), batch.timeout, move |cancel| read::all(plan, cancel))?;
+    let read = fetch::evaluate_in_background(kind.job(), batch.timeout, move |cancel| read::all(plan, cancel))?;
     fault::point(Point::Fetched)?;
     let mut ready = Vec::new();
     for source in read {

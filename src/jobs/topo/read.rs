@@ -46,7 +46,7 @@ fn one(source: &TopoSource, context: &Context) -> Result<Snapshot> {
     );
     match (internal, gathered) {
         (Some(e), _) => Err(e),
-        (None, Ok(gathered)) => extractor.finish(gathered),
+        (None, Ok(gathered)) => extractor.finish(gathered, &context.cancel),
         (None, Err(mut e)) => {
             e.message = format!("source \"{}\": {}", source.options.source, e.message);
             Err(Error::Source(e))

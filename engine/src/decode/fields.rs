@@ -32,23 +32,33 @@ impl LabelChoice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Timestamp,
+    Value,
+    Duration,
+    // From here on texts.
     Body,
     Severity,
     Service,
     Host,
     Name,
-    Value,
     TraceId,
     SpanId,
     Parent,
-    Duration,
     Status,
 }
+
+/// How many roles are texts.
+pub(super) const TEXTS: usize = Role::Status as usize - Role::Duration as usize;
 
 impl Role {
     /// Whether the role is a text; the others are numbers.
     pub(super) fn is_text(self) -> bool {
-        !matches!(self, Role::Timestamp | Role::Value | Role::Duration)
+        self.text().is_some()
+    }
+
+    /// Which of the texts it is, counted from 0.
+    #[inline]
+    pub(super) fn text(self) -> Option<usize> {
+        (self as usize).checked_sub(Role::Body as usize)
     }
 
     /// How many columns of the role are worth asking a server for: rows of one stream differ in how they name their

@@ -17,6 +17,7 @@ mod hit;
 mod parquet_file;
 mod parquet_json;
 mod parquet_rows;
+mod plain;
 mod row;
 mod scalar;
 

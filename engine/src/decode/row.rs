@@ -1,6 +1,6 @@
 //! The columns of one record that matter, gathered in any order, then handed on as a record.
 
-use super::fields::Role;
+use super::fields::{Role, TEXTS};
 use super::scalar::{Field, Scalar};
 use super::{Options, ParentSink, UNKNOWN_SERVICE};
 use crate::record::{Dataset, Identity, LogRecord, MetricPoint, RecordSink, RejectReason, SpanRecord};
@@ -34,11 +34,6 @@ impl<'a> Text<'a> {
             Field::Good(t) => Ok(Some(t)),
         }
     }
-
-    /// The text, where an empty one means absent.
-    fn filled(&self) -> Result<Option<&str>, RejectReason> {
-        Ok(self.get()?.filter(|t| !t.is_empty()))
-    }
 }
 
 /// One record being read. Reused from record to record, so that its buffers stay warm.
@@ -47,27 +42,19 @@ pub(super) struct Row<'a> {
     ts: Field<i64>,
     value: Field<f64>,
     duration: Field<u64>,
-    body: Text<'a>,
-    severity: Text<'a>,
-    service: Text<'a>,
-    host: Text<'a>,
-    name: Text<'a>,
-    trace_id: Text<'a>,
-    span_id: Text<'a>,
-    parent: Text<'a>,
-    status: Text<'a>,
+    /// By [`Role::text`].
+    texts: [Text<'a>; TEXTS],
     labels: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 impl<'a> Row<'a> {
     /// Empties the row for the next record.
     pub(super) fn reset(&mut self) {
-        let mut labels = std::mem::take(&mut self.labels);
-        labels.clear();
-        *self = Row {
-            labels,
-            ..Row::default()
-        };
+        (self.ts, self.value, self.duration) = (Field::Absent, Field::Absent, Field::Absent);
+        for text in self.texts.iter_mut().filter(|t| !matches!(t.field, Field::Absent)) {
+            text.field = Field::Absent;
+        }
+        self.labels.clear();
     }
 
     /// The timestamp, if there is a good one.
@@ -88,24 +75,20 @@ impl<'a> Row<'a> {
             }
             first
         }
-        let origin = matches!(role, Role::Service | Role::Host | Role::Severity);
         let slot = match role {
             Role::Timestamp => return number(&mut self.ts, cell.to_timestamp()),
             Role::Value => return number(&mut self.value, cell.to_value()),
             Role::Duration => return number(&mut self.duration, cell.to_duration()),
-            Role::Body => &mut self.body,
-            Role::Severity => &mut self.severity,
-            Role::Service => &mut self.service,
-            Role::Host => &mut self.host,
-            Role::Name => &mut self.name,
-            Role::TraceId => &mut self.trace_id,
-            Role::SpanId => &mut self.span_id,
-            Role::Parent => &mut self.parent,
-            Role::Status => &mut self.status,
+            text => text.text().and_then(|i| self.texts.get_mut(i)),
         };
-        let mut field = cell.into_text(role == Role::Body);
+        let Some(slot) = slot else { return false };
+        let mut field = match cell {
+            Scalar::Text(text) => Field::Good(text),
+            other => other.into_text(role == Role::Body),
+        };
         // A service, host or severity that is empty or no text says nothing: the next column of the role may know, and
         // the record is good without it.
+        let origin = matches!(role, Role::Service | Role::Host | Role::Severity);
         if origin && (matches!(&field, Field::Bad) || matches!(&field, Field::Good(t) if t.is_empty())) {
             field = Field::Absent;
         }
@@ -132,6 +115,16 @@ impl<'a> Row<'a> {
         unique
     }
 
+    /// The text of a role.
+    fn get(&self, role: Role) -> Result<Option<&str>, RejectReason> {
+        role.text().and_then(|i| self.texts.get(i)).map_or(Ok(None), Text::get)
+    }
+
+    /// The text of a role, where an empty one means absent.
+    fn filled(&self, role: Role) -> Result<Option<&str>, RejectReason> {
+        Ok(self.get(role)?.filter(|t| !t.is_empty()))
+    }
+
     fn required_timestamp(&self) -> Result<i64, RejectReason> {
         match self.ts {
             Field::Good(ts) => Ok(ts),
@@ -142,8 +135,8 @@ impl<'a> Row<'a> {
 
     fn identity(&self) -> Result<Identity<'_>, RejectReason> {
         Ok(Identity {
-            service: self.service.get()?,
-            host: self.host.get()?,
+            service: self.get(Role::Service)?,
+            host: self.get(Role::Host)?,
         })
     }
 
@@ -151,8 +144,8 @@ impl<'a> Row<'a> {
         Ok(LogRecord {
             ts: self.required_timestamp()?,
             identity: self.identity()?,
-            body: self.body.get()?.ok_or(RejectReason::MissingBody)?,
-            severity: self.severity.get()?,
+            body: self.get(Role::Body)?.ok_or(RejectReason::MissingBody)?,
+            severity: self.get(Role::Severity)?,
         })
     }
 
@@ -164,7 +157,7 @@ impl<'a> Row<'a> {
         };
         let metric = match metric {
             Some(name) => name,
-            None => self.name.filled()?.ok_or(RejectReason::WrongType)?,
+            None => self.filled(Role::Name)?.ok_or(RejectReason::WrongType)?,
         };
         Ok(MetricPoint {
             ts,
@@ -185,23 +178,16 @@ impl<'a> Row<'a> {
             ts,
             trace_id,
             span_id,
-            parent_span_id: self.parent.filled()?,
-            service: self.service.get()?,
+            parent_span_id: self.filled(Role::Parent)?,
+            service: self.get(Role::Service)?,
             duration_us,
-            error: self.status.get()?.is_some_and(|s| s.eq_ignore_ascii_case("ERROR")),
+            error: self.get(Role::Status)?.is_some_and(|s| s.eq_ignore_ascii_case("ERROR")),
         })
     }
 
     fn ids(&self) -> Result<(&str, &str), RejectReason> {
-        let id = |t: &'_ Text<'a>| -> Result<(), RejectReason> {
-            t.filled()?.map(|_| ()).ok_or(RejectReason::MissingSpanId)
-        };
-        id(&self.trace_id)?;
-        id(&self.span_id)?;
-        Ok((
-            self.trace_id.get()?.unwrap_or_default(),
-            self.span_id.get()?.unwrap_or_default(),
-        ))
+        let id = |role| self.filled(role)?.ok_or(RejectReason::MissingSpanId);
+        Ok((id(Role::TraceId)?, id(Role::SpanId)?))
     }
 }
 
@@ -231,7 +217,7 @@ impl<S: RecordSink + ?Sized> RowSink for Records<'_, S> {
                 Err(reason) => {
                     // No call of its own, but still the parent of its children.
                     if let (Some(start), Ok((trace_id, span_id))) = (row.timestamp(), row.ids()) {
-                        let service = row.service.get()?.unwrap_or(UNKNOWN_SERVICE);
+                        let service = row.get(Role::Service)?.unwrap_or(UNKNOWN_SERVICE);
                         self.sink.parent_only(start, trace_id, span_id, service);
                     }
                     return Err(reason);
@@ -273,7 +259,7 @@ impl<S: ParentSink + ?Sized> RowSink for Parents<'_, S> {
         let start = row.required_timestamp()?;
         if self.range.contains(start) {
             let (trace_id, span_id) = row.ids()?;
-            let service = row.service.get()?.unwrap_or(UNKNOWN_SERVICE);
+            let service = row.get(Role::Service)?.unwrap_or(UNKNOWN_SERVICE);
             self.sink.parent(start, trace_id, span_id, service);
         }
         Ok(())

@@ -115,6 +115,15 @@ impl<'a> Plain<'a> {
     #[inline]
     pub(super) fn skip(&mut self) -> Option<()> {
         match self.peek() {
+            b'"' => {
+                let start = self.at + 1;
+                let end = special(self.text.as_bytes(), start)?;
+                if self.text.as_bytes().get(end) == Some(&b'"') {
+                    self.at = end + 1;
+                    return Some(());
+                }
+                self.escaped(start, end).map(|_| ())
+            }
             b'{' | b'[' => self.nested(),
             _ => self.cell().map(|_| ()),
         }

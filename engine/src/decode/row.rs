@@ -17,7 +17,7 @@ struct Text<'a> {
 impl<'a> Text<'a> {
     /// Takes the cell if nothing of a better rank is there. False if a column of this very rank was there before.
     fn offer(&mut self, rank: u8, field: Field<Cow<'a, str>>) -> bool {
-        let taken = !matches!(self.field, Field::Absent);
+        let taken = !self.is_absent();
         if taken && self.rank == rank {
             return false;
         }
@@ -25,6 +25,11 @@ impl<'a> Text<'a> {
             *self = Text { rank, field };
         }
         true
+    }
+
+    #[inline]
+    fn is_absent(&self) -> bool {
+        matches!(self.field, Field::Absent)
     }
 
     fn get(&self) -> Result<Option<&str>, RejectReason> {
@@ -51,7 +56,7 @@ impl<'a> Row<'a> {
     /// Empties the row for the next record.
     pub(super) fn reset(&mut self) {
         (self.ts, self.value, self.duration) = (Field::Absent, Field::Absent, Field::Absent);
-        for text in self.texts.iter_mut().filter(|t| !matches!(t.field, Field::Absent)) {
+        for text in self.texts.iter_mut().filter(|t| !t.is_absent()) {
             text.field = Field::Absent;
         }
         self.labels.clear();
@@ -67,7 +72,22 @@ impl<'a> Row<'a> {
 
     /// Takes the cell of a column with a role. False if the same column was there before: then the whole record has
     /// to be read again by someone who knows which of the two came last.
+    #[inline]
     pub(super) fn put(&mut self, role: Role, rank: u8, cell: Scalar<'a>) -> bool {
+        match (role.text().and_then(|i| self.texts.get_mut(i)), cell) {
+            // The usual case, in a few steps.
+            (Some(slot), Scalar::Text(Cow::Borrowed(text))) if !text.is_empty() && slot.is_absent() => {
+                slot.rank = rank;
+                slot.field = Field::Good(Cow::Borrowed(text));
+                true
+            }
+            (Some(slot), cell) => put_text(slot, role, rank, cell),
+            (None, cell) => self.put_number(role, cell),
+        }
+    }
+
+    #[inline]
+    fn put_number(&mut self, role: Role, cell: Scalar<'a>) -> bool {
         fn number<T>(slot: &mut Field<T>, read: Field<T>) -> bool {
             let first = matches!(slot, Field::Absent);
             if first {
@@ -75,24 +95,11 @@ impl<'a> Row<'a> {
             }
             first
         }
-        let slot = match role {
-            Role::Timestamp => return number(&mut self.ts, cell.to_timestamp()),
-            Role::Value => return number(&mut self.value, cell.to_value()),
-            Role::Duration => return number(&mut self.duration, cell.to_duration()),
-            text => text.text().and_then(|i| self.texts.get_mut(i)),
-        };
-        let Some(slot) = slot else { return false };
-        let mut field = match cell {
-            Scalar::Text(text) => Field::Good(text),
-            other => other.into_text(role == Role::Body),
-        };
-        // A service, host or severity that is empty or no text says nothing: the next column of the role may know, and
-        // the record is good without it.
-        let origin = matches!(role, Role::Service | Role::Host | Role::Severity);
-        if origin && (matches!(&field, Field::Bad) || matches!(&field, Field::Good(t) if t.is_empty())) {
-            field = Field::Absent;
+        match role {
+            Role::Timestamp => number(&mut self.ts, cell.to_timestamp()),
+            Role::Value => number(&mut self.value, cell.to_value()),
+            _ => number(&mut self.duration, cell.to_duration()),
         }
-        slot.offer(rank, field)
     }
 
     /// Takes the cell of a label. An unreadable one is left out, as is an absent or empty one, which is the same for
@@ -189,6 +196,17 @@ impl<'a> Row<'a> {
         let id = |role| self.filled(role)?.ok_or(RejectReason::MissingSpanId);
         Ok((id(Role::TraceId)?, id(Role::SpanId)?))
     }
+}
+
+fn put_text<'a>(slot: &mut Text<'a>, role: Role, rank: u8, cell: Scalar<'a>) -> bool {
+    let mut field = cell.into_text(role == Role::Body);
+    // A service, host or severity that is empty or no text says nothing: the next column of the role may know, and
+    // the record is good without it.
+    let origin = matches!(role, Role::Service | Role::Host | Role::Severity);
+    if origin && (matches!(&field, Field::Bad) || matches!(&field, Field::Good(t) if t.is_empty())) {
+        field = Field::Absent;
+    }
+    slot.offer(rank, field)
 }
 
 /// Where finished rows go.

@@ -125,15 +125,35 @@ pub(super) fn is_secret_key(key: &[u8]) -> bool {
     lower(tail, &mut buf).is_some_and(is_secret_normal)
 }
 
-/// Stems that make a key secret wherever they stand in it (`db_password_hash`), by their first byte.
-fn stems_from(first: u8) -> &'static [&'static [u8]] {
-    match first {
-        b'p' => &[b"password", b"passwd", b"passphrase", b"privatekey"],
-        b's' => &[b"secret"],
-        b'a' => &[b"apikey"],
-        b'c' => &[b"credential"],
-        _ => &[],
+/// Stems that make a key secret wherever they stand in it (`db_password_hash`).
+const STEMS: [&[u8]; 7] = [
+    b"password",
+    b"passwd",
+    b"passphrase",
+    b"privatekey",
+    b"secret",
+    b"apikey",
+    b"credential",
+];
+
+/// The letters of each stem: most keys lack one of each.
+const STEM_LETTERS: [u32; STEMS.len()] = {
+    let mut all = [0; STEMS.len()];
+    let mut i = 0;
+    while i < STEMS.len() {
+        let mut at = 0;
+        while at < STEMS[i].len() {
+            all[i] |= letter(STEMS[i][at]);
+            at += 1;
+        }
+        i += 1;
     }
+    all
+};
+
+/// A letter as a bit; two bytes may share one.
+const fn letter(b: u8) -> u32 {
+    1 << (b & 31)
 }
 
 /// Stems that make a key secret at its end only (`access_token`, but not `max_tokens` or `token_count`), by their
@@ -153,23 +173,23 @@ fn stems_to(last: u8) -> &'static [&'static [u8]] {
 /// `key` is lower case.
 fn is_secret_normal(key: &[u8]) -> bool {
     let mut buf = [0u8; LONGEST];
-    let mut n = 0;
+    let (mut n, mut letters) = (0, 0);
     for (dst, b) in buf
         .iter_mut()
         .zip(key.iter().filter(|b| !matches!(**b, b'_' | b'-' | b'.' | b' ')))
     {
         *dst = *b;
+        letters |= letter(*b);
         n += 1;
     }
     let k = buf.get(..n).unwrap_or_default();
+    let holds = |(stem, of_stem): (&&[u8], &u32)| {
+        letters & of_stem == *of_stem && k.windows(stem.len()).any(|part| part == *stem)
+    };
     matches!(k, b"pass" | b"auth" | b"sig" | b"pin" | b"pgpass")
         || k.last()
             .is_some_and(|last| stems_to(*last).iter().any(|s| k.ends_with(s)))
-        || k.iter().enumerate().any(|(i, first)| {
-            stems_from(*first)
-                .iter()
-                .any(|s| k.get(i..).is_some_and(|t| t.starts_with(s)))
-        })
+        || STEMS.iter().zip(&STEM_LETTERS).any(holds)
 }
 
 /// Whether `word` looks like a token of a well-known issuer: cloud access keys, personal access tokens, signed

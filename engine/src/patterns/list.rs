@@ -35,13 +35,19 @@ impl WordList {
     /// Whether `word` is one of the list.
     #[inline]
     pub(super) fn has(&self, word: &[u8]) -> bool {
+        self.may_have(word) && self.search(word)
+    }
+
+    /// False if `word` is none of the list, by its length, first and last byte.
+    #[inline]
+    pub(super) fn may_have(&self, word: &[u8]) -> bool {
         let (Some(first), Some(last)) = (word.first(), word.last()) else {
             return false;
         };
         let (Some(a), Some(b)) = (self.firsts.get(usize::from(*first)), self.lasts.get(usize::from(*last))) else {
             return false;
         };
-        word.len() < 32 && a & b & (1 << word.len()) != 0 && self.search(word)
+        word.len() < 32 && a & b & (1 << word.len()) != 0
     }
 
     #[cold]

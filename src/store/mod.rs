@@ -3,6 +3,7 @@
 pub mod classes;
 pub mod graph;
 pub mod locators;
+mod log_counts;
 pub mod logs;
 pub mod metrics;
 pub mod partials;

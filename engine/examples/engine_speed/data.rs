@@ -74,6 +74,22 @@ fn answer(dataset: Dataset, lines: &[&str]) -> Result<Vec<u8>> {
     Ok(body)
 }
 
+/// All lines of the files `*/*.log` below `folder`.
+pub fn raw_lines(folder: &Path) -> Result<String> {
+    let mut sets: Vec<_> = fs::read_dir(folder)?.collect::<std::io::Result<_>>()?;
+    sets.sort_by_key(|set| set.path());
+    let mut text = String::new();
+    for set in sets.iter().map(|set| set.path()).filter(|path| path.is_dir()) {
+        for file in fs::read_dir(set)? {
+            let path = file?.path();
+            if path.extension().is_some_and(|e| e == "log") {
+                text.push_str(&String::from_utf8_lossy(&fs::read(path)?));
+            }
+        }
+    }
+    Ok(text)
+}
+
 fn files(folder: &Path) -> Result<Vec<bytes::Bytes>> {
     let mut out = Vec::new();
     for entry in fs::read_dir(folder)? {

@@ -1,10 +1,10 @@
 //! How fast the engine is on one core, beside what the machine or a well-known library makes of the same bytes:
 //! the median of five passes, in CPU time of the thread.
 //!
-//!     cargo run --release -p observe-bridge-engine --example engine_speed -- FOLDER [PART...]
+//!     cargo run --release -p observe-bridge-engine --example engine_speed -- FOLDER [--lines LOGHUB] [PART...]
 //!
-//! FOLDER is what `gen_window.py` of the benchmark wrote (one window, Parquet layout `window`). Prints a table. Parts:
-//! `json`, `ndjson`, `parquet`, `fingerprints`, `aggregate`, `window`.
+//! FOLDER is what `gen_window.py` of the benchmark wrote (one window, Parquet layout `window`), LOGHUB a folder with raw
+//! lines in `*/*.log`. Prints a table. Parts: `json`, `ndjson`, `parquet`, `fingerprints`, `aggregate`, `window`.
 
 mod clock;
 mod data;
@@ -24,7 +24,11 @@ use std::path::Path;
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let folder = args.next().ok_or("usage: engine_speed FOLDER [PART...]")?;
-    let only: Vec<String> = args.collect();
+    let mut only: Vec<String> = args.collect();
+    let loghub = match only.iter().position(|a| a == "--lines") {
+        Some(at) => only.drain(at..(at + 2).min(only.len())).nth(1),
+        None => None,
+    };
     let wanted = |part: &str| only.is_empty() || only.iter().any(|p| p == part);
     let streams = data::streams(Path::new(&folder))?;
     let records = data::records(&streams)?;
@@ -50,7 +54,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         objects(&streams, range, records.len());
     }
     if wanted("fingerprints") {
-        fingerprints(&records);
+        let bodies = records.iter().filter_map(|r| match r {
+            Record::Log(_, _, body) => Some(body.as_str()),
+            _ => None,
+        });
+        fingerprints("bodies", &bodies.collect::<Vec<_>>());
+        if let Some(folder) = loghub {
+            let text = data::raw_lines(Path::new(&folder))?;
+            fingerprints("raw lines of LogHub", &text.lines().collect::<Vec<_>>());
+        }
     }
     if wanted("aggregate") {
         aggregate(&records, range);
@@ -119,29 +131,22 @@ fn objects(streams: &[Stream], range: Window, records: usize) {
     );
 }
 
-fn fingerprints(records: &[Record]) {
-    let lines: Vec<&str> = records
-        .iter()
-        .filter_map(|r| match r {
-            Record::Log(_, _, body) => Some(body.as_str()),
-            _ => None,
-        })
-        .collect();
+fn fingerprints(what: &str, lines: &[&str]) {
     let bytes: usize = lines.iter().map(|l| l.len()).sum();
     let (masker, mut scratch) = (Masker::new(), Scratch::default());
     let time = median(|| {
-        for line in &lines {
+        for line in lines {
             black_box(masker.fingerprint(line, &mut scratch));
         }
     });
     let hashed = median(|| {
-        for line in &lines {
+        for line in lines {
             black_box(xxhash_rust::xxh3::xxh3_64(line.as_bytes()));
         }
     });
     let rate = |time: std::time::Duration| lines.len() as f64 / time.as_secs_f64() / 1e6;
     println!(
-        "| fingerprints, {} bytes a line | {:.2} M lines/s, {:.0} MB/s | XXH3 of the lines {:.0} M lines/s |",
+        "| fingerprints of {what}, {} bytes a line | {:.2} M lines/s, {:.0} MB/s | XXH3 of the lines {:.0} M lines/s |",
         bytes / lines.len().max(1),
         rate(time),
         bytes as f64 / time.as_secs_f64() / 1e6,

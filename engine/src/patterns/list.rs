@@ -8,12 +8,15 @@ pub(super) struct WordList {
     firsts: [u32; 128],
     /// The same for last bytes.
     lasts: [u32; 128],
+    /// For each first byte, where the words that start with it begin.
+    starts: [u8; 128],
 }
 
 impl WordList {
     /// A list of words in ascending order; anything else does not compile.
     pub(super) const fn new(words: &'static [&'static str]) -> Self {
-        let (mut firsts, mut lasts) = ([0u32; 128], [0u32; 128]);
+        assert!(words.len() < 256, "there are too many words");
+        let (mut firsts, mut lasts, mut starts) = ([0u32; 128], [0u32; 128], [0u8; 128]);
         let mut i = 0;
         while i < words.len() {
             let word = words[i].as_bytes();
@@ -25,11 +28,19 @@ impl WordList {
                 i == 0 || less(words[i - 1].as_bytes(), word),
                 "the words are not in ascending order"
             );
+            if firsts[word[0] as usize] == 0 {
+                starts[word[0] as usize] = i as u8;
+            }
             firsts[word[0] as usize] |= 1 << word.len();
             lasts[word[word.len() - 1] as usize] |= 1 << word.len();
             i += 1;
         }
-        WordList { words, firsts, lasts }
+        WordList {
+            words,
+            firsts,
+            lasts,
+            starts,
+        }
     }
 
     /// Whether `word` is one of the list.
@@ -52,7 +63,14 @@ impl WordList {
 
     #[cold]
     fn search(&self, word: &[u8]) -> bool {
-        self.words.binary_search_by(|w| w.as_bytes().cmp(word)).is_ok()
+        let start = word.first().and_then(|first| self.starts.get(usize::from(*first)));
+        let words = start.and_then(|start| self.words.get(usize::from(*start)..));
+        words
+            .unwrap_or_default()
+            .iter()
+            .map(|w| w.as_bytes())
+            .take_while(|w| w.first() == word.first())
+            .any(|w| w == word)
     }
 }
 

@@ -99,7 +99,12 @@ impl Scanner<'_> {
     fn value(&mut self, key: Key, text: &[u8]) -> bool {
         let name = self.slice(key.start, key.end);
         let (core, tail) = split_trailing(text, TRAILING);
-        let masked = match (key_kind(name), key.separator) {
+        let kind = match key.separator {
+            // Then all that matters is whether it is a secret.
+            Separator::Loose if !is_secret_key(name) => KeyKind::Other,
+            _ => key_kind(name),
+        };
+        let masked = match (kind, key.separator) {
             (KeyKind::Secret, _) => {
                 // All of it, whatever it is made of.
                 self.skip_value();

@@ -13,6 +13,7 @@ import sys
 import time
 from contextlib import ExitStack, closing
 
+import engine
 import graph_bench
 import machine
 import processes
@@ -148,6 +149,13 @@ def one_window(cluster, tools, folder, preset, n, target=None):
         return "\n".join([windows_table(contenders), "", check(cluster, tools, load, http, peer)])
 
 
+def engine_alone(tools, folder, binary):
+    """The engine without PostgreSQL and sockets, on the records of L."""
+    step("the engine alone")
+    with closing(workload.Workload(tools, folder, "L", minutes_ago(20), 1)) as load:
+        return engine.measure(binary, load.folder, f"{tools}/../loghub", TARGETS)
+
+
 def check(cluster, tools, load, bridge, peer):
     """Whether the results are right: the extension's by the generator's truth, the peer's by its sums."""
     said = subprocess.run(
@@ -206,15 +214,19 @@ def main():
     p.add_argument("--port", type=int, required=True)
     p.add_argument("--telemetry", required=True, help="folder for the data, below observe_bridge.file_roots")
     p.add_argument("--library", required=True, help="the installed library")
+    p.add_argument("--engine", help="the example engine_speed, built for release; without it the engine alone is not measured")
     p.add_argument("--out", required=True, help="file for the tables")
     p.add_argument("--shared", default=os.environ.get("OBSERVE_BRIDGE_SHARED", "../shared"),
                    help="folder with bench/gen_window.py; default: OBSERVE_BRIDGE_SHARED, else ../shared")
-    p.add_argument("--only", default="machinery,queue,graph,mock,S,M,L", help="parts to measure")
+    p.add_argument("--only", default="engine,machinery,queue,graph,mock,S,M,L", help="parts to measure")
     p.add_argument("--rounds", type=int, default=11, help="counted runs of a window of S")
     o = p.parse_args()
     cluster, only, tools = Cluster(o.socket, o.port), o.only.split(","), f"{o.shared}/bench"
     os.makedirs(o.telemetry, exist_ok=True)
     parts = [("Machine", table(("", ""), machine.describe(cluster.version, o.library)))]
+    skipped = not os.path.exists(f"{tools}/gen_window.py")
+    if "engine" in only and o.engine and not skipped:
+        parts.append(("The engine alone", engine_alone(tools, o.telemetry, o.engine)))
     if "machinery" in only:
         parts.append(("The machinery alone", machinery(cluster)))
     if "queue" in only:
@@ -225,7 +237,6 @@ def main():
         parts.append(("The graph", graph_bench.measure(cluster, TARGETS)))
     if "mock" in only:
         parts.append(("The embedded source", mock(cluster)))
-    skipped = not os.path.exists(f"{tools}/gen_window.py")
     if not skipped:
         if "S" in only:
             one = one_window(cluster, tools, o.telemetry, "S", o.rounds, WINDOW_TARGET)

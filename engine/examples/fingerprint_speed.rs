@@ -6,18 +6,18 @@
 //! A file holds one line of text a line, or one JSON object with the text in `body`. Without files the lines of the
 //! tests of the format are taken.
 
+#[path = "engine_speed/clock.rs"]
+mod clock;
+
+use clock::median;
 use engine::patterns::alias::Classes;
 use engine::patterns::{Masker, Rules, Scratch};
 use std::error::Error;
 use std::fs;
 use std::hint::black_box;
-use std::time::{Duration, Instant};
 
-const PASSES: usize = 5;
 /// Lines of a pass; the given lines are repeated.
-const LINES: usize = 1_000_000;
-/// Bytes of a pass over one long line, which is read so often.
-const PASS_BYTES: usize = 8 << 20;
+const LINES: usize = 100_000;
 /// Lines of the tests: template, fingerprint, line.
 const VECTORS: &str = include_str!("../tests/data/fingerprints.tsv");
 /// Repeated to a megabyte, each of these makes another part of the scan work.
@@ -105,13 +105,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     for unit in WORST {
         let time = |len: usize| {
             let line = unit.repeat(len / unit.len());
-            let repeats = (PASS_BYTES / len.min(64 << 10)).max(1) as u32;
-            let time = median(|| {
-                for _ in 0..repeats {
-                    black_box(masker.fingerprint(black_box(&line), &mut Scratch::default()));
-                }
-            });
-            time / repeats
+            median(|| {
+                black_box(masker.fingerprint(black_box(&line), &mut Scratch::default()));
+            })
         };
         let at = |len: usize| time(len).as_nanos() as f64 / len as f64;
         println!(
@@ -158,27 +154,4 @@ fn lines_of(text: &str) -> Vec<String> {
     text.lines()
         .map(|line| body(line).unwrap_or_else(|| line.to_owned()))
         .collect()
-}
-
-fn median(mut pass: impl FnMut()) -> Duration {
-    let mut times: Vec<Duration> = (0..PASSES)
-        .map(|_| {
-            let (start, cpu) = (Instant::now(), cpu_time());
-            pass();
-            match (cpu, cpu_time()) {
-                (Some(from), Some(to)) => to.saturating_sub(from),
-                _ => start.elapsed(),
-            }
-        })
-        .collect();
-    times.sort_unstable();
-    times.get(PASSES / 2).copied().unwrap_or_default()
-}
-
-/// Time this thread has run: the first field of its schedstat, in nanoseconds
-/// (<https://docs.kernel.org/scheduler/sched-stats.html>). It advances at scheduler ticks only while the thread runs, so
-/// short passes must be repeated.
-fn cpu_time() -> Option<Duration> {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    Some(Duration::from_nanos(text.split(' ').next()?.parse().ok()?))
 }

@@ -1,36 +1,88 @@
 //! `log_pattern`: the dictionary of log templates. Rows are added, never rewritten but for when they were seen, and for
 //! the class they belong to.
 
+use crate::backend::clock::from_timestamptz;
 use crate::backend::locks::{self, Kind};
 use crate::backend::sql::{self, required};
 use crate::error::Result;
 use crate::store::{CHUNK, classes, timestamps};
 use engine::aggregate::PatternRow;
-use std::collections::HashSet;
+use engine::patterns::Severity;
+use engine::window::{BUCKET5_US, floor};
+use pgrx::datum::TimestampWithTimeZone;
+use std::collections::HashMap;
 
 /// Lowest first.
 const SEVERITIES: [&str; 6] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
 
 /// Enters the patterns of a window. When some of them are new, the classes of the tenant are computed anew, and whoever else
-/// has new ones for this tenant waits until the end of the transaction.
+/// has new ones for this tenant waits until the end of the transaction. What the dictionary says already is not sent.
 pub fn enter_patterns(tenant: i64, rows: &[PatternRow]) -> Result<()> {
+    let known = known(tenant, rows)?;
+    let news: Vec<&PatternRow> = rows
+        .iter()
+        .filter(|row| known.get(&row.fingerprint).is_none_or(|known| known.lacks(row)))
+        .collect();
+    if news.is_empty() {
+        return Ok(());
+    }
     // Before any row is touched: two runners that each hold what the other waits for would never end.
-    if known(tenant, rows)? == rows.len() {
+    if rows.iter().all(|row| known.contains_key(&row.fingerprint)) {
         locks::acquire_shared(Kind::Patterns, tenant);
-        return upsert_patterns(tenant, rows);
+        return upsert_patterns(tenant, &news);
     }
     locks::acquire(Kind::Patterns, tenant);
-    upsert_patterns(tenant, rows)?;
+    upsert_patterns(tenant, &news)?;
     classes::refresh(tenant)
 }
 
-/// How many of the patterns are in the dictionary.
-fn known(tenant: i64, rows: &[PatternRow]) -> Result<usize> {
-    let fingerprints: HashSet<i64> = rows.iter().map(|r| r.fingerprint).collect();
+/// What the dictionary says of a pattern that changes.
+struct Known {
+    /// UTC microseconds.
+    first_seen: i64,
+    last_seen: i64,
+    rank: usize,
+}
+
+impl Known {
+    /// Whether `row` is to widen it: the same question as in [`upsert_patterns`].
+    fn lacks(&self, row: &PatternRow) -> bool {
+        row.first_seen < self.first_seen
+            || rank(row.severity.map(Severity::as_str)) > self.rank
+            || row.last_seen >= floor(self.last_seen, BUCKET5_US) + BUCKET5_US
+    }
+}
+
+/// 0 for none.
+fn rank(severity: Option<&str>) -> usize {
+    SEVERITIES
+        .iter()
+        .position(|s| Some(*s) == severity)
+        .map_or(0, |p| p + 1)
+}
+
+/// What the dictionary says of the patterns, by fingerprint.
+fn known(tenant: i64, rows: &[PatternRow]) -> Result<HashMap<i64, Known>> {
     sql::select(
-        "SELECT count(*) FROM log_pattern WHERE tenant_id = $1 AND fingerprint_id = ANY ($2)",
-        &[tenant.into(), fingerprints.into_iter().collect::<Vec<_>>().into()],
-        |found| Ok(usize::try_from(required(found.first().get_one::<i64>()?, "count")?).unwrap_or(0)),
+        "SELECT fingerprint_id, first_seen, last_seen, severity
+           FROM log_pattern WHERE tenant_id = $1 AND fingerprint_id = ANY ($2)",
+        &[
+            tenant.into(),
+            rows.iter().map(|r| r.fingerprint).collect::<Vec<_>>().into(),
+        ],
+        |found| {
+            let mut known = HashMap::with_capacity(found.len());
+            for row in found {
+                let seen = |i| required(row.get::<TimestampWithTimeZone>(i)?, "first_seen, last_seen");
+                let pattern = Known {
+                    first_seen: from_timestamptz(seen(2)?),
+                    last_seen: from_timestamptz(seen(3)?),
+                    rank: rank(row.get::<&str>(4)?),
+                };
+                known.insert(required(row.get(1)?, "fingerprint_id")?, pattern);
+            }
+            Ok(known)
+        },
     )
 }
 
@@ -38,7 +90,7 @@ fn known(tenant: i64, rows: &[PatternRow]) -> Result<usize> {
 ///
 /// A known pattern's row is touched only when it is seen in another 5-minute bucket than before: `last_seen` is exact
 /// to the bucket, and a steady stream of lines does not rewrite the dictionary every minute.
-fn upsert_patterns(tenant: i64, rows: &[PatternRow]) -> Result<()> {
+fn upsert_patterns(tenant: i64, rows: &[&PatternRow]) -> Result<()> {
     for chunk in rows.chunks(CHUNK) {
         sql::execute(
             "WITH seen AS MATERIALIZED (

@@ -4,6 +4,7 @@ pub mod classes;
 pub mod graph;
 pub mod histograms;
 pub mod locators;
+mod log_counts;
 pub mod logs;
 pub mod metrics;
 pub mod partials;

@@ -8,8 +8,8 @@ use crate::backend::sql::{self, required};
 use crate::error::{Error, Result};
 use crate::store::locators::References;
 use crate::store::resources::Ids;
-use crate::store::{CHUNK, timestamps};
-use engine::partial::{self, Bucket5, CallRow, LogRow, MinutePartial};
+use crate::store::{CHUNK, log_counts, timestamps};
+use engine::partial::{self, Bucket5, CallRow, MinutePartial};
 use engine::window::{BUCKET5_US, MINUTE_US, Window, floor};
 use pgrx::prelude::*;
 
@@ -129,19 +129,14 @@ pub fn recompute(tenant: i64, bucket: i64, ids: &mut Ids) -> Result<()> {
         what: "partials of a 5-minute bucket",
         detail: e.to_string(),
     })?;
-    for sql in [
+    sql::execute(
         "DELETE FROM service_call_5m WHERE tenant_id = $1 AND bucket = $2",
-        "DELETE FROM log_pattern_5m WHERE tenant_id = $1 AND bucket = $2",
-    ] {
-        sql::execute(sql, &[tenant.into(), to_timestamptz(bucket)?.into()])?;
-    }
+        &[tenant.into(), to_timestamptz(bucket)?.into()],
+    )?;
     for chunk in merged.calls.chunks(CHUNK) {
         insert_calls(tenant, bucket, chunk, ids)?;
     }
-    for chunk in merged.logs.chunks(CHUNK) {
-        insert_logs(tenant, bucket, chunk, ids)?;
-    }
-    Ok(())
+    log_counts::replace(tenant, bucket, &merged.logs, ids)
 }
 
 fn load(tenant: i64, bucket: i64) -> Result<Vec<MinutePartial>> {
@@ -190,25 +185,6 @@ fn insert_calls(tenant: i64, bucket: i64, rows: &[CallRow], ids: &Ids) -> Result
             rows.iter().map(|r| r.p50_ms).collect::<Vec<_>>().into(),
             rows.iter().map(|r| r.p95_ms).collect::<Vec<_>>().into(),
             rows.iter().map(|r| r.inferred).collect::<Vec<_>>().into(),
-            rows.iter().map(|r| r.sample_ref).collect::<Vec<_>>().into(),
-        ],
-    )?;
-    Ok(())
-}
-
-fn insert_logs(tenant: i64, bucket: i64, rows: &[LogRow], ids: &Ids) -> Result<()> {
-    sql::execute(
-        "INSERT INTO log_pattern_5m (bucket, tenant_id, resource_id, fingerprint_id, count_total, count_error, sample_ref)
-         SELECT $2, $1, r.resource_id, r.fingerprint_id, r.count_total, r.count_error, nullif(r.sample_ref, 0)
-           FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
-                AS r (resource_id, fingerprint_id, count_total, count_error, sample_ref)",
-        &[
-            tenant.into(),
-            to_timestamptz(bucket)?.into(),
-            ids_of(rows.iter().map(|r| &r.resource), ids)?.into(),
-            rows.iter().map(|r| r.fingerprint).collect::<Vec<_>>().into(),
-            rows.iter().map(|r| r.total).collect::<Vec<_>>().into(),
-            rows.iter().map(|r| r.errors).collect::<Vec<_>>().into(),
             rows.iter().map(|r| r.sample_ref).collect::<Vec<_>>().into(),
         ],
     )?;

@@ -54,6 +54,7 @@ impl<'a> Cells<'a> {
     }
 
     /// The cell of row `i`, which must be within the column. Timestamps are UTC microseconds.
+    #[inline]
     pub(super) fn get(&self, i: usize) -> Scalar<'a> {
         fn cell<'a, A: Array>(column: &'a A, i: usize, read: impl FnOnce(&'a A) -> Scalar<'a>) -> Scalar<'a> {
             if column.is_null(i) { Scalar::Null } else { read(column) }

@@ -2,7 +2,8 @@
 //! text of any value is at hand and one bad value does not end the walk.
 
 use super::DecodeError;
-use serde::de::{DeserializeSeed, IgnoredAny};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::borrow::Cow;
 
 /// A position in JSON text.
@@ -26,8 +27,16 @@ impl<'a> Cursor<'a> {
         self.pos
     }
 
-    fn rest(&self) -> &'a str {
+    /// What has not been read yet.
+    pub(super) fn rest(&self) -> &'a str {
         self.text.get(self.pos..).unwrap_or_default()
+    }
+
+    /// Takes the next `length` bytes, which somebody else has read.
+    pub(super) fn take(&mut self, length: usize) -> &'a str {
+        let taken = self.rest().get(..length).unwrap_or_default();
+        self.pos += taken.len();
+        taken
     }
 
     /// The next byte that is not white space, without taking it.
@@ -73,20 +82,13 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Reads the next value with `seed`; gives also its raw text. On an error the cursor stays where it was.
-    pub(super) fn read<T: DeserializeSeed<'a>>(&mut self, seed: T) -> Result<(T::Value, &'a str), DecodeError> {
+    /// Steps over the next value, whatever it is, and gives its raw text. On an error the cursor stays where it was.
+    pub(super) fn raw(&mut self) -> Result<&'a str, DecodeError> {
         self.peek();
         let rest = self.rest();
         let mut reader = serde_json::Deserializer::from_str(rest);
-        let value = seed.deserialize(&mut reader).map_err(|e| self.broken(rest, &e))?;
-        let length = reader.into_iter::<IgnoredAny>().byte_offset();
-        self.pos += length;
-        Ok((value, rest.get(..length).unwrap_or(rest)))
-    }
-
-    /// Steps over the next value, whatever it is, and gives its raw text.
-    pub(super) fn raw(&mut self) -> Result<&'a str, DecodeError> {
-        Ok(self.read(std::marker::PhantomData::<IgnoredAny>)?.1)
+        IgnoredAny::deserialize(&mut reader).map_err(|e| self.broken(rest, &e))?;
+        Ok(self.take(reader.into_iter::<IgnoredAny>().byte_offset()))
     }
 
     /// Walks over an object: `each` gets every key and must read its value.

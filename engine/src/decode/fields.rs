@@ -32,17 +32,19 @@ impl LabelChoice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Timestamp,
+    Value,
+    Duration,
+    // From here on texts.
     Body,
     Severity,
     Service,
     Host,
     Name,
-    Value,
     TraceId,
     SpanId,
     Parent,
-    Duration,
     Status,
+    // From here on what only some records have.
     /// The number of a metric's series.
     Series,
     Monotonic,
@@ -61,10 +63,21 @@ pub(super) enum Role {
     QueueName,
 }
 
+/// How many roles are texts that every record may have.
+pub(super) const TEXTS: usize = Role::Status as usize - Role::Duration as usize;
+
 impl Role {
     /// Whether the role is a text; the others are numbers.
     pub(super) fn is_text(self) -> bool {
         !matches!(self, Role::Timestamp | Role::Value | Role::Duration | Role::Series)
+    }
+
+    /// Which of the texts that every record may have it is, counted from 0.
+    #[inline]
+    pub(super) fn text(self) -> Option<usize> {
+        (self as usize)
+            .checked_sub(Role::Body as usize)
+            .filter(|text| *text < TEXTS)
     }
 
     /// How many columns of the role are worth asking a server for: rows of one stream differ in how they name their

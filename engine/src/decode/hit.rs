@@ -1,19 +1,18 @@
 //! One JSON object becomes one row.
 //!
-//! The quick way reads the object in one pass with borrowed strings and takes only what needs no thought: texts where
-//! texts belong, no key twice. Everything else goes the careful way, which reads the same object again from its raw
-//! text. A property test holds both to the same result.
+//! The quick way ([`Plain`]) reads the object in one pass with borrowed strings and takes only what needs no thought:
+//! texts where texts belong, no key twice. Everything else goes the careful way, which reads the same object again from
+//! its raw text. A property test holds both to the same result.
 
 use super::cursor::{Cursor, string};
 use super::fields::{self, Label, LabelChoice, Role, role};
+use super::plain::Plain;
 use super::row::{Row, RowSink};
 use super::scalar::Scalar;
 use super::{DecodeError, Options};
 use crate::record::{Dataset, RejectReason};
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
 
 /// What to do with the value of a key.
 #[derive(Clone, Copy)]
@@ -21,6 +20,14 @@ struct Target<'a> {
     role: Option<(Role, u8)>,
     /// The key and what it is as a label, if it is one.
     label: Option<(&'a str, Label)>,
+}
+
+impl Target<'_> {
+    /// Nothing.
+    const NONE: Target<'static> = Target {
+        role: None,
+        label: None,
+    };
 }
 
 /// Keys seen so far in this text and their targets. Records of one stream have the same keys in the same order, so the
@@ -39,6 +46,21 @@ impl<'a> Keys<'a> {
     fn resolve(&self, key: &str) -> (Option<(Role, u8)>, Option<Label>) {
         let label = (self.dataset == Dataset::Metrics).then(|| fields::label(self.labels, key));
         (role(self.dataset, key), label.flatten())
+    }
+
+    /// Reads a key; `None` if it is no text, or one we need but spelled with escapes.
+    #[inline]
+    fn read(&mut self, text: &mut Plain<'a>) -> Option<Target<'a>> {
+        if let Some((key, target)) = self.entries.get(self.next)
+            && text.eat_text(key)
+        {
+            self.next += 1;
+            return Some(*target);
+        }
+        match text.string()? {
+            Cow::Borrowed(key) => Some(self.target(key)),
+            Cow::Owned(key) => (self.resolve(&key) == (None, None)).then_some(Target::NONE),
+        }
     }
 
     fn target(&mut self, key: &'a str) -> Target<'a> {
@@ -93,16 +115,12 @@ impl<'a> Hits<'a> {
         alone: bool,
         out: &mut impl RowSink,
     ) -> Result<Option<i64>, DecodeError> {
-        self.row.reset();
-        self.keys.next = 0;
-        let raw = match cursor.read(Quick {
-            keys: &mut self.keys,
-            row: &mut self.row,
-        }) {
-            Ok((true, raw)) if self.row.sort_labels() => raw,
-            Ok((_, raw)) => self.careful(raw)?,
-            // Not an object, a number beyond f64, half a surrogate pair, or no JSON at all: only the last is an error.
-            Err(_) => {
+        // The start of the value, past any white space.
+        cursor.peek();
+        let raw = match self.quick(cursor.rest()) {
+            Some(length) => cursor.take(length),
+            // Something rare, or no JSON at all: only the last is an error.
+            None => {
                 let raw = cursor.raw()?;
                 self.careful(raw)?
             }
@@ -119,6 +137,40 @@ impl<'a> Hits<'a> {
             out.reject(reason, self.row.timestamp(), raw);
         }
         Ok(self.row.timestamp())
+    }
+
+    /// Reads the object that `text` starts with into the row and gives its length; `None` if it is not plain.
+    fn quick(&mut self, text: &'a str) -> Option<usize> {
+        self.row.reset();
+        self.keys.next = 0;
+        let mut text = Plain::new(text);
+        text.expect(b'{')?;
+        if text.eat(b'}') {
+            return Some(text.position());
+        }
+        loop {
+            let target = self.keys.read(&mut text)?;
+            text.expect(b':')?;
+            let label = target.label.filter(|(_, label)| self.row.wants(*label));
+            match (target.role, label) {
+                (None, None) => text.skip()?,
+                (role, label) => {
+                    let cell = text.cell()?;
+                    let is_text = matches!(cell, Scalar::Text(_) | Scalar::Null);
+                    if let Some((name, label)) = label {
+                        is_text.then(|| self.row.put_label(Cow::Borrowed(name), label, cell.clone()))?;
+                    }
+                    if let Some((role, rank)) = role {
+                        let plain = (is_text || !role.is_text()) && self.row.put(role, rank, cell);
+                        plain.then_some(())?;
+                    }
+                }
+            }
+            if text.eat(b'}') {
+                return self.row.sort_labels().then(|| text.position());
+            }
+            text.expect(b',')?;
+        }
     }
 
     /// Reads an object that is valid JSON from its raw text, which it gives back.
@@ -149,143 +201,6 @@ impl<'a> Hits<'a> {
         }
         self.row.sort_labels();
         Ok(raw)
-    }
-}
-
-/// Reads an object into the row; true if that is the whole truth about it.
-struct Quick<'r, 'a> {
-    keys: &'r mut Keys<'a>,
-    row: &'r mut Row<'a>,
-}
-
-impl<'a> DeserializeSeed<'a> for Quick<'_, 'a> {
-    type Value = bool;
-    fn deserialize<D: Deserializer<'a>>(self, d: D) -> Result<bool, D::Error> {
-        d.deserialize_map(self)
-    }
-}
-
-impl<'a> Visitor<'a> for Quick<'_, 'a> {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<bool, M::Error> {
-        let mut plain = true;
-        while let Some(target) = map.next_key_seed(Key(self.keys))? {
-            let Some(target) = target else {
-                plain = false;
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            let label = target.label.filter(|(_, label)| self.row.wants(*label));
-            if target.role.is_none() && label.is_none() {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            }
-            let Some(cell) = map.next_value_seed(Cell)? else {
-                plain = false;
-                continue;
-            };
-            let text = matches!(cell, Scalar::Text(_) | Scalar::Null);
-            if let Some((name, label)) = label {
-                plain &= text;
-                self.row.put_label(Cow::Borrowed(name), label, cell.clone());
-            }
-            if let Some((role, rank)) = target.role {
-                plain &= text || !role.is_text();
-                plain &= self.row.put(role, rank, cell);
-            }
-        }
-        Ok(plain)
-    }
-}
-
-/// Reads a key; `None` if it is one we need but spelled with escapes.
-struct Key<'r, 'a>(&'r mut Keys<'a>);
-
-impl<'a> DeserializeSeed<'a> for Key<'_, 'a> {
-    type Value = Option<Target<'a>>;
-    fn deserialize<D: Deserializer<'a>>(self, d: D) -> Result<Self::Value, D::Error> {
-        d.deserialize_str(self)
-    }
-}
-
-impl<'a> Visitor<'a> for Key<'_, 'a> {
-    type Value = Option<Target<'a>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_borrowed_str<E>(self, key: &'a str) -> Result<Self::Value, E> {
-        Ok(Some(self.0.target(key)))
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        let unneeded = self.0.resolve(key) == (None, None);
-        Ok(unneeded.then_some(Target {
-            role: None,
-            label: None,
-        }))
-    }
-}
-
-/// Reads a cell; `None` if it is an array or an object.
-struct Cell;
-
-impl<'a> DeserializeSeed<'a> for Cell {
-    type Value = Option<Scalar<'a>>;
-    fn deserialize<D: Deserializer<'a>>(self, d: D) -> Result<Self::Value, D::Error> {
-        d.deserialize_any(self)
-    }
-}
-
-impl<'a> Visitor<'a> for Cell {
-    type Value = Option<Scalar<'a>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Some(Scalar::Null))
-    }
-
-    fn visit_bool<E>(self, v: bool) -> Result<Self::Value, E> {
-        Ok(Some(Scalar::Bool(v)))
-    }
-
-    fn visit_i64<E>(self, v: i64) -> Result<Self::Value, E> {
-        Ok(Some(Scalar::Int(v)))
-    }
-
-    fn visit_u64<E>(self, v: u64) -> Result<Self::Value, E> {
-        Ok(Some(Scalar::UInt(v)))
-    }
-
-    fn visit_f64<E>(self, v: f64) -> Result<Self::Value, E> {
-        Ok(Some(Scalar::Float(v)))
-    }
-
-    fn visit_borrowed_str<E>(self, v: &'a str) -> Result<Self::Value, E> {
-        Ok(Some(Scalar::Text(Cow::Borrowed(v))))
-    }
-
-    fn visit_str<E>(self, v: &str) -> Result<Self::Value, E> {
-        Ok(Some(Scalar::Text(Cow::Owned(v.to_owned()))))
-    }
-
-    fn visit_seq<S: SeqAccess<'a>>(self, mut seq: S) -> Result<Self::Value, S::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(None)
-    }
-
-    fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(None)
     }
 }
 

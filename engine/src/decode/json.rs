@@ -141,11 +141,14 @@ fn lines<'a>(
     mut each: impl FnMut(&'a str, Option<i64>) -> bool,
 ) {
     let mut hits = Hits::new(options);
-    for line in bytes
-        .split(|b| *b == b'\n')
-        .map(<[u8]>::trim_ascii)
-        .filter(|line| !line.is_empty())
-    {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let line = rest.get(..end).unwrap_or_default().trim_ascii();
+        rest = rest.get(end + 1..).unwrap_or_default();
+        if line.is_empty() {
+            continue;
+        }
         let (text, ts) = match std::str::from_utf8(line) {
             Ok(text) => (text, one(&mut hits, text, out)),
             Err(_) => {

@@ -20,6 +20,7 @@ mod hit;
 mod parquet_file;
 mod parquet_json;
 mod parquet_rows;
+mod plain;
 mod row;
 mod scalar;
 mod series;

@@ -1,7 +1,7 @@
 //! The columns of one record that matter, gathered in any order, then handed on as a record.
 
 use super::attributes::Attributes;
-use super::fields::{Label, Role};
+use super::fields::{Label, Role, TEXTS};
 use super::scalar::{Field, Scalar};
 use super::series::{self, Labels};
 use super::{Options, ParentSink};
@@ -19,7 +19,7 @@ pub(super) struct Text<'a> {
 impl<'a> Text<'a> {
     /// Takes the cell if nothing of a better rank is there. False if a column of this very rank was there before.
     pub(super) fn offer(&mut self, rank: u8, field: Field<Cow<'a, str>>) -> bool {
-        let taken = !matches!(self.field, Field::Absent);
+        let taken = !self.is_absent();
         if taken && self.rank == rank {
             return false;
         }
@@ -29,17 +29,17 @@ impl<'a> Text<'a> {
         true
     }
 
+    #[inline]
+    fn is_absent(&self) -> bool {
+        matches!(self.field, Field::Absent)
+    }
+
     pub(super) fn get(&self) -> Result<Option<&str>, RejectReason> {
         match &self.field {
             Field::Absent => Ok(None),
             Field::Bad => Err(RejectReason::WrongType),
             Field::Good(t) => Ok(Some(t)),
         }
-    }
-
-    /// The text, where an empty one means absent.
-    fn filled(&self) -> Result<Option<&str>, RejectReason> {
-        Ok(self.get()?.filter(|t| !t.is_empty()))
     }
 }
 
@@ -49,16 +49,9 @@ pub(super) struct Row<'a> {
     ts: Field<i64>,
     value: Field<f64>,
     duration: Field<u64>,
-    body: Text<'a>,
-    severity: Text<'a>,
-    service: Text<'a>,
-    host: Text<'a>,
-    name: Text<'a>,
-    trace_id: Text<'a>,
-    span_id: Text<'a>,
-    parent: Text<'a>,
-    status: Text<'a>,
     series: Field<u64>,
+    /// By [`Role::text`].
+    texts: [Text<'a>; TEXTS],
     labels: Labels<'a>,
     attributes: Attributes<'a>,
 }
@@ -66,14 +59,13 @@ pub(super) struct Row<'a> {
 impl<'a> Row<'a> {
     /// Empties the row for the next record.
     pub(super) fn reset(&mut self) {
-        let (mut labels, mut attributes) = (std::mem::take(&mut self.labels), std::mem::take(&mut self.attributes));
-        labels.clear();
-        attributes.clear();
-        *self = Row {
-            labels,
-            attributes,
-            ..Row::default()
-        };
+        (self.ts, self.value, self.duration, self.series) =
+            (Field::Absent, Field::Absent, Field::Absent, Field::Absent);
+        for text in self.texts.iter_mut().filter(|t| !t.is_absent()) {
+            text.field = Field::Absent;
+        }
+        self.labels.clear();
+        self.attributes.clear();
     }
 
     /// The timestamp, if there is a good one.
@@ -86,7 +78,22 @@ impl<'a> Row<'a> {
 
     /// Takes the cell of a column with a role. False if the same column was there before: then the whole record has
     /// to be read again by someone who knows which of the two came last.
+    #[inline]
     pub(super) fn put(&mut self, role: Role, rank: u8, cell: Scalar<'a>) -> bool {
+        match (role.text().and_then(|i| self.texts.get_mut(i)), cell) {
+            // The usual case, in a few steps.
+            (Some(slot), Scalar::Text(Cow::Borrowed(text))) if !text.is_empty() && slot.is_absent() => {
+                slot.rank = rank;
+                slot.field = Field::Good(Cow::Borrowed(text));
+                true
+            }
+            (Some(slot), cell) => put_text(slot, role, rank, cell),
+            (None, cell) => self.put_other(role, rank, cell),
+        }
+    }
+
+    #[inline]
+    fn put_other(&mut self, role: Role, rank: u8, cell: Scalar<'a>) -> bool {
         fn number<T>(slot: &mut Field<T>, read: Field<T>) -> bool {
             let first = matches!(slot, Field::Absent);
             if first {
@@ -94,31 +101,12 @@ impl<'a> Row<'a> {
             }
             first
         }
-        let slot = match role {
-            Role::Timestamp => return number(&mut self.ts, cell.to_timestamp()),
-            Role::Value => return number(&mut self.value, cell.to_value()),
-            Role::Duration => return number(&mut self.duration, cell.to_duration()),
-            Role::Series => return number(&mut self.series, cell.to_series()),
-            Role::Body => Some(&mut self.body),
-            Role::Severity => Some(&mut self.severity),
-            Role::Service => Some(&mut self.service),
-            Role::Host => Some(&mut self.host),
-            Role::Name => Some(&mut self.name),
-            Role::TraceId => Some(&mut self.trace_id),
-            Role::SpanId => Some(&mut self.span_id),
-            Role::Parent => Some(&mut self.parent),
-            Role::Status => Some(&mut self.status),
-            _ => None,
-        };
-        let mut field = cell.into_text(role == Role::Body);
-        // One that is empty or no text says nothing: the next column of the role may know, and the record is good
-        // without it.
-        if role.is_optional() && (matches!(&field, Field::Bad) || matches!(&field, Field::Good(t) if t.is_empty())) {
-            field = Field::Absent;
-        }
-        match slot {
-            Some(slot) => slot.offer(rank, field),
-            None => self.attributes.offer(role, rank, field),
+        match role {
+            Role::Timestamp => number(&mut self.ts, cell.to_timestamp()),
+            Role::Value => number(&mut self.value, cell.to_value()),
+            Role::Duration => number(&mut self.duration, cell.to_duration()),
+            Role::Series => number(&mut self.series, cell.to_series()),
+            _ => self.attributes.offer(role, rank, text_of(role, cell)),
         }
     }
 
@@ -148,6 +136,16 @@ impl<'a> Row<'a> {
         unique
     }
 
+    /// The text of a role.
+    fn get(&self, role: Role) -> Result<Option<&str>, RejectReason> {
+        role.text().and_then(|i| self.texts.get(i)).map_or(Ok(None), Text::get)
+    }
+
+    /// The text of a role, where an empty one means absent.
+    fn filled(&self, role: Role) -> Result<Option<&str>, RejectReason> {
+        Ok(self.get(role)?.filter(|t| !t.is_empty()))
+    }
+
     fn required_timestamp(&self) -> Result<i64, RejectReason> {
         match self.ts {
             Field::Good(ts) => Ok(ts),
@@ -158,8 +156,8 @@ impl<'a> Row<'a> {
 
     fn identity(&self) -> Result<Identity<'_>, RejectReason> {
         Ok(Identity {
-            service: self.service.get()?,
-            host: self.host.get()?,
+            service: self.get(Role::Service)?,
+            host: self.get(Role::Host)?,
         })
     }
 
@@ -167,8 +165,8 @@ impl<'a> Row<'a> {
         Ok(LogRecord {
             ts: self.required_timestamp()?,
             identity: self.identity()?,
-            body: self.body.get()?.ok_or(RejectReason::MissingBody)?,
-            severity: self.severity.get()?,
+            body: self.get(Role::Body)?.ok_or(RejectReason::MissingBody)?,
+            severity: self.get(Role::Severity)?,
         })
     }
 
@@ -180,7 +178,7 @@ impl<'a> Row<'a> {
         };
         let metric = match metric {
             Some(name) => name,
-            None => self.name.filled()?.ok_or(RejectReason::WrongType)?,
+            None => self.filled(Role::Name)?.ok_or(RejectReason::WrongType)?,
         };
         Ok(MetricPoint {
             ts,
@@ -212,10 +210,10 @@ impl<'a> Row<'a> {
             ts,
             trace_id,
             span_id,
-            parent_span_id: self.parent.filled()?,
-            service: self.service.get()?,
+            parent_span_id: self.filled(Role::Parent)?,
+            service: self.get(Role::Service)?,
             duration_us,
-            error: match self.status.get()? {
+            error: match self.get(Role::Status)? {
                 Some(status) => status.eq_ignore_ascii_case("ERROR"),
                 None => self.attributes.code_is_error(kind),
             },
@@ -232,22 +230,29 @@ impl<'a> Row<'a> {
             start,
             trace_id,
             span_id,
-            parent_span_id: self.parent.filled()?,
-            service: self.service.get()?,
+            parent_span_id: self.filled(Role::Parent)?,
+            service: self.get(Role::Service)?,
         })
     }
 
     fn ids(&self) -> Result<(&str, &str), RejectReason> {
-        let id = |t: &'_ Text<'a>| -> Result<(), RejectReason> {
-            t.filled()?.map(|_| ()).ok_or(RejectReason::MissingSpanId)
-        };
-        id(&self.trace_id)?;
-        id(&self.span_id)?;
-        Ok((
-            self.trace_id.get()?.unwrap_or_default(),
-            self.span_id.get()?.unwrap_or_default(),
-        ))
+        let id = |role| self.filled(role)?.ok_or(RejectReason::MissingSpanId);
+        Ok((id(Role::TraceId)?, id(Role::SpanId)?))
     }
+}
+
+fn put_text<'a>(slot: &mut Text<'a>, role: Role, rank: u8, cell: Scalar<'a>) -> bool {
+    slot.offer(rank, text_of(role, cell))
+}
+
+fn text_of<'a>(role: Role, cell: Scalar<'a>) -> Field<Cow<'a, str>> {
+    let field = cell.into_text(role == Role::Body);
+    // One that is empty or no text says nothing: the next column of the role may know, and the record is good without
+    // it.
+    if role.is_optional() && (matches!(&field, Field::Bad) || matches!(&field, Field::Good(t) if t.is_empty())) {
+        return Field::Absent;
+    }
+    field
 }
 
 /// Where finished rows go.

@@ -53,6 +53,7 @@ impl<'a> Scalar<'a> {
     }
 
     /// As a timestamp: an integer in the int64 range, also as text or as a float without fraction.
+    #[inline]
     pub(super) fn to_timestamp(&self) -> Field<i64> {
         let whole = |f: f64| (f.fract() == 0.0 && f.abs() <= EXACT_F64).then_some(f as i64);
         match self {

@@ -48,6 +48,30 @@ pub(super) fn class(b: u8) -> u8 {
     CLASS[b as usize]
 }
 
+/// How many ASCII letters `s` starts with.
+///
+/// Eight bytes at a time: adding to the low seven bits of a byte carries into its high bit from `a`, and again from
+/// behind `z` on.
+#[inline]
+pub(super) fn letters(s: &[u8]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    let mut at = 0;
+    while let Some(eight) = s.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let x = u64::from_le_bytes(*eight);
+        let small = (x | (ONES << 5)) & !HIGH;
+        let from_a = small + ONES * (0x80 - b'a' as u64);
+        let behind_z = small + ONES * (0x7f - b'z' as u64);
+        let others = !(from_a & !behind_z & !x) & HIGH;
+        if others != 0 {
+            return at + others.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let rest = s.get(at..).unwrap_or_default();
+    at + rest.iter().take_while(|b| b.is_ascii_alphabetic()).count()
+}
+
 /// Whether every byte of a non-empty slice is an ASCII digit.
 pub(super) fn all_digits(s: &[u8]) -> bool {
     !s.is_empty() && s.iter().all(u8::is_ascii_digit)
@@ -82,4 +106,26 @@ pub(super) fn cut(text: &str, max: usize) -> &str {
 #[inline]
 pub(super) fn classes(text: &[u8]) -> u8 {
     text.iter().fold(0, |seen, b| seen | class(*b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn letters_are_counted(text in "[a-zA-Z]{0,20}", rest in prop::collection::vec(any::<u8>(), 0..12)) {
+            let all: Vec<u8> = text.bytes().chain(rest).collect();
+            let slow = all.iter().take_while(|b| b.is_ascii_alphabetic()).count();
+            prop_assert_eq!(letters(&all), slow);
+        }
+    }
+
+    #[test]
+    fn every_byte_is_a_letter_or_none() {
+        for b in 0..=u8::MAX {
+            assert_eq!(letters(&[b; 11]), if b.is_ascii_alphabetic() { 11 } else { 0 }, "{b}");
+        }
+    }
 }

@@ -111,7 +111,7 @@ pub(super) fn key_kind(key: &[u8]) -> KeyKind {
         KeyKind::Identity
     } else if LEVELS.has(last) {
         KeyKind::Level
-    } else if is_secret_normal(k) {
+    } else if may_be_secret(k) && is_secret_normal(k) {
         KeyKind::Secret
     } else {
         KeyKind::Other
@@ -122,54 +122,96 @@ pub(super) fn key_kind(key: &[u8]) -> KeyKind {
 pub(super) fn is_secret_key(key: &[u8]) -> bool {
     let mut buf = [0u8; LONGEST];
     let tail = key.get(key.len().saturating_sub(LONGEST)..).unwrap_or(key);
-    lower(tail, &mut buf).is_some_and(is_secret_normal)
+    may_be_secret(tail) && lower(tail, &mut buf).is_some_and(is_secret_normal)
 }
 
-/// Stems that make a key secret wherever they stand in it (`db_password_hash`), by their first byte.
-fn stems_from(first: u8) -> &'static [&'static [u8]] {
-    match first {
-        b'p' => &[b"password", b"passwd", b"passphrase", b"privatekey"],
-        b's' => &[b"secret"],
-        b'a' => &[b"apikey"],
-        b'c' => &[b"credential"],
-        _ => &[],
+/// Keys that are secret as a whole.
+const WHOLE: [&[u8]; 5] = [b"pass", b"auth", b"sig", b"pin", b"pgpass"];
+
+/// Stems that make a key secret wherever they stand in it (`db_password_hash`).
+const STEMS: [&[u8]; 7] = [
+    b"password",
+    b"passwd",
+    b"passphrase",
+    b"privatekey",
+    b"secret",
+    b"apikey",
+    b"credential",
+];
+
+/// Stems that make a key secret at its end only (`access_token`, but not `max_tokens` or `token_count`).
+const ENDS: [&[u8]; 14] = [
+    b"token",
+    b"authorization",
+    b"pwd",
+    b"accesskeyid",
+    b"accesskey",
+    b"sessionkey",
+    b"encryptionkey",
+    b"signingkey",
+    b"authkey",
+    b"cookie",
+    b"signature",
+    b"passcode",
+    b"jwt",
+    b"cvv",
+];
+
+/// The letters of each of these: most keys lack one of each.
+static WHOLE_LETTERS: [u32; WHOLE.len()] = letters_of(&WHOLE);
+static STEM_LETTERS: [u32; STEMS.len()] = letters_of(&STEMS);
+static END_LETTERS: [u32; ENDS.len()] = letters_of(&ENDS);
+
+const fn letters_of<const N: usize>(words: &[&[u8]; N]) -> [u32; N] {
+    let mut all = [0; N];
+    let mut i = 0;
+    while i < N {
+        let mut at = 0;
+        while at < words[i].len() {
+            all[i] |= letter(words[i][at]);
+            at += 1;
+        }
+        i += 1;
     }
+    all
 }
 
-/// Stems that make a key secret at its end only (`access_token`, but not `max_tokens` or `token_count`), by their
-/// last byte.
-fn stems_to(last: u8) -> &'static [&'static [u8]] {
-    match last {
-        b'n' => &[b"token", b"authorization"],
-        b'd' => &[b"pwd", b"accesskeyid"],
-        b'y' => &[b"accesskey", b"sessionkey", b"encryptionkey", b"signingkey", b"authkey"],
-        b'e' => &[b"cookie", b"signature", b"passcode"],
-        b't' => &[b"jwt"],
-        b'v' => &[b"cvv"],
-        _ => &[],
+/// A letter in any case as a bit, which other bytes may share.
+const fn letter(b: u8) -> u32 {
+    1 << (b & 31)
+}
+
+/// What does not count in a key.
+#[inline]
+fn is_joint(b: u8) -> bool {
+    matches!(b, b'_' | b'-' | b'.' | b' ')
+}
+
+/// False if `key`, in any case, lacks what every secret key has. Most keys need no closer look.
+fn may_be_secret(key: &[u8]) -> bool {
+    let (mut letters, mut last) = (0, 0);
+    for b in key.iter().filter(|b| !is_joint(**b)) {
+        letters |= letter(*b);
+        last = b.to_ascii_lowercase();
     }
+    let holds = |of: &u32| letters & of == *of;
+    WHOLE_LETTERS.contains(&letters)
+        || STEM_LETTERS.iter().any(holds)
+        || (matches!(last, b'n' | b'd' | b'y' | b'e' | b't' | b'v') && END_LETTERS.iter().any(holds))
 }
 
 /// `key` is lower case.
 fn is_secret_normal(key: &[u8]) -> bool {
     let mut buf = [0u8; LONGEST];
     let mut n = 0;
-    for (dst, b) in buf
-        .iter_mut()
-        .zip(key.iter().filter(|b| !matches!(**b, b'_' | b'-' | b'.' | b' ')))
-    {
+    for (dst, b) in buf.iter_mut().zip(key.iter().filter(|b| !is_joint(**b))) {
         *dst = *b;
         n += 1;
     }
     let k = buf.get(..n).unwrap_or_default();
-    matches!(k, b"pass" | b"auth" | b"sig" | b"pin" | b"pgpass")
-        || k.last()
-            .is_some_and(|last| stems_to(*last).iter().any(|s| k.ends_with(s)))
-        || k.iter().enumerate().any(|(i, first)| {
-            stems_from(*first)
-                .iter()
-                .any(|s| k.get(i..).is_some_and(|t| t.starts_with(s)))
-        })
+    WHOLE.contains(&k)
+        || ENDS.iter().any(|end| k.ends_with(end))
+        || STEMS.iter().any(|stem| k.windows(stem.len()).any(|part| part == *stem))
 }
 
 /// Whether `word` looks like a token of a well-known issuer: cloud access keys, personal access tokens, signed
@@ -198,6 +240,7 @@ pub(super) fn is_issued_token(word: &[u8]) -> bool {
         b"npm_",
     ];
     word.len() >= 20
+        && matches!(word.first(), Some(b'A' | b'e' | b'g' | b'x' | b's' | b'r' | b'n'))
         && PREFIXES.iter().any(|p| word.starts_with(p))
         && word.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'+' | b'/' | b'='))
         // Upper-case prefixes are followed by upper case and digits only; a word like `AKIAsomething` is none.
@@ -208,6 +251,7 @@ pub(super) fn is_issued_token(word: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn secret_keys() {
@@ -234,6 +278,23 @@ mod tests {
             "",
         ] {
             assert!(!is_secret_key(k.as_bytes()), "{k}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_secret_key_may_be_one(
+            before in "[a-zA-Z0-9_.-]{0,8}",
+            stem in prop::sample::select(WHOLE.iter().chain(&STEMS).chain(&ENDS).copied().collect::<Vec<_>>()),
+            upper in any::<bool>(),
+            after in "[a-zA-Z0-9_. -]{0,8}",
+        ) {
+            let stem = String::from_utf8(stem.to_vec()).unwrap();
+            let stem = if upper { stem.to_uppercase() } else { stem.chars().map(|c| format!("{c}_")).collect() };
+            for key in [format!("{before}{stem}{after}"), format!("{before}{stem}"), stem] {
+                let lower = key.to_lowercase();
+                prop_assert!(!is_secret_normal(lower.as_bytes()) || may_be_secret(key.as_bytes()), "{}", key);
+            }
         }
     }
 

@@ -8,12 +8,15 @@ pub(super) struct WordList {
     firsts: [u32; 128],
     /// The same for last bytes.
     lasts: [u32; 128],
+    /// For each first byte, where the words that start with it begin.
+    starts: [u8; 128],
 }
 
 impl WordList {
     /// A list of words in ascending order; anything else does not compile.
     pub(super) const fn new(words: &'static [&'static str]) -> Self {
-        let (mut firsts, mut lasts) = ([0u32; 128], [0u32; 128]);
+        assert!(words.len() < 256, "there are too many words");
+        let (mut firsts, mut lasts, mut starts) = ([0u32; 128], [0u32; 128], [0u8; 128]);
         let mut i = 0;
         while i < words.len() {
             let word = words[i].as_bytes();
@@ -25,28 +28,49 @@ impl WordList {
                 i == 0 || less(words[i - 1].as_bytes(), word),
                 "the words are not in ascending order"
             );
+            if firsts[word[0] as usize] == 0 {
+                starts[word[0] as usize] = i as u8;
+            }
             firsts[word[0] as usize] |= 1 << word.len();
             lasts[word[word.len() - 1] as usize] |= 1 << word.len();
             i += 1;
         }
-        WordList { words, firsts, lasts }
+        WordList {
+            words,
+            firsts,
+            lasts,
+            starts,
+        }
     }
 
     /// Whether `word` is one of the list.
     #[inline]
     pub(super) fn has(&self, word: &[u8]) -> bool {
+        self.may_have(word) && self.search(word)
+    }
+
+    /// False if `word` is none of the list, by its length, first and last byte.
+    #[inline]
+    pub(super) fn may_have(&self, word: &[u8]) -> bool {
         let (Some(first), Some(last)) = (word.first(), word.last()) else {
             return false;
         };
         let (Some(a), Some(b)) = (self.firsts.get(usize::from(*first)), self.lasts.get(usize::from(*last))) else {
             return false;
         };
-        word.len() < 32 && a & b & (1 << word.len()) != 0 && self.search(word)
+        word.len() < 32 && a & b & (1 << word.len()) != 0
     }
 
     #[cold]
     fn search(&self, word: &[u8]) -> bool {
-        self.words.binary_search_by(|w| w.as_bytes().cmp(word)).is_ok()
+        let start = word.first().and_then(|first| self.starts.get(usize::from(*first)));
+        let words = start.and_then(|start| self.words.get(usize::from(*start)..));
+        words
+            .unwrap_or_default()
+            .iter()
+            .map(|w| w.as_bytes())
+            .take_while(|w| w.first() == word.first())
+            .any(|w| w == word)
     }
 }
 

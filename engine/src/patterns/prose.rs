@@ -9,9 +9,9 @@ use super::units;
 use super::words::{self, Cue};
 
 /// A word of hexadecimal letters at least this long is a value.
-const HEX_WORD: usize = 8;
+pub(super) const HEX_WORD: usize = 8;
 /// Credentials of well-known issuers are at least this long.
-const ISSUED_TOKEN: usize = 20;
+pub(super) const ISSUED_TOKEN: usize = 20;
 /// How far the end of a list is looked for.
 const MAX_DASHES: usize = 16;
 

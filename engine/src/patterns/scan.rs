@@ -1,6 +1,6 @@
 //! The scan: one pass over the bytes of a line, which splits it into chunks, quoted texts, keys and punctuation.
 
-use super::bytes::{SPACE, WORD, class, cut};
+use super::bytes::{ALPHA, SPACE, WORD, class, cut, letters};
 use super::skeleton::{MASK, Skeleton};
 use super::words::Cue;
 
@@ -86,7 +86,18 @@ impl<'s> Scanner<'s> {
             if c & WORD != 0 {
                 let start = self.i;
                 let mut seen = c;
-                self.i += 1;
+                let letters = if c & ALPHA == 0 {
+                    0
+                } else {
+                    letters(self.s.get(start..).unwrap_or_default())
+                };
+                self.i += letters.max(1);
+                if letters > 0 && class(self.at(self.i)) & WORD == 0 && self.plain_word(start) {
+                    if self.out.is_full() {
+                        return;
+                    }
+                    continue;
+                }
                 while let Some(&b) = self.s.get(self.i) {
                     let c = class(b);
                     if c & WORD == 0 {

@@ -74,6 +74,20 @@ impl Skeleton {
         self.buf.extend_from_slice(text);
     }
 
+    /// Literal text, `line[start..end]`: as [`Skeleton::literal`], quicker for words.
+    #[inline]
+    pub(super) fn word(&mut self, line: &[u8], start: usize, end: usize) {
+        let len = self.buf.len() + (end - start);
+        // Copying a fixed size needs no loop; what is too much is dropped again.
+        match line.get(start..).and_then(|rest| rest.first_chunk::<16>()) {
+            Some(some) if end - start <= some.len() => {
+                self.buf.extend_from_slice(some);
+                self.buf.truncate(len);
+            }
+            _ => self.literal(line.get(start..end).unwrap_or_default()),
+        }
+    }
+
     /// One literal byte.
     #[inline]
     pub(super) fn byte(&mut self, b: u8) {

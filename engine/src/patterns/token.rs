@@ -2,6 +2,7 @@
 
 use super::bytes::{ALPHA, AT, COLON, DIGIT, SLASH, SPACE, class, classes, split_trailing};
 use super::keys::{KeyKind, is_secret_key, key_kind};
+use super::prose::{HEX_WORD, ISSUED_TOKEN};
 use super::scan::{Key, Scanner, Separator};
 use super::units;
 use super::words::{self, Cue};
@@ -12,7 +13,32 @@ pub(super) const TRAILING: &[u8] = b".:!?";
 /// Longest printed object that counts as a value.
 const MAX_FIELDS: usize = 64;
 
+/// Longest word after a number that may be its unit or zone.
+const MAX_UNIT: usize = 4;
+
 impl Scanner<'_> {
+    /// A chunk of ASCII letters only, from `start` to here: writes it if it is an ordinary word, which most chunks of
+    /// most lines are. False leaves it to [`Scanner::chunk`], which comes to the same result by more questions.
+    #[inline]
+    pub(super) fn plain_word(&mut self, start: usize) -> bool {
+        let text = self.slice(start, self.i);
+        // What is a variable for its neighbours, and names of months and days.
+        let free = self.key.is_none() && self.cue == Cue::None && !self.header;
+        if !free || !text.first().is_some_and(u8::is_ascii_lowercase) || units::is_bool(text) {
+            return false;
+        }
+        if text.len() >= HEX_WORD && (text.len() >= ISSUED_TOKEN || text.iter().all(u8::is_ascii_hexdigit)) {
+            return false;
+        }
+        if text.len() <= MAX_UNIT && self.out.after_mask_and_blank() {
+            return false;
+        }
+        self.last = (start, self.i);
+        self.out.word(self.s, start, self.i);
+        self.cue = words::cue(text);
+        true
+    }
+
     /// One chunk, `s[start..end]`, whose bytes have the class bits `seen`.
     #[inline]
     pub(super) fn chunk(&mut self, start: usize, end: usize, seen: u8) {
@@ -33,6 +59,12 @@ impl Scanner<'_> {
             }
         }
         if cue == Cue::Secret && self.secret_word(text) {
+            return;
+        }
+        if seen & (ALPHA | SLASH | COLON | AT) == 0 && is_bare_number(text) {
+            self.out.mask();
+            self.number_last = true;
+            self.clock_last = false;
             return;
         }
         if seen & (DIGIT | SLASH | AT) == 0 {
@@ -67,7 +99,12 @@ impl Scanner<'_> {
     fn value(&mut self, key: Key, text: &[u8]) -> bool {
         let name = self.slice(key.start, key.end);
         let (core, tail) = split_trailing(text, TRAILING);
-        let masked = match (key_kind(name), key.separator) {
+        let kind = match key.separator {
+            // Then all that matters is whether it is a secret.
+            Separator::Loose if !is_secret_key(name) => KeyKind::Other,
+            _ => key_kind(name),
+        };
+        let masked = match (kind, key.separator) {
             (KeyKind::Secret, _) => {
                 // All of it, whatever it is made of.
                 self.skip_value();
@@ -209,4 +246,10 @@ impl Scanner<'_> {
         }
         masked
     }
+}
+
+/// Whether a chunk without letters, slashes, colons and at signs is a number and nothing else.
+#[inline]
+fn is_bare_number(text: &[u8]) -> bool {
+    matches!(text, [b'0'..=b'9'] | [b'0'..=b'9', .., b'0'..=b'9'])
 }

@@ -17,9 +17,20 @@ pub(super) enum Cue {
     Secret,
 }
 
+/// What [`cue`] looks for, to say "none" fast: the words, and how `basic` and `bearer` may begin and end.
+static CUES: WordList = WordList::new(&[
+    "BASIC", "BASIc", "BEARER", "BEAREr", "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT",
+    "Server", "TRACE", "User", "account", "addr", "address", "at", "basiC", "basic", "beareR", "bearer", "broker",
+    "connect", "dial", "endpoint", "for", "from", "host", "node", "on", "peer", "server", "tcp", "to", "udp",
+    "upstream", "user", "username", "via",
+]);
+
 /// The cue a word gives.
 #[inline]
 pub(super) fn cue(word: &[u8]) -> Cue {
+    if !CUES.may_have(word) {
+        return Cue::None;
+    }
     match word {
         b"for" => Cue::For,
         b"user" | b"User" | b"account" | b"username" => Cue::Identity,
@@ -28,7 +39,7 @@ pub(super) fn cue(word: &[u8]) -> Cue {
             Cue::Host
         }
         _ if is_method(word) => Cue::Host,
-        [b'b' | b'B', ..] if word.eq_ignore_ascii_case(b"basic") || word.eq_ignore_ascii_case(b"bearer") => Cue::Secret,
+        _ if word.eq_ignore_ascii_case(b"basic") || word.eq_ignore_ascii_case(b"bearer") => Cue::Secret,
         _ => Cue::None,
     }
 }

@@ -17,11 +17,7 @@ fn both(options: &Options, raw: &str) -> (Option<Calls>, Calls) {
         calls
     };
     let mut hits = Hits::new(options);
-    let quick = Cursor::new(raw).read(Quick {
-        keys: &mut hits.keys,
-        row: &mut hits.row,
-    });
-    let quick = (quick.is_ok_and(|(plain, _)| plain) && hits.row.sort_labels()).then(|| emit(&hits));
+    let quick = hits.quick(raw).map(|_| emit(&hits));
     let mut hits = Hits::new(options);
     hits.careful(raw).unwrap();
     (quick, emit(&hits))

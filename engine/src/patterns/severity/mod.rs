@@ -29,6 +29,14 @@ impl Severity {
     /// names, OpenTelemetry's `ERROR2`), one letter (`E`), or OpenTelemetry's number (1 to 24). `None` for anything
     /// else.
     pub fn parse(text: &str) -> Option<Severity> {
+        match text {
+            // What nearly every record has.
+            "INFO" | "info" => return Some(Severity::Info),
+            "WARN" | "warn" => return Some(Severity::Warn),
+            "ERROR" | "error" => return Some(Severity::Error),
+            "DEBUG" | "debug" => return Some(Severity::Debug),
+            _ => {}
+        }
         let text = text
             .trim()
             .trim_matches(|c| matches!(c, '[' | ']' | '<' | '>' | '"' | '\'' | ':'));

@@ -2,7 +2,9 @@
 
 use engine::decode::fields::{LabelChoice, needed_columns};
 use engine::decode::{Options, json};
-use engine::record::{Dataset, Identity, LogRecord, MetricPoint, RecordSink, RejectReason, SpanRecord};
+use engine::record::{
+    Counts, Dataset, Identity, LogRecord, MetricPoint, RecordSink, RejectReason, SpanKind, SpanRecord,
+};
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -103,11 +105,14 @@ fn files(folder: &Path) -> Result<Vec<bytes::Bytes>> {
     Ok(out)
 }
 
-/// A record that owns its texts.
+/// The series of a metric's point, how its values add up, and the bound of a bucket.
+type Series = (u64, Counts, Option<f64>);
+
+/// A record that owns its texts. Spans are given on without whom they call: few name anybody.
 pub enum Record {
     Log(i64, [Option<String>; 3], String),
-    Metric(i64, [Option<String>; 2], String, f64),
-    Span(i64, [String; 2], [Option<String>; 2], u64, bool),
+    Metric(i64, [Option<String>; 2], String, f64, Series),
+    Span(i64, [String; 2], [Option<String>; 2], u64, bool, SpanKind),
 }
 
 impl Record {
@@ -119,22 +124,29 @@ impl Record {
                 body,
                 severity: severity.as_deref(),
             }),
-            Record::Metric(ts, [service, host], metric, value) => sink.metric(MetricPoint {
+            Record::Metric(ts, [service, host], metric, value, (series, counts, le)) => sink.metric(MetricPoint {
                 ts: *ts,
                 identity: identity(service, host),
                 metric,
                 value: *value,
                 labels: &[],
+                series: *series,
+                counts: *counts,
+                le: *le,
             }),
-            Record::Span(ts, [trace_id, span_id], [parent, service], duration_us, error) => sink.span(SpanRecord {
-                ts: *ts,
-                trace_id,
-                span_id,
-                parent_span_id: parent.as_deref(),
-                service: service.as_deref(),
-                duration_us: *duration_us,
-                error: *error,
-            }),
+            Record::Span(ts, [trace_id, span_id], [parent, service], duration_us, error, kind) => {
+                sink.span(SpanRecord {
+                    ts: *ts,
+                    trace_id,
+                    span_id,
+                    parent_span_id: parent.as_deref(),
+                    service: service.as_deref(),
+                    duration_us: *duration_us,
+                    error: *error,
+                    kind: *kind,
+                    peer: None,
+                })
+            }
         }
     }
 }
@@ -165,13 +177,16 @@ impl RecordSink for Keep {
 
     fn metric(&mut self, p: MetricPoint<'_>) {
         let texts = [p.identity.service, p.identity.host].map(|t| t.map(str::to_owned));
-        self.0.push(Record::Metric(p.ts, texts, p.metric.to_owned(), p.value));
+        let series = (p.series, p.counts, p.le);
+        self.0
+            .push(Record::Metric(p.ts, texts, p.metric.to_owned(), p.value, series));
     }
 
     fn span(&mut self, s: SpanRecord<'_>) {
         let ids = [s.trace_id, s.span_id].map(str::to_owned);
         let texts = [s.parent_span_id, s.service].map(|t| t.map(str::to_owned));
-        self.0.push(Record::Span(s.ts, ids, texts, s.duration_us, s.error));
+        self.0
+            .push(Record::Span(s.ts, ids, texts, s.duration_us, s.error, s.kind));
     }
 
     fn reject(&mut self, _: Dataset, _: RejectReason, _: Option<i64>, _: &str) {}

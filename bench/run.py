@@ -18,6 +18,7 @@ import graph_bench
 import machine
 import processes
 import queue_bench
+import topology_bench
 import workload
 from cluster import Bridge, Cluster
 from contenders import Floor, Peer, Runner
@@ -218,7 +219,7 @@ def main():
     p.add_argument("--out", required=True, help="file for the tables")
     p.add_argument("--shared", default=os.environ.get("OBSERVE_BRIDGE_SHARED", "../shared"),
                    help="folder with bench/gen_window.py; default: OBSERVE_BRIDGE_SHARED, else ../shared")
-    p.add_argument("--only", default="engine,machinery,queue,graph,mock,S,M,L", help="parts to measure")
+    p.add_argument("--only", default="engine,machinery,queue,graph,topology,mock,S,M,L", help="parts to measure")
     p.add_argument("--rounds", type=int, default=11, help="counted runs of a window of S")
     o = p.parse_args()
     cluster, only, tools = Cluster(o.socket, o.port), o.only.split(","), f"{o.shared}/bench"
@@ -235,6 +236,9 @@ def main():
     if "graph" in only:
         step("10,000 and 100,000 edges of the graph")
         parts.append(("The graph", graph_bench.measure(cluster, TARGETS)))
+    if "topology" in only:
+        step("100,000 declared edges")
+        parts.append(("Declared topology", topology_bench.measure(cluster, TARGETS)))
     if "mock" in only:
         parts.append(("The embedded source", mock(cluster)))
     if not skipped:

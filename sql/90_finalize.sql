@@ -124,7 +124,6 @@ COMMENT ON FUNCTION etl_wake() IS 'Wakes the scheduler of this database when the
 COMMENT ON FUNCTION etl_worker_status() IS 'The background workers of this database, one row; advice says what to do when they do not run';
 COMMENT ON FUNCTION etl_source_check(text, text, jsonb) IS 'Raises when the caller could not read from this server with these options; for etl_source_add';
 COMMENT ON FUNCTION observe_bridge_fdw_validator(text[], oid) IS 'Checks the options of servers and user mappings';
-COMMENT ON FUNCTION oo_replay(bigint, integer) IS 'The raw records behind an aggregate: those of a row of oo_locator, to which sample_ref leads';
 COMMENT ON FUNCTION oo_stream(text, timestamptz, timestamptz, text[]) IS
     'The records of a tenant in [from, to) from all sources of oo-agg, normalised: kind, time, urn, what the kind has, attrs; secrets in texts are masked, as in everything that is stored. SELECT oo_stream(..) gives rows as they come; FROM oo_stream(..) collects them first';
 COMMENT ON FUNCTION oo_search(text, text, text, timestamptz, timestamptz, integer) IS

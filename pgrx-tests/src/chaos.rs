@@ -77,7 +77,7 @@ impl Chaos {
         db.exec(
             "CREATE EXTENSION observe_bridge;
              UPDATE etl_job SET lookback = '0' WHERE name = 'oo-agg';
-             UPDATE etl_job SET run_interval = '0' WHERE name = 'retention'",
+             UPDATE etl_job SET run_interval = '0' WHERE name IN ('retention', 'reconcile')",
         );
         add_openobserve(&mut db, &oo);
         db.exec("SELECT etl_tick()");

@@ -31,7 +31,7 @@ pub fn cluster_of_ours() -> Cluster {
 pub fn bridge(cluster: &Cluster, name: &str) -> Session {
     let mut db = cluster.database(name);
     db.exec(
-        "CREATE EXTENSION observe_bridge; UPDATE etl_job SET run_interval = '0' WHERE name IN ('oo-agg', 'retention')",
+        "CREATE EXTENSION observe_bridge; UPDATE etl_job SET run_interval = '0' WHERE name IN ('oo-agg', 'retention', 'reconcile')",
     );
     db
 }

@@ -244,6 +244,7 @@ fn a_runner_starts_when_a_slot_becomes_free() {
     // Two schedulers and no runner.
     let cluster = narrow(4);
     let mut db = bridge(&cluster, "wanting");
+    db.exec("UPDATE etl_job SET enabled = false WHERE name = 'reconcile'");
     add_mock(&mut db);
     let mut other = bridge(&cluster, "in_the_way");
     wait_until("both have a scheduler", PATIENCE, || {

@@ -26,7 +26,7 @@ fn scene(cluster: &Cluster) -> Session {
     db.exec(&format!(
         "CREATE EXTENSION observe_bridge;
          UPDATE etl_job SET lookback = '0' WHERE name = 'oo-agg';
-         UPDATE etl_job SET run_interval = '0' WHERE name = 'retention';
+         UPDATE etl_job SET run_interval = '0' WHERE name IN ('retention', 'reconcile');
          CREATE SERVER mock FOREIGN DATA WRAPPER observe_bridge
              OPTIONS (kind 'mock', logs_per_minute '2', metrics_per_minute '1', spans_per_minute '2');
          INSERT INTO dim_tenant (code) SELECT 'tenant ' || n FROM generate_series(2, {TENANTS}) n;

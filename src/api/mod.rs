@@ -3,10 +3,12 @@
 pub mod clock;
 pub mod ensure;
 pub mod fdw;
+pub mod log_masks;
 pub mod patterns;
 pub mod replay;
 pub mod run;
 pub mod sql_job;
 pub mod status;
+mod tenant;
 pub mod topology;
 pub mod urns;

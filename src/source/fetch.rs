@@ -33,6 +33,13 @@ pub struct Request<'a> {
     pub ctx: &'a Context,
 }
 
+impl Request<'_> {
+    /// An empty aggregator for the windows, with the tenant's masks.
+    pub fn aggregator(&self) -> Aggregator {
+        Aggregator::with_masker(self.windows, self.ctx.masker.clone())
+    }
+}
+
 /// A source while it is being read.
 pub trait Reader {
     /// Reads the records of the windows. Locators come by dataset, object and window.
@@ -86,7 +93,7 @@ pub fn fetch(sources: &[Source], windows: Windows, ctx: &Context) -> Result<Fetc
 
 /// [`fetch()`] of windows that each source has behind one door.
 fn fetch_part(sources: &[Source], windows: Windows, ctx: &Context) -> Result<Fetched, SourceError> {
-    let mut all = Aggregator::new(windows);
+    let mut all = Aggregator::with_masker(windows, ctx.masker.clone());
     let mut locators: Vec<Vec<Locator>> = vec![Vec::new(); windows.count()];
     let mut reach = Margin::default();
     let mut readers = Vec::with_capacity(sources.len());

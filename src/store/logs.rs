@@ -4,33 +4,72 @@
 use crate::backend::locks::{self, Kind};
 use crate::backend::sql::{self, required};
 use crate::error::Result;
-use crate::store::{CHUNK, classes, timestamps};
+use crate::store::coarse::Coarse;
+use crate::store::{CHUNK, classes, log_masks, remask, timestamps};
 use engine::aggregate::PatternRow;
+use engine::patterns::Masker;
 use std::collections::HashSet;
 
 /// Lowest first.
 const SEVERITIES: [&str; 6] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
 
-/// Enters the patterns of a window. When some of them are new, the classes of the tenant are computed anew, and whoever else
-/// has new ones for this tenant waits until the end of the transaction.
-pub fn enter_patterns(tenant: i64, rows: &[PatternRow]) -> Result<()> {
+/// Enters patterns that `masker` made, sorted by fingerprint, each once. When some of them are new, or the masks of the
+/// tenant have changed, its classes are computed anew, and whoever else has new ones for this tenant waits until the end of
+/// the transaction.
+///
+/// Where the tenant has too many, coarser ones are entered instead: the result says which.
+pub fn enter_patterns(tenant: i64, masker: &Masker, rows: Vec<PatternRow>) -> Result<Coarse> {
+    // The masks may have changed since the last window, or while this one was fetched.
+    let today = log_masks::masker(tenant)?;
+    let others = masker.version() != today.version() || remask::is_due(tenant, &today)?;
     // Before any row is touched: two runners that each hold what the other waits for would never end.
-    if known(tenant, rows)? == rows.len() {
+    if !others && known(tenant, &rows)?.len() == rows.len() {
         locks::acquire_shared(Kind::Patterns, tenant);
-        return upsert_patterns(tenant, rows);
+        upsert_patterns(tenant, &rows)?;
+        return Ok(Coarse::default());
     }
     locks::acquire(Kind::Patterns, tenant);
-    upsert_patterns(tenant, rows)?;
-    classes::refresh(tenant)
+    let known = known(tenant, &rows)?;
+    let (limit, count) = room(tenant)?;
+    let (coarse, rows) = Coarse::new(masker, limit, count, &known, rows);
+    upsert_patterns(tenant, &rows)?;
+    if others {
+        remask::all(tenant, &today)?;
+    }
+    classes::refresh(tenant, &today)?;
+    Ok(coarse)
 }
 
-/// How many of the patterns are in the dictionary.
-fn known(tenant: i64, rows: &[PatternRow]) -> Result<usize> {
-    let fingerprints: HashSet<i64> = rows.iter().map(|r| r.fingerprint).collect();
+/// Which of the patterns are in the dictionary.
+fn known(tenant: i64, rows: &[PatternRow]) -> Result<HashSet<i64>> {
+    let fingerprints: Vec<i64> = rows.iter().map(|r| r.fingerprint).collect();
     sql::select(
-        "SELECT count(*) FROM log_pattern WHERE tenant_id = $1 AND fingerprint_id = ANY ($2)",
-        &[tenant.into(), fingerprints.into_iter().collect::<Vec<_>>().into()],
-        |found| Ok(usize::try_from(required(found.first().get_one::<i64>()?, "count")?).unwrap_or(0)),
+        "SELECT fingerprint_id FROM log_pattern WHERE tenant_id = $1 AND fingerprint_id = ANY ($2)",
+        &[tenant.into(), fingerprints.into()],
+        |found| {
+            found
+                .into_iter()
+                .map(|row| required(row.get(1)?, "fingerprint_id"))
+                .collect()
+        },
+    )
+}
+
+/// How many patterns the tenant may have, 0 for any number, and how many it has, counted to twice that.
+fn room(tenant: i64) -> Result<(usize, usize)> {
+    sql::select(
+        "SELECT t.max_patterns::bigint,
+                (SELECT count(*) FROM (SELECT FROM log_pattern WHERE tenant_id = $1 LIMIT 2 * t.max_patterns::bigint) p)
+           FROM dim_tenant t WHERE t.tenant_id = $1",
+        &[tenant.into()],
+        |rows| {
+            // A tenant that is being removed has no row any more.
+            let Some(row) = rows.into_iter().next() else {
+                return Ok((0, 0));
+            };
+            let number = |n: Option<i64>| usize::try_from(n.unwrap_or(0)).unwrap_or(0);
+            Ok((number(row.get(1)?), number(row.get(2)?)))
+        },
     )
 }
 

@@ -10,7 +10,7 @@ use crate::source::fetch::{self, Request};
 use crate::source::{FetchStats, Locator, pool};
 use engine::aggregate::Aggregator;
 use engine::record::{Dataset, RecordSink, RejectReason};
-use engine::window::{Window, Windows};
+use engine::window::Window;
 use serde_json::json;
 use std::sync::{Mutex, PoisonError};
 
@@ -99,7 +99,7 @@ impl<S: Store, O: Fn() -> Result<S, SourceError>> fetch::Reader for Reader<'_, S
                 listing.store().interrupt()
             })
         })?;
-        let mut aggregator = Aggregator::new(request.windows);
+        let mut aggregator = request.aggregator();
         let mut locators = Vec::new();
         for worker in workers {
             if let Some(a) = worker.aggregator {
@@ -146,8 +146,8 @@ impl<S: Store, O: Fn() -> Result<S, SourceError>> fetch::Reader for Reader<'_, S
 }
 
 impl Worker {
-    fn aggregator(&mut self, windows: Windows) -> &mut Aggregator {
-        self.aggregator.get_or_insert_with(|| Aggregator::new(windows))
+    fn aggregator(&mut self, request: &Request<'_>) -> &mut Aggregator {
+        self.aggregator.get_or_insert_with(|| request.aggregator())
     }
 
     fn work<S: Store>(
@@ -168,7 +168,7 @@ impl Worker {
                 found.objects.into_iter().for_each(|object| push(Task::Object(object)));
                 self.stats.unreadable += found.unreadable.len() as u64;
                 for key in found.unreadable {
-                    self.unreadable(&folder, &key, windows);
+                    self.unreadable(&folder, &key, request);
                 }
             }
             Task::Object(object) => self.read(&object, listing.store(), request)?,
@@ -177,8 +177,9 @@ impl Worker {
     }
 
     /// Every window that the object may have records of says so.
-    fn unreadable(&mut self, folder: &Folder, key: &str, windows: Windows) {
-        let aggregator = self.aggregator(windows);
+    fn unreadable(&mut self, folder: &Folder, key: &str, request: &Request<'_>) {
+        let windows = request.windows;
+        let aggregator = self.aggregator(request);
         for window in windows.iter().filter(|window| folder.overlaps(*window)) {
             let at = Some(window.from);
             aggregator.reject(folder.dataset(), RejectReason::UnreadableObject, at, key);
@@ -192,7 +193,7 @@ impl Worker {
             server,
             ctx,
         } = *request;
-        let got = read::records(store, object, selection, windows, &ctx.cancel, self.aggregator(windows))?;
+        let got = read::records(store, object, selection, windows, &ctx.cancel, self.aggregator(request))?;
         self.stats.files += 1;
         self.stats.bytes += got.bytes;
         for (window, records) in windows.iter().zip(got.records) {

@@ -10,6 +10,7 @@ use crate::source::pool::Queue;
 use crate::source::tap::Tap;
 use engine::aggregate::Aggregator;
 use engine::decode::{Options, fields, json, reply};
+use engine::patterns::Masker;
 use engine::record::Dataset;
 use engine::window::{Window, Windows};
 use std::collections::HashMap;
@@ -82,6 +83,7 @@ pub struct Fetch<'a> {
     pub api: &'a Api<'a>,
     pub selection: &'a Selection,
     pub windows: Windows,
+    pub masker: &'a Masker,
     pub parents: Option<&'a Mutex<&'a mut Aggregator>>,
 }
 
@@ -172,7 +174,7 @@ impl Fetch<'_> {
     fn decode(&self, page: Page, worker: &mut Worker, queue: &Queue<'_, Task>) -> Result<(), SourceError> {
         let target = &*page.target;
         let failed = |e| undecodable(self.api, &self.what(target), &e);
-        let mut fresh = Aggregator::new(self.windows);
+        let mut fresh = Aggregator::with_masker(self.windows, self.masker.clone());
         let mut rows = Vec::new();
         let info = match self.parents {
             // Finding a parent twice is harmless, so these need no page of their own.

@@ -26,7 +26,7 @@ AS $$
                (6, 'observe_bridge_run_seconds',                    'gauge', 'Mean duration of the runs that succeeded in the last hour'),
                (7, 'observe_bridge_records_per_hour',               'gauge', 'Records ingested by the runs that succeeded in the last hour'),
                (8, 'observe_bridge_backfill_windows',              'gauge', 'Windows of the backfills that are not done'),
-               (9, 'observe_bridge_log_patterns',                  'gauge', 'Log patterns in the dictionary'),
+               (9, 'observe_bridge_log_patterns',                  'gauge', 'Log patterns in the dictionary, without those of earlier masks'),
                (10, 'observe_bridge_log_patterns_limit',           'gauge', 'Log patterns that are told apart (dim_tenant.max_patterns); 0: no limit'),
                (11, 'observe_bridge_coarse_logs_per_hour',         'gauge', 'Log lines of the last hour that count under a coarser pattern, beyond the limit')
     ), recent AS (
@@ -67,7 +67,8 @@ AS $$
         UNION ALL
         SELECT d.name, format('tenant=%s', etl_metric_label(t.code)), d.value
         FROM dim_tenant t
-        CROSS JOIN LATERAL (VALUES ('observe_bridge_log_patterns', (SELECT count(*) FROM log_pattern p WHERE p.tenant_id = t.tenant_id)),
+        CROSS JOIN LATERAL (VALUES ('observe_bridge_log_patterns', (SELECT count(*) FROM log_pattern p WHERE p.tenant_id = t.tenant_id)
+                                       - (SELECT count(*) FROM log_pattern_alias a WHERE a.tenant_id = t.tenant_id AND a.rule = 'mask change')),
                                    ('observe_bridge_log_patterns_limit', t.max_patterns)) AS d (name, value)
         UNION ALL
         SELECT 'observe_bridge_backfill_windows',

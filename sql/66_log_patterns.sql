@@ -161,7 +161,15 @@ DECLARE
 BEGIN
     range_a := log_range(a_from, a_to);
     range_b := log_range(b_from, b_to);
-    IF range_a.first_bucket < range_b.end_bucket AND range_b.first_bucket < range_a.end_bucket THEN
+    -- Five minutes in which one range ends and the other begins belong to the later one.
+    IF a_to <= b_from THEN
+        range_a.end_bucket := least(range_a.end_bucket, range_b.first_bucket);
+    ELSIF b_to <= a_from THEN
+        range_b.end_bucket := least(range_b.end_bucket, range_a.first_bucket);
+    END IF;
+    IF range_a.first_bucket < range_b.end_bucket AND range_b.first_bucket < range_a.end_bucket
+       OR range_a.first_bucket >= range_a.end_bucket OR range_b.first_bucket >= range_b.end_bucket
+    THEN
         RAISE EXCEPTION 'the two ranges share some time'
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL  = format('Lines are counted by 5 minutes: %s to %s, and %s to %s.', range_a.first_bucket, range_a.end_bucket, range_b.first_bucket, range_b.end_bucket),
@@ -173,14 +181,16 @@ BEGIN
 
     RETURN QUERY
     WITH counted AS (
-        SELECT l.fingerprint_id, l.resource_id,
-               coalesce(sum(l.count_total) FILTER (WHERE l.bucket >= range_a.first_bucket AND l.bucket < range_a.end_bucket), 0) AS a,
-               coalesce(sum(l.count_total) FILTER (WHERE l.bucket >= range_b.first_bucket AND l.bucket < range_b.end_bucket), 0) AS b
-        FROM log_pattern_5m l
-        WHERE l.tenant_id = for_tenant
-          AND l.bucket >= least(range_a.first_bucket, range_b.first_bucket) AND l.bucket < greatest(range_a.end_bucket, range_b.end_bucket)
-          AND (l.bucket >= range_a.first_bucket AND l.bucket < range_a.end_bucket OR l.bucket >= range_b.first_bucket AND l.bucket < range_b.end_bucket)
-        GROUP BY l.fingerprint_id, l.resource_id
+        -- Two hops in the index, however far apart the ranges are.
+        SELECT s.fingerprint_id, s.resource_id, sum(s.a) AS a, sum(s.b) AS b
+        FROM (SELECT l.fingerprint_id, l.resource_id, l.count_total AS a, 0 AS b
+              FROM log_pattern_5m l
+              WHERE l.tenant_id = for_tenant AND l.bucket >= range_a.first_bucket AND l.bucket < range_a.end_bucket
+              UNION ALL
+              SELECT l.fingerprint_id, l.resource_id, 0, l.count_total
+              FROM log_pattern_5m l
+              WHERE l.tenant_id = for_tenant AND l.bucket >= range_b.first_bucket AND l.bucket < range_b.end_bucket) AS s
+        GROUP BY s.fingerprint_id, s.resource_id
     ), grouped AS (
         SELECT p.class_id AS id, c.resource_id, sum(c.a) AS a, sum(c.b) AS b
         FROM counted c JOIN log_pattern p ON p.tenant_id = for_tenant AND p.fingerprint_id = c.fingerprint_id

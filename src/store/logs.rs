@@ -29,11 +29,15 @@ pub fn enter_patterns(tenant: i64, masker: &Masker, rows: Vec<PatternRow>) -> Re
         return Ok(Coarse::default());
     }
     locks::acquire(Kind::Patterns, tenant);
+    if others {
+        remask::all(tenant, &today)?;
+    }
     let known = known(tenant, &rows)?;
     let (limit, count) = room(tenant)?;
     let (coarse, rows) = Coarse::new(masker, limit, count, &known, rows);
     upsert_patterns(tenant, &rows)?;
-    if others {
+    if masker.version() != today.version() {
+        // What was just entered is of yesterday's masks.
         remask::all(tenant, &today)?;
     }
     classes::refresh(tenant, &today)?;
@@ -55,11 +59,17 @@ fn known(tenant: i64, rows: &[PatternRow]) -> Result<HashSet<i64>> {
     )
 }
 
-/// How many patterns the tenant may have, 0 for any number, and how many it has, counted to twice that.
+/// How many patterns the tenant may have, 0 for any number, and how many it has, counted to twice that. Those of other masks
+/// do not count: each stands beside one of today's.
 fn room(tenant: i64) -> Result<(usize, usize)> {
     sql::select(
         "SELECT t.max_patterns::bigint,
-                (SELECT count(*) FROM (SELECT FROM log_pattern WHERE tenant_id = $1 LIMIT 2 * t.max_patterns::bigint) p)
+                (SELECT count(*) FROM (
+                    SELECT FROM log_pattern p
+                     WHERE p.tenant_id = $1
+                       AND NOT EXISTS (SELECT FROM log_pattern_alias a
+                                        WHERE a.tenant_id = $1 AND a.fingerprint_id = p.fingerprint_id AND a.rule = 'mask change')
+                     LIMIT 2 * t.max_patterns::bigint) c)
            FROM dim_tenant t WHERE t.tenant_id = $1",
         &[tenant.into()],
         |rows| {

@@ -6,6 +6,8 @@
 mod bucket;
 mod codec;
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod tests_support;
 mod wire;
 

@@ -13,7 +13,8 @@ CREATE TABLE dim_tenant (
     enabled    boolean     NOT NULL DEFAULT true,
     created_at timestamptz NOT NULL DEFAULT now(),
     max_running integer    CHECK (max_running > 0),
-    graph_structure boolean NOT NULL DEFAULT false
+    graph_structure boolean NOT NULL DEFAULT false,
+    max_patterns integer   NOT NULL DEFAULT 20000 CHECK (max_patterns >= 0)
 );
 COMMENT ON TABLE  dim_tenant         IS 'Tenants. Every fact belongs to one; ''default'' is there from the start';
 COMMENT ON SEQUENCE dim_tenant_tenant_id_seq IS 'Numbers the tenants';
@@ -22,6 +23,8 @@ COMMENT ON COLUMN dim_tenant.enabled IS
     'false: no window of this tenant is enqueued or claimed; nothing is lost, enabling it again catches up';
 COMMENT ON COLUMN dim_tenant.max_running IS 'Most runs of this tenant at once, over all jobs; NULL: no limit';
 COMMENT ON COLUMN dim_tenant.graph_structure IS 'true: what is declared (topo_edge_time) is in the graph too, as edges STRUCT';
+COMMENT ON COLUMN dim_tenant.max_patterns IS
+    'Log patterns of this tenant that are told apart; lines of further ones count under coarser patterns, beyond twice as many under one. 0: no limit';
 
 CREATE TABLE etl_job (
     name         text      PRIMARY KEY CHECK (name <> ''),

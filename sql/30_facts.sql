@@ -199,6 +199,7 @@ VALUES
     ('metric_histogram_1m_resource_idx', 'metric_histogram_1m', false, '(resource_id, metric, bucket DESC)'),
     ('service_call_5m_edge_idx',      'service_call_5m', false, '(src_resource_id, dst_resource_id, bucket DESC)'),
     ('log_pattern_5m_resource_idx',   'log_pattern_5m',  false, '(resource_id, bucket DESC)'),
+    ('log_pattern_class_idx',         'log_pattern',     false, '(tenant_id, class_id)'),
     ('oo_locator_time_idx',           'oo_locator',      false, '(dataset, t_from, t_to)'),
     ('topo_edge_time_dst_idx',        'topo_edge_time',  false, '(tenant_id, dst_resource_id)'),
     ('topo_edge_time_lower_idx',      'topo_edge_time',  false, '(tenant_id, lower(valid))'),

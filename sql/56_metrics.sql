@@ -30,12 +30,16 @@ AS $$
                (10, 'observe_bridge_late_windows_total',             'counter', 'Windows that differed from their source and ran again'),
                (11, 'observe_bridge_late_records_total',             'counter', 'Records that came after their window was read'),
                (12, 'observe_bridge_vanished_records_total',         'counter', 'Records that went after their window was read'),
-               (13, 'observe_bridge_reconcile_failing_sources',      'gauge', 'Sources whose last comparison failed')
+               (13, 'observe_bridge_reconcile_failing_sources',      'gauge', 'Sources whose last comparison failed'),
+               (14, 'observe_bridge_log_patterns',                  'gauge', 'Log patterns in the dictionary, without those of earlier masks'),
+               (15, 'observe_bridge_log_patterns_limit',           'gauge', 'Log patterns that are told apart (dim_tenant.max_patterns); 0: no limit'),
+               (16, 'observe_bridge_coarse_logs_per_hour',         'gauge', 'Log lines of the last hour that count under a coarser pattern, beyond the limit')
     ), recent AS (
         SELECT r.job, r.tenant_id, avg(extract(epoch FROM r.finished_at - r.started_at)) AS seconds,
                sum((r.stats #>> '{records,logs}')::bigint)    AS logs,
                sum((r.stats #>> '{records,metrics}')::bigint) AS metrics,
-               sum((r.stats #>> '{records,spans}')::bigint)   AS spans
+               sum((r.stats #>> '{records,spans}')::bigint)   AS spans,
+               coalesce(sum((r.stats #>> '{records,coarse_logs}')::bigint), 0) AS coarse
         FROM etl_job_run r
         WHERE r.status = 'success' AND r.window_to > etl_now() - interval '2 hours' AND r.finished_at > etl_now() - interval '1 hour'
         GROUP BY r.job, r.tenant_id
@@ -62,6 +66,15 @@ AS $$
         FROM recent n JOIN dim_tenant t USING (tenant_id)
         CROSS JOIN LATERAL (VALUES ('logs', n.logs), ('metrics', n.metrics), ('traces', n.spans)) AS d (dataset, records)
         WHERE n.job = 'oo-agg' AND d.records IS NOT NULL
+        UNION ALL
+        SELECT 'observe_bridge_coarse_logs_per_hour', format('tenant=%s', etl_metric_label(t.code)), n.coarse
+        FROM recent n JOIN dim_tenant t USING (tenant_id) WHERE n.job = 'oo-agg'
+        UNION ALL
+        SELECT d.name, format('tenant=%s', etl_metric_label(t.code)), d.value
+        FROM dim_tenant t
+        CROSS JOIN LATERAL (VALUES ('observe_bridge_log_patterns', (SELECT count(*) FROM log_pattern p WHERE p.tenant_id = t.tenant_id)
+                                       - (SELECT count(*) FROM log_pattern_alias a WHERE a.tenant_id = t.tenant_id AND a.rule = 'mask change')),
+                                   ('observe_bridge_log_patterns_limit', t.max_patterns)) AS d (name, value)
         UNION ALL
         SELECT 'observe_bridge_backfill_windows',
                format('job=%s,tenant=%s,backfill="%s",status="%s"', etl_metric_label(b.job), etl_metric_label(b.tenant), b.backfill_id, n.status), n.windows

@@ -31,7 +31,10 @@ DECLARE
         urn_of, urn_rule_check, urn_rules_forget, urn_rule_guard, urn_rules_changed, urn_candidates, urn_resolve, urn_naming, urn_enter,
         etl_graph_follow, etl_graph_follows,
         etl_reconcile_due, etl_reconcile_windows, etl_reconcile_record, etl_reconcile_failed, oo_stream, oo_search,
-        topo_source_guard, topo_load_try, topo_discover}';
+        topo_source_guard, topo_load_try, topo_discover,
+        log_range, log_patterns, log_pattern_diff,
+        log_mask_guard, log_masks_changed, log_mask_check, log_masks_check, log_patterns_remask,
+        urn_of, urn_rule_check, urn_rules_forget, urn_rule_guard, urn_rules_changed, urn_candidates, urn_resolve, urn_naming, urn_enter}';
     -- What claims and finishes runs is not among them: etl_run() does that in the name of the extension's owner.
     for_operator CONSTANT text[] := '{
         etl_job_require, etl_tenant_require, observe_bridge_setup, etl_tick, etl_enqueue, etl_retry, etl_cancel, etl_pause,
@@ -43,11 +46,16 @@ DECLARE
         topo_extract, topo_unresolved, topo_load, topo_instant_require, topo_resource_require, topology_at, topology_diff, topo_caller,
         topology_drift, topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text,
         urn_of, urn_rule_check, urn_rules_forget, urn_resolve,
-        topo_discover}';
+        topo_discover,
+        log_range, log_patterns, log_pattern_diff,
+        log_mask_check, log_masks_check, log_patterns_remask,
+        urn_of, urn_rule_check, urn_rules_forget, urn_resolve}';
     -- Reads only.
     for_reader CONSTANT text[] := '{etl_metrics, etl_stats_rows, etl_worker_status, etl_watermark, etl_tenant_require,
         topo_extract, topo_unresolved, topo_instant_require, topo_resource_require, topology_at, topology_diff, topo_caller, topology_drift,
-        topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text, urn_of, urn_resolve}';
+        topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text,
+        log_range, log_patterns, log_pattern_diff,
+        urn_of, urn_resolve}';
     fn record;
 BEGIN
     FOR fn IN
@@ -72,7 +80,7 @@ GRANT SELECT ON
     etl_reconcile, etl_late_window,
     etl_job_effective, etl_status,
     etl_backfill, etl_backfill_slice, etl_backfill_progress,
-    topo_source_state, urn_rule, urn_alias
+    topo_source_state, log_mask, log_mask_state, urn_rule, urn_alias
 TO observe_bridge_reader, observe_bridge_operator, pg_monitor;
 
 -- pg_dump reads the sequences of dumped tables.
@@ -81,7 +89,7 @@ GRANT SELECT ON SEQUENCE dim_tenant_tenant_id_seq, etl_source_source_id_seq, etl
 TO observe_bridge_reader, observe_bridge_operator, pg_monitor;
 
 GRANT INSERT, UPDATE         ON dim_tenant                              TO observe_bridge_operator;
-GRANT INSERT, UPDATE, DELETE ON etl_job, etl_job_tenant, etl_source, urn_rule TO observe_bridge_operator;
+GRANT INSERT, UPDATE, DELETE ON etl_job, etl_job_tenant, etl_source, log_mask, urn_rule TO observe_bridge_operator;
 GRANT UPDATE                 ON etl_retention                           TO observe_bridge_operator;
 GRANT DELETE                 ON urn_alias                               TO observe_bridge_operator;
 GRANT USAGE ON FOREIGN DATA WRAPPER observe_bridge                      TO observe_bridge_operator;
@@ -111,6 +119,7 @@ SELECT pg_catalog.pg_extension_config_dump('etl_backfill_slice',
     $$WHERE backfill_id IN (SELECT b.backfill_id FROM @extschema@.etl_backfill b WHERE b.state IN ('running', 'paused', 'failed'))$$);
 SELECT pg_catalog.pg_extension_config_dump('etl_backfill_backfill_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('topo_source_state',        '');
+SELECT pg_catalog.pg_extension_config_dump('log_mask',                 '');
 SELECT pg_catalog.pg_extension_config_dump('urn_rule',                 '');
 SELECT pg_catalog.pg_extension_config_dump('urn_alias',                '');
 SELECT pg_catalog.pg_extension_config_dump('etl_reconcile',            '');
@@ -131,8 +140,12 @@ COMMENT ON FUNCTION oo_search(text, text, text, timestamptz, timestamptz, intege
 COMMENT ON FUNCTION oo_replay(bigint, integer, jsonb) IS 'The raw records behind an aggregate: those of a row of oo_locator, to which sample_ref leads, and of them those that contain filter';
 COMMENT ON FUNCTION log_template(text) IS 'A log line with <*> for what varies';
 COMMENT ON FUNCTION log_fingerprint(text) IS 'Fingerprint of the template of a log line: 64 bits as a signed number, the same for ever';
-COMMENT ON FUNCTION log_template(text, text) IS 'As log_template(message), for a tenant';
-COMMENT ON FUNCTION log_fingerprint(text, text) IS 'As log_fingerprint(message), for a tenant';
+COMMENT ON FUNCTION log_template(text, text) IS 'As log_template(message), with the masks of a tenant';
+COMMENT ON FUNCTION log_fingerprint(text, text) IS 'As log_fingerprint(message), with the masks of a tenant: what log_pattern has for the line';
+COMMENT ON FUNCTION log_mask_check(text, text, text) IS 'Raises when a mask with these columns of log_mask cannot be used';
+COMMENT ON FUNCTION log_masks_check(bigint) IS 'Raises when the masks of a tenant are too many or too large together; NULL: those for all tenants';
+COMMENT ON FUNCTION log_patterns_remask(text) IS
+    'Leads fingerprints that other masks made to those that today''s masks make of their samples, by log_pattern_alias; returns how many there are. Workers do it by themselves when a pattern is new';
 COMMENT ON FUNCTION etl_statement_types(text, oid[], text[], boolean) IS 'The types of the columns of one statement with these parameters and search_path, without running it';
 COMMENT ON FUNCTION etl_source_range(text, text) IS 'The first and the last event of a tenant by the source_range of a job, read as its owner; NULL when there are none';
 COMMENT ON FUNCTION topo_extract(text, text) IS 'The edges that a file declares, with their evidence; stores nothing. format ansible: a JSON object of the checkout''s paths and contents';

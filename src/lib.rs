@@ -61,6 +61,16 @@ extension_sql_file!(
     requires = ["topology"]
 );
 extension_sql_file!(
+    "../sql/66_log_patterns.sql",
+    name = "log_patterns",
+    requires = ["topology_questions"]
+);
+extension_sql_file!(
+    "../sql/67_log_masks.sql",
+    name = "log_masks",
+    requires = ["topology_questions", log_mask_check, log_masks_check]
+);
+extension_sql_file!(
     "../sql/68_urn_rules.sql",
     name = "urn_rules",
     requires = ["topology_questions", topo_digest, urn_rule_check, urn_rules_forget]

@@ -11,7 +11,7 @@ mod clock;
 
 use clock::median;
 use engine::patterns::alias::Classes;
-use engine::patterns::{Masker, Rules, Scratch};
+use engine::patterns::{Masker, Rule, Scratch};
 use std::error::Error;
 use std::fs;
 use std::hint::black_box;
@@ -76,10 +76,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             bytes / LINES
         );
     }
-    let rules = Rules {
-        ignore: (0..10).map(|i| format!("site{i}")).collect(),
-        masks: (0..10).map(|i| format!("lot-{i}[A-Z]+")).collect(),
-    };
+    let words = (0..10).map(|i| Rule::ignore(format!("site{i}")));
+    let rules: Vec<Rule> = words
+        .chain((0..10).map(|i| Rule::mask(format!("lot-{i}[A-Z]+"))))
+        .collect();
     let with_rules = Masker::with_rules(&rules)?;
     for (name, lines) in &sets {
         let time = median(|| {

@@ -1,7 +1,8 @@
 //! `log_template()` and `log_fingerprint()`: the pure stage of pattern mining, from SQL.
 
-use crate::backend::sql::{self, required};
-use crate::error::{Error, Result, or_raise};
+use crate::api::tenant::tenant_id;
+use crate::error::{Result, or_raise};
+use crate::store::log_masks;
 use engine::patterns::{Masker, Scratch};
 use pgrx::prelude::*;
 use std::cell::RefCell;
@@ -30,34 +31,20 @@ fn log_fingerprint(message: &str) -> i64 {
     fingerprint(message)
 }
 
-/// As `log_template(message)`, for a tenant. Tenants have no masks of their own yet.
+/// As `log_template(message)`, with the masks of a tenant.
 #[pg_extern(stable, strict, name = "log_template")]
 #[search_path(pg_catalog, @extschema@, pg_temp)]
 fn log_template_tenant(message: &str, tenant: &str) -> String {
-    or_raise(known_tenant(tenant));
-    template(message)
+    or_raise(masker(tenant)).template(message)
 }
 
-/// As `log_fingerprint(message)`, for a tenant. Tenants have no masks of their own yet.
+/// As `log_fingerprint(message)`, with the masks of a tenant.
 #[pg_extern(stable, strict, name = "log_fingerprint")]
 #[search_path(pg_catalog, @extschema@, pg_temp)]
 fn log_fingerprint_tenant(message: &str, tenant: &str) -> i64 {
-    or_raise(known_tenant(tenant));
-    fingerprint(message)
+    or_raise(masker(tenant)).fingerprint(message, &mut Scratch::default()) as i64
 }
 
-fn known_tenant(code: &str) -> Result<()> {
-    let known: bool = sql::select(
-        "SELECT EXISTS (SELECT FROM dim_tenant WHERE code = $1)",
-        &[code.into()],
-        |rows| required(rows.first().get_one()?, "exists"),
-    )?;
-    if known {
-        return Ok(());
-    }
-    Err(Error::invalid(
-        PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-        format!("tenant \"{code}\" does not exist"),
-        "SELECT code FROM dim_tenant lists the tenants.",
-    ))
+fn masker(tenant: &str) -> Result<Masker> {
+    log_masks::masker(tenant_id(tenant)?)
 }

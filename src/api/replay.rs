@@ -7,6 +7,7 @@ use crate::error::{Error, Result, or_raise};
 use crate::guc;
 use crate::jobs::{fetch, sources};
 use crate::source::{self, Context, Locator, Sample};
+use engine::patterns::Masker;
 use engine::record::Dataset;
 use pgrx::JsonB;
 use pgrx::prelude::*;
@@ -65,6 +66,7 @@ fn replay(id: i64, max_records: i32, filter: Option<JsonB>) -> Result<Vec<String
                 cancel,
                 concurrency,
                 http_timeout,
+                masker: Masker::new(),
             },
         )
     })??;

@@ -8,6 +8,7 @@ use crate::jobs::flow::Flow;
 use crate::jobs::sources;
 use crate::source::openobserve::search::{Question, search};
 use crate::source::{Context, SourceConfig};
+use engine::patterns::Masker;
 use engine::record::Dataset;
 use pgrx::JsonB;
 use pgrx::prelude::*;
@@ -77,6 +78,7 @@ fn start(
             cancel,
             concurrency,
             http_timeout,
+            masker: Masker::new(),
         };
         search(&config, &server, &question, &context, &mut |hit| {
             sink.put(hit.to_string())

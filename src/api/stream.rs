@@ -9,6 +9,7 @@ use crate::jobs::{oo_agg, sources};
 use crate::source::rows::normalised;
 use crate::source::{self, Context, Source};
 use chrono::{DateTime, SecondsFormat};
+use engine::patterns::Masker;
 use engine::record::Dataset;
 use pgrx::JsonB;
 use pgrx::prelude::*;
@@ -60,6 +61,7 @@ fn start(
             cancel,
             concurrency,
             http_timeout,
+            masker: Masker::new(),
         };
         for source in &sources {
             source::rows::rows(source, range, &context, &mut |raw| match normalised(source, raw) {

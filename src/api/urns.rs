@@ -1,7 +1,7 @@
 //! `urn_of()`, and what the table `urn_rule` and `topo_load()` need of the rules.
 
+use crate::api::tenant::tenant_id;
 use crate::backend::json::without_nul;
-use crate::backend::sql;
 use crate::error::{Error, Result, or_raise};
 use crate::store::urn_rules;
 use engine::urn::attributes::Attributes;
@@ -106,19 +106,4 @@ fn named(attrs: &Value, kind: &str, tenant: Option<&str>) -> Result<String> {
     }
     let tenant = tenant.map(tenant_id).transpose()?;
     Ok(without_nul(urn_rules::of(tenant)?.of_attributes(kind, &of).urn))
-}
-
-fn tenant_id(code: &str) -> Result<i64> {
-    let id: Option<i64> = sql::select(
-        "SELECT max(tenant_id) FROM dim_tenant WHERE code = $1",
-        &[code.into()],
-        |rows| Ok(rows.first().get_one()?),
-    )?;
-    id.ok_or_else(|| {
-        Error::invalid(
-            PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-            format!("tenant \"{code}\" does not exist"),
-            "SELECT code FROM dim_tenant lists the tenants.",
-        )
-    })
 }

@@ -10,7 +10,8 @@ use crate::guc;
 use crate::jobs::{fetch, sources};
 use crate::scheduler::ledger::{self, Batch, Run};
 use crate::source::{self, Context, FetchStats, Source};
-use crate::store::{self, WindowData, partials};
+use crate::store::{self, WindowData, log_masks, partials};
+use engine::patterns::Masker;
 use engine::window::{BUCKET5_US, MINUTE_US, Windows, floor};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -28,6 +29,7 @@ struct Plan {
     missing: Vec<Windows>,
     concurrency: usize,
     http_timeout: Duration,
+    masker: Masker,
 }
 
 /// What came of it.
@@ -52,9 +54,11 @@ pub fn run(session: Session, batch: &Batch, done: &mut usize) -> Result<()> {
                 .collect(),
             concurrency: guc::fetch_concurrency(),
             http_timeout: guc::http_timeout(),
+            masker: log_masks::masker(tenant)?,
         }))
     })?;
     fault::point(Point::Planned)?;
+    let masker = plan.masker.clone();
     let fetched = fetch::in_background(NAME, batch.timeout, move |cancel| fetch_all(plan, cancel))??;
     fault::point(Point::Fetched)?;
     loop {
@@ -74,7 +78,7 @@ pub fn run(session: Session, batch: &Batch, done: &mut usize) -> Result<()> {
             // What the fetch as a whole cost.
             last["fetch"] = json!(fetched.stats);
         }
-        write(session, tenant, runs, windows, &fetched.missing, stats)?;
+        write(session, (tenant, &masker), runs, windows, &fetched.missing, stats)?;
         *done += runs.len();
     }
 }
@@ -91,11 +95,11 @@ fn of_one_bucket(runs: &[Run]) -> &[Run] {
 
 fn write(
     session: Session,
-    tenant: i64,
+    (tenant, masker): (i64, &Masker),
     runs: &[Run],
     windows: &[WindowData],
     missing: &[WindowData],
-    stats: Vec<Value>,
+    mut stats: Vec<Value>,
 ) -> Result<()> {
     let of_runs: Vec<(i64, &WindowData)> = runs.iter().map(|r| r.run_id).zip(windows).collect();
     let buckets: Vec<i64> = runs.iter().flat_map(|r| r.window.buckets(BUCKET5_US)).collect();
@@ -105,9 +109,12 @@ fn write(
         .collect();
     session.transact(|| {
         fault::point(Point::Writing)?;
-        store::write_windows(tenant, &of_runs, &restored)?;
+        let coarse = store::write_windows(tenant, masker, &of_runs, &restored)?;
+        for (stats, lines) in stats.iter_mut().zip(coarse).filter(|(_, lines)| *lines > 0) {
+            stats["records"]["coarse_logs"] = json!(lines);
+        }
         fault::point(Point::Written)?;
-        ledger::finish_success(runs, Value::Array(stats))?;
+        ledger::finish_success(runs, Value::Array(std::mem::take(&mut stats)))?;
         fault::point(Point::FinishedBeforeCommit)?;
         Ok(End::Commit(()))
     })
@@ -119,6 +126,7 @@ fn fetch_all(plan: Plan, cancel: Arc<AtomicBool>) -> Result<Fetched> {
         cancel,
         concurrency: plan.concurrency,
         http_timeout: plan.http_timeout,
+        masker: plan.masker,
     };
     let mut stats = FetchStats::default();
     let mut fetch = |range: Windows| -> Result<Vec<WindowData>> {

@@ -14,6 +14,7 @@ use crate::jobs::{fetch, oo_agg, sources};
 use crate::scheduler::ledger::{self, Batch};
 use crate::source::count::{Difference, Streams};
 use crate::source::{self, Context, Source};
+use engine::patterns::Masker;
 use engine::record::Dataset;
 use engine::window::{MINUTE_US, Window, Windows};
 use pgrx::JsonB;
@@ -112,6 +113,7 @@ fn compare(
                 cancel,
                 concurrency,
                 http_timeout,
+                masker: Masker::new(),
             };
             source::count::count(&source, Windows::new(Window::new(from, to), MINUTE_US), &context)
         });

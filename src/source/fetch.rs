@@ -35,6 +35,13 @@ pub struct Request<'a> {
     pub ctx: &'a Context,
 }
 
+impl Request<'_> {
+    /// An empty aggregator for the windows, with the tenant's masks.
+    pub fn aggregator(&self) -> Aggregator {
+        Aggregator::with_masker(self.windows, self.ctx.masker.clone())
+    }
+}
+
 /// A source while it is being read.
 pub trait Reader {
     /// Reads the records of the windows, metrics from where [`records_range`](engine::aggregate::records_range) says on.
@@ -113,7 +120,7 @@ fn refuse_young(sources: &[Source], range: Window) -> Result<(), SourceError> {
 
 /// [`fetch()`] of windows that each source has behind one door.
 fn fetch_part(sources: &[Source], windows: Windows, ctx: &Context) -> Result<Fetched, SourceError> {
-    let mut all = Aggregator::new(windows);
+    let mut all = Aggregator::with_masker(windows, ctx.masker.clone());
     let mut locators: Vec<Vec<Locator>> = vec![Vec::new(); windows.count()];
     let mut reach = Margin::default();
     let mut readers = Vec::with_capacity(sources.len());

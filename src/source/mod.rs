@@ -31,6 +31,7 @@ pub use fetch::fetch;
 pub use options::Selection;
 pub use sample::Sample;
 
+use engine::patterns::Masker;
 use engine::record::Dataset;
 use serde::Serialize;
 use serde_json::Value;
@@ -107,6 +108,8 @@ pub struct Context {
     pub concurrency: usize,
     /// Deadline of one HTTP request as a whole.
     pub http_timeout: Duration,
+    /// How the tenant's log lines become patterns.
+    pub masker: Masker,
 }
 
 /// The way back from an aggregate to its raw records: a row of `oo_locator`.

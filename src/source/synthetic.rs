@@ -53,7 +53,7 @@ impl fetch::Reader for Reader<'_> {
             server,
             ..
         } = self.request;
-        let mut aggregator = Aggregator::new(windows);
+        let mut aggregator = self.request.aggregator();
         let mut locators = Vec::new();
         for dataset in selection.datasets() {
             let wanted = Wanted {

@@ -8,15 +8,16 @@ use engine::patterns::Masker;
 use engine::patterns::alias::{Alias, Classes};
 
 /// A dictionary with more patterns than this gets no further classes: computing them belongs to the transaction that
-/// enters a pattern, and must stay short.
-const MOST: i64 = 20_000;
+/// enters a pattern, and must stay short. `dim_tenant.max_patterns` keeps dictionaries well below.
+const MOST: i64 = 100_000;
 
 /// Computes the classes of a tenant from its whole dictionary and writes what has changed. The caller holds the lock of
-/// the tenant's patterns. Beyond 20,000 patterns nothing is done.
+/// the tenant's patterns. Beyond [`MOST`] patterns nothing is done. `masker` is the tenant's: its rules are part of the ids
+/// of classes. A fingerprint of other rules goes by the template that its sample has by these (see [`crate::store::remask`]).
 ///
 /// A class that has no pattern of its own yet gets a row: its template, with the sample of its earliest member. An alias
 /// is never taken back, though retention may have left fewer members than made it.
-pub fn refresh(tenant: i64) -> Result<()> {
+pub fn refresh(tenant: i64, masker: &Masker) -> Result<()> {
     let many: bool = sql::select(
         "SELECT count(*) > $2 FROM (SELECT FROM log_pattern WHERE tenant_id = $1 LIMIT $2 + 1) p",
         &[tenant.into(), MOST.into()],
@@ -27,7 +28,10 @@ pub fn refresh(tenant: i64) -> Result<()> {
     }
     let mut classes = Classes::new();
     sql::select(
-        "SELECT fingerprint_id, pattern FROM log_pattern WHERE tenant_id = $1",
+        "SELECT p.fingerprint_id, coalesce(t.pattern, p.pattern) FROM log_pattern p
+           LEFT JOIN log_pattern_alias a ON a.tenant_id = $1 AND a.fingerprint_id = p.fingerprint_id AND a.rule = 'mask change'
+           LEFT JOIN log_pattern t ON t.tenant_id = $1 AND t.fingerprint_id = a.class_id
+          WHERE p.tenant_id = $1",
         &[tenant.into()],
         |rows| {
             for row in rows {
@@ -37,7 +41,7 @@ pub fn refresh(tenant: i64) -> Result<()> {
             Ok(())
         },
     )?;
-    let outcome = classes.outcome(&Masker::new());
+    let outcome = classes.outcome(masker);
     if outcome.aliases.is_empty() {
         return Ok(());
     }
@@ -74,8 +78,9 @@ pub fn refresh(tenant: i64) -> Result<()> {
         "INSERT INTO log_pattern_alias AS l (tenant_id, fingerprint_id, class_id, rule)
          SELECT $1, a.fingerprint_id, a.class_id, a.rule
            FROM unnest($2::bigint[], $3::bigint[], $4::text[]) AS a (fingerprint_id, class_id, rule)
-         ON CONFLICT (tenant_id, fingerprint_id) DO UPDATE SET class_id = excluded.class_id, rule = excluded.rule
-         WHERE l.class_id <> excluded.class_id OR l.rule <> excluded.rule",
+         ON CONFLICT (tenant_id, fingerprint_id) DO UPDATE
+         SET class_id = excluded.class_id, rule = CASE l.rule WHEN 'mask change' THEN l.rule ELSE excluded.rule END
+         WHERE l.class_id <> excluded.class_id OR l.rule NOT IN (excluded.rule, 'mask change')",
         &[tenant.into(), fingerprints.into(), class_ids.into(), rules.into()],
     )?;
     Ok(())

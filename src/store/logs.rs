@@ -5,35 +5,53 @@ use crate::backend::clock::from_timestamptz;
 use crate::backend::locks::{self, Kind};
 use crate::backend::sql::{self, required};
 use crate::error::Result;
-use crate::store::{CHUNK, classes, timestamps};
+use crate::store::coarse::Coarse;
+use crate::store::{CHUNK, classes, log_masks, remask, timestamps};
 use engine::aggregate::PatternRow;
-use engine::patterns::Severity;
+use engine::patterns::{Masker, Severity};
 use engine::window::{BUCKET5_US, floor};
 use pgrx::datum::TimestampWithTimeZone;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Lowest first.
 const SEVERITIES: [&str; 6] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
 
-/// Enters the patterns of a window. When some of them are new, the classes of the tenant are computed anew, and whoever else
-/// has new ones for this tenant waits until the end of the transaction. What the dictionary says already is not sent.
-pub fn enter_patterns(tenant: i64, rows: &[PatternRow]) -> Result<()> {
-    let known = known(tenant, rows)?;
-    let news: Vec<&PatternRow> = rows
-        .iter()
-        .filter(|row| known.get(&row.fingerprint).is_none_or(|known| known.lacks(row)))
-        .collect();
-    if news.is_empty() {
-        return Ok(());
-    }
-    // Before any row is touched: two runners that each hold what the other waits for would never end.
-    if rows.iter().all(|row| known.contains_key(&row.fingerprint)) {
-        locks::acquire_shared(Kind::Patterns, tenant);
-        return upsert_patterns(tenant, &news);
+/// Enters patterns that `masker` made, sorted by fingerprint, each once. When some of them are new, or the masks of the
+/// tenant have changed, its classes are computed anew, and whoever else has new ones for this tenant waits until the end of
+/// the transaction. What the dictionary says already is not sent.
+///
+/// Where the tenant has too many, coarser ones are entered instead: the result says which.
+pub fn enter_patterns(tenant: i64, masker: &Masker, rows: Vec<PatternRow>) -> Result<Coarse> {
+    // The masks may have changed since the last window, or while this one was fetched.
+    let today = log_masks::masker(tenant)?;
+    let others = masker.version() != today.version() || remask::is_due(tenant, &today)?;
+    if !others {
+        let known = known(tenant, &rows)?;
+        if rows.iter().all(|row| known.contains_key(&row.fingerprint)) {
+            let lacks = |row: &&PatternRow| known.get(&row.fingerprint).is_none_or(|known| known.lacks(row));
+            let news: Vec<&PatternRow> = rows.iter().filter(lacks).collect();
+            if !news.is_empty() {
+                // Before any row is touched: two runners that each hold what the other waits for would never end.
+                locks::acquire_shared(Kind::Patterns, tenant);
+                upsert_patterns(tenant, &news)?;
+            }
+            return Ok(Coarse::default());
+        }
     }
     locks::acquire(Kind::Patterns, tenant);
-    upsert_patterns(tenant, &news)?;
-    classes::refresh(tenant)
+    if others {
+        remask::all(tenant, &today)?;
+    }
+    let known: HashSet<i64> = known(tenant, &rows)?.into_keys().collect();
+    let (limit, count) = room(tenant)?;
+    let (coarse, rows) = Coarse::new(masker, limit, count, &known, rows);
+    upsert_patterns(tenant, &rows.iter().collect::<Vec<_>>())?;
+    if masker.version() != today.version() {
+        // What was just entered is of yesterday's masks.
+        remask::all(tenant, &today)?;
+    }
+    classes::refresh(tenant, &today)?;
+    Ok(coarse)
 }
 
 /// What the dictionary says of a pattern that changes.
@@ -82,6 +100,30 @@ fn known(tenant: i64, rows: &[PatternRow]) -> Result<HashMap<i64, Known>> {
                 known.insert(required(row.get(1)?, "fingerprint_id")?, pattern);
             }
             Ok(known)
+        },
+    )
+}
+
+/// How many patterns the tenant may have, 0 for any number, and how many it has, counted to twice that. Those of other masks
+/// do not count: each stands beside one of today's.
+fn room(tenant: i64) -> Result<(usize, usize)> {
+    sql::select(
+        "SELECT t.max_patterns::bigint,
+                (SELECT count(*) FROM (
+                    SELECT FROM log_pattern p
+                     WHERE p.tenant_id = $1
+                       AND NOT EXISTS (SELECT FROM log_pattern_alias a
+                                        WHERE a.tenant_id = $1 AND a.fingerprint_id = p.fingerprint_id AND a.rule = 'mask change')
+                     LIMIT 2 * t.max_patterns::bigint) c)
+           FROM dim_tenant t WHERE t.tenant_id = $1",
+        &[tenant.into()],
+        |rows| {
+            // A tenant that is being removed has no row any more.
+            let Some(row) = rows.into_iter().next() else {
+                return Ok((0, 0));
+            };
+            let number = |n: Option<i64>| usize::try_from(n.unwrap_or(0)).unwrap_or(0);
+            Ok((number(row.get(1)?), number(row.get(2)?)))
         },
     )
 }

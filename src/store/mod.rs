@@ -1,14 +1,17 @@
 //! Everything that writes the fact tables. All of it runs inside the one transaction of its windows.
 
 pub mod classes;
+mod coarse;
 pub mod graph;
 pub mod histograms;
 pub mod locators;
 mod log_counts;
+pub mod log_masks;
 pub mod logs;
 pub mod metrics;
 pub mod partials;
 pub mod rejects;
+pub mod remask;
 pub mod resources;
 pub mod urn_rules;
 
@@ -17,6 +20,7 @@ use crate::backend::locks::{self, Kind};
 use crate::error::Result;
 use crate::source::Locator;
 use engine::aggregate::{Output, PatternRow};
+use engine::patterns::Masker;
 use engine::window::{BUCKET5_US, Window};
 use pgrx::datum::TimestampWithTimeZone;
 use resources::Ids;
@@ -34,8 +38,15 @@ pub struct WindowData {
 
 /// Replaces everything that windows and their 5-minute buckets hold of a tenant, each window under its run_id.
 ///
-/// `restored` are other ranges of the same buckets: they only bring back partials that were lost.
-pub fn write_windows(tenant: i64, windows: &[(i64, &WindowData)], restored: &[&WindowData]) -> Result<()> {
+/// `restored` are other ranges of the same buckets: they only bring back partials that were lost. `masker` is the one that
+/// made the fingerprints. Returns, for each window, how many lines count under a coarser pattern than their own, since the
+/// tenant has too many.
+pub fn write_windows(
+    tenant: i64,
+    masker: &Masker,
+    windows: &[(i64, &WindowData)],
+    restored: &[&WindowData],
+) -> Result<Vec<i64>> {
     let mut buckets: Vec<i64> = windows
         .iter()
         .flat_map(|(_, data)| data.range.buckets(BUCKET5_US))
@@ -48,23 +59,25 @@ pub fn write_windows(tenant: i64, windows: &[(i64, &WindowData)], restored: &[&W
     let every = || windows.iter().map(|(_, data)| *data).chain(restored.iter().copied());
     let mut ids = Ids::of(tenant)?;
     ids.enter(every().flat_map(|data| &data.output.resources).map(|r| r.urn.as_str()))?;
-    logs::enter_patterns(tenant, &patterns(every()))?;
+    let coarse = logs::enter_patterns(tenant, masker, patterns(every()))?;
+    let mut coarse_lines = Vec::with_capacity(windows.len());
     for (run_id, data) in windows {
         let references = locators::write(tenant, data.range, &data.locators)?;
         let of_window = of_window(data, &ids)?;
         metrics::replace(tenant, data.range, &data.output.metrics, &of_window)?;
         histograms::replace(tenant, data.range, &data.output.histograms, &of_window)?;
         rejects::replace(tenant, *run_id, &data.output.rejects)?;
-        partials::replace(tenant, &data.output.minutes, &references)?;
+        partials::replace(tenant, &coarse.minutes(&data.output.minutes), &references)?;
+        coarse_lines.push(coarse.lines(&data.output.minutes));
     }
     for data in restored {
         let references = locators::write(tenant, data.range, &data.locators)?;
-        partials::restore(tenant, &data.output.minutes, &references)?;
+        partials::restore(tenant, &coarse.minutes(&data.output.minutes), &references)?;
     }
     for bucket in buckets {
         partials::recompute(tenant, bucket, &mut ids)?;
     }
-    Ok(())
+    Ok(coarse_lines)
 }
 
 /// The ids of a window's resources, in their order.

@@ -6,6 +6,8 @@
 mod bucket;
 mod codec;
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod tests_support;
 mod wire;
 
@@ -168,6 +170,22 @@ impl MinutePartial {
         self.logs
             .iter()
             .map(|(resource, fingerprint, count)| (self.urn(*resource), *fingerprint, *count))
+    }
+
+    /// The minute with its lines counted under other patterns: `of` gives the fingerprint for the one in here. Where two
+    /// become one, their counts are added up.
+    pub fn with_patterns(&self, of: impl Fn(i64) -> i64) -> MinutePartial {
+        let mut logs: Vec<(u32, i64, LogCount)> = self.logs.iter().map(|(r, f, count)| (*r, of(*f), *count)).collect();
+        logs.sort_unstable_by_key(|l| (l.0, l.1));
+        logs.dedup_by(|next, first| {
+            let same = (next.0, next.1) == (first.0, first.1);
+            if same {
+                first.2.total += next.2.total;
+                first.2.errors += next.2.errors;
+            }
+            same
+        });
+        MinutePartial { logs, ..self.clone() }
     }
 
     /// Whether nothing happened in this minute.

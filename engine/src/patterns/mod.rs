@@ -61,7 +61,7 @@ mod words;
 mod tests;
 
 pub use coarse::{REST, coarse, within};
-pub use rules::{MAX_RULE, MAX_RULES, RuleError, Rules};
+pub use rules::{MAX_RULE, MAX_RULES, MAX_SHOWN, Rule, RuleError, RuleKind};
 pub use secrets::{mask_secrets, mask_value, sample};
 pub use severity::{Severity, severity};
 
@@ -116,13 +116,12 @@ impl Masker {
     /// The first rule that cannot be used, or all if they are too many or too large.
     ///
     /// ```
-    /// use engine::patterns::{Masker, Rules};
-    /// let rules = Rules { ignore: vec!["Paris".into()], masks: vec!["lot [A-Z]+".into()] };
-    /// let masker = Masker::with_rules(&rules)?;
+    /// use engine::patterns::{Masker, Rule};
+    /// let masker = Masker::with_rules(&[Rule::ignore("Paris"), Rule::mask("lot [A-Z]+")])?;
     /// assert_eq!(masker.template("Paris: lot ABC is late"), "<*>: <*> is late");
     /// # Ok::<(), engine::patterns::RuleError>(())
     /// ```
-    pub fn with_rules(rules: &Rules) -> Result<Self, RuleError> {
+    pub fn with_rules(rules: &[Rule]) -> Result<Self, RuleError> {
         Ok(Masker {
             rules: Compiled::new(rules)?,
         })
@@ -159,6 +158,11 @@ impl Masker {
         hasher.update(&MASK_VERSION.to_le_bytes());
         hasher.update(template.as_bytes());
         hasher.digest()
+    }
+
+    /// The same for maskers that give the same fingerprints, another for all others.
+    pub fn version(&self) -> u64 {
+        self.seed() ^ u64::from(MASK_VERSION)
     }
 
     fn seed(&self) -> u64 {

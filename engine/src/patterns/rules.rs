@@ -1,36 +1,116 @@
 //! Masks of a tenant's own: what is a variable in its lines beyond what the built-in rules see.
 //!
-//! They run before the scan, which then reads `<*>` in place of every match. All of them are one regular expression
-//! without look-around and back references, so a line costs time in proportion to its length and to the size of the
-//! expression; and as searching again after each match could look at the rest of the line each time, the number of
-//! matches and the length that is looked at are bounded.
+//! They run before the scan, which then reads `<*>`, or the name of the mask, in place of every match. All of them are
+//! one automaton without look-around and back references, so a line costs time in proportion to its length and to the
+//! size of the automaton; and as searching again after each match could look at the rest of the line each time, the
+//! number of matches and the length that is looked at are bounded.
 
 use super::bytes::cut;
-use regex::{Regex, RegexBuilder};
+use regex_automata::meta::{BuildError, Config, Regex};
 use std::fmt;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use xxhash_rust::xxh3::Xxh3;
 
 /// Most rules of a tenant.
 pub const MAX_RULES: usize = 200;
 /// Longest rule, in bytes.
 pub const MAX_RULE: usize = 500;
-/// Largest compiled expression, in bytes; its lazy automaton may take as much again.
+/// Longest name of a mask, in bytes.
+pub const MAX_SHOWN: usize = 32;
+/// Largest automaton of all rules, in bytes; its lazy form may take as much again.
 const MAX_COMPILED: usize = 1 << 20;
 /// More of a line than this is not searched.
 const MAX_SEARCHED: usize = 8 * 1024;
 /// Matches that are replaced in a line.
 const MAX_MATCHES: usize = 256;
 /// Seed of the rules' own hash.
-const SEED: u64 = 0x6f62_7275_6c65_7331;
+const SEED: u64 = 0x6f62_7275_6c65_7332;
 
-/// The rules of a tenant, as they are stored. Their order says nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rules {
-    /// Words that say nothing about what happened, such as the names of a company's sites. They are masked where they
-    /// stand as whole words; case counts.
-    pub ignore: Vec<String>,
-    /// Regular expressions (the syntax of the `regex` crate) whose matches are masked.
-    pub masks: Vec<String>,
+/// What a rule looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RuleKind {
+    /// A word that says nothing about what happened, such as the name of a company's site. It is masked where it stands
+    /// as a whole word; case counts.
+    Ignore,
+    /// A regular expression (the syntax of the `regex` crate) whose matches are masked.
+    Mask,
+}
+
+impl RuleKind {
+    /// The kind of this name: `ignore` or `mask`.
+    pub fn from_name(name: &str) -> Option<RuleKind> {
+        match name {
+            "ignore" => Some(RuleKind::Ignore),
+            "mask" => Some(RuleKind::Mask),
+            _ => None,
+        }
+    }
+}
+
+/// A rule of a tenant. Of rules that match at one place the first one wins: by `priority`, then kind and text, so the order
+/// in which rules are given says nothing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rule {
+    /// Lower ones first.
+    pub priority: i32,
+    pub kind: RuleKind,
+    /// The word, or the expression.
+    pub text: String,
+    /// What the template shows instead of `<*>`: `order` for `<order>`. Small letters and `_`, beginning with a letter, at
+    /// most [`MAX_SHOWN`]. Where the built-in rules see a variable all the same (the value of `key=`), it is `<*>`.
+    pub shown: Option<String>,
+}
+
+impl Rule {
+    /// A word that is ignored.
+    pub fn ignore(word: impl Into<String>) -> Rule {
+        Rule {
+            priority: 0,
+            kind: RuleKind::Ignore,
+            text: word.into(),
+            shown: None,
+        }
+    }
+
+    /// An expression whose matches are masked.
+    pub fn mask(expression: impl Into<String>) -> Rule {
+        Rule {
+            kind: RuleKind::Mask,
+            ..Rule::ignore(expression)
+        }
+    }
+
+    /// Whether the rule can be used by itself.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn check(&self) -> Result<(), RuleError> {
+        if self.text.len() > MAX_RULE {
+            return Err(RuleError::TooLong(cut(&self.text, 40).to_owned()));
+        }
+        if self.kind == RuleKind::Ignore && self.text.trim().is_empty() {
+            return Err(RuleError::MatchesNothing(self.text.clone()));
+        }
+        if let Some(shown) = &self.shown
+            && !is_name(shown)
+        {
+            return Err(RuleError::Name(shown.clone()));
+        }
+        let regex = build(&[self.expression()]).map_err(|e| match syntax_error(&e, &self.text) {
+            Some((position, why)) => RuleError::Syntax(self.text.clone(), position, why),
+            None => RuleError::TooBig(Some(self.text.clone())),
+        })?;
+        if regex.is_match("") {
+            return Err(RuleError::MatchesNothing(self.text.clone()));
+        }
+        Ok(())
+    }
+
+    fn expression(&self) -> String {
+        match self.kind {
+            RuleKind::Ignore => whole_word(&self.text),
+            RuleKind::Mask => self.text.clone(),
+        }
+    }
 }
 
 /// Why rules were refused. The message names the rule.
@@ -42,10 +122,32 @@ pub enum RuleError {
     TooLong(String),
     /// The empty word, or an expression that matches the empty text.
     MatchesNothing(String),
-    /// An expression that cannot be read: itself, and why.
-    Syntax(String, String),
-    /// All of them together compile to more than is allowed.
-    TooBig,
+    /// An expression that cannot be read: itself, at which character (the first is 1), and why.
+    Syntax(String, usize, String),
+    /// A rule that compiles to more than is allowed, or all of them together.
+    TooBig(Option<String>),
+    /// A `shown` that is no name.
+    Name(String),
+}
+
+impl RuleError {
+    /// What to do next.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            RuleError::TooMany(_) => "One expression with alternatives, (a|b|c), takes the place of many rules.",
+            RuleError::TooLong(_) => "Split it into several rules.",
+            RuleError::MatchesNothing(_) => "Write what must be there at least: a+ instead of a*.",
+            RuleError::Syntax(..) => {
+                "The syntax is that of Rust's regex crate: look-around and back references are not there. kind \"ignore\" takes a plain word."
+            }
+            RuleError::TooBig(_) => {
+                "Use smaller repetitions: \\w+ instead of \\w{1,500}; (?-u:\\w) is a fraction of \\w."
+            }
+            RuleError::Name(_) => {
+                "Small letters and _, beginning with a letter, at most 32: order_id is shown as <order_id>."
+            }
+        }
+    }
 }
 
 impl fmt::Display for RuleError {
@@ -57,8 +159,15 @@ impl fmt::Display for RuleError {
                 "the rule that starts with \"{start}\" is longer than {MAX_RULE} bytes"
             ),
             RuleError::MatchesNothing(rule) => write!(f, "the rule \"{rule}\" matches the empty text"),
-            RuleError::Syntax(rule, why) => write!(f, "the rule \"{rule}\" is no regular expression: {why}"),
-            RuleError::TooBig => write!(f, "the rules together are too large"),
+            RuleError::Syntax(rule, position, why) => {
+                write!(
+                    f,
+                    "the rule \"{rule}\" is no regular expression: {why} at character {position}"
+                )
+            }
+            RuleError::TooBig(Some(rule)) => write!(f, "the rule \"{rule}\" is too large when compiled"),
+            RuleError::TooBig(None) => write!(f, "the rules together are too large when compiled"),
+            RuleError::Name(name) => write!(f, "\"{name}\" cannot be shown in a template"),
         }
     }
 }
@@ -69,39 +178,45 @@ impl std::error::Error for RuleError {}
 #[derive(Clone, Debug)]
 pub(super) struct Compiled {
     regex: Regex,
+    /// What takes the place of a match of each.
+    shown: Vec<String>,
     version: u64,
 }
 
 impl Compiled {
     /// `None` if there are no rules.
-    pub(super) fn new(rules: &Rules) -> Result<Option<Compiled>, RuleError> {
-        let mut alternatives = Vec::with_capacity(rules.ignore.len() + rules.masks.len());
-        for word in &rules.ignore {
-            check_length(word)?;
-            if word.trim().is_empty() {
-                return Err(RuleError::MatchesNothing(word.clone()));
+    pub(super) fn new(rules: &[Rule]) -> Result<Option<Compiled>, RuleError> {
+        rules.iter().try_for_each(Rule::check)?;
+        let mut ordered: Vec<&Rule> = rules.iter().collect();
+        ordered.sort_unstable();
+        // What the priority was does not matter any more, and of equal rules the first does all.
+        let mut all: Vec<(String, String)> = Vec::with_capacity(ordered.len());
+        for rule in ordered {
+            let expression = rule.expression();
+            if all.iter().all(|(known, _)| *known != expression) {
+                let shown = rule
+                    .shown
+                    .as_ref()
+                    .map_or_else(|| "<*>".to_owned(), |s| format!("<{s}>"));
+                all.push((expression, shown));
             }
-            alternatives.push(whole_word(word));
         }
-        for mask in &rules.masks {
-            check_length(mask)?;
-            check_mask(mask)?;
-            alternatives.push(format!("(?:{mask})"));
-        }
-        if alternatives.is_empty() {
+        if all.is_empty() {
             return Ok(None);
         }
-        if alternatives.len() > MAX_RULES {
-            return Err(RuleError::TooMany(alternatives.len()));
+        if all.len() > MAX_RULES {
+            return Err(RuleError::TooMany(all.len()));
         }
-        // Of two rules that match at one place the first one wins: one order for one set.
-        alternatives.sort_unstable();
-        alternatives.dedup();
-        let all = alternatives.join("|");
-        let regex = builder(&all).build().map_err(|_| RuleError::TooBig)?;
+        let mut version = Xxh3::with_seed(SEED);
+        for text in all.iter().flat_map(|(expression, shown)| [expression, shown]) {
+            version.update(&(text.len() as u64).to_le_bytes());
+            version.update(text.as_bytes());
+        }
+        let (expressions, shown): (Vec<String>, Vec<String>) = all.into_iter().unzip();
         Ok(Some(Compiled {
-            regex,
-            version: xxh3_64_with_seed(all.as_bytes(), SEED),
+            regex: build(&expressions).map_err(|_| RuleError::TooBig(None))?,
+            shown,
+            version: version.digest(),
         }))
     }
 
@@ -110,7 +225,8 @@ impl Compiled {
         self.version
     }
 
-    /// Writes the line with `<*>` for every match into `out`; false if there is none, and `out` is of no use.
+    /// Writes the line with `<*>`, or the rule's name, for every match into `out`; false if there is none, and `out` is of
+    /// no use.
     pub(super) fn mask(&self, line: &str, out: &mut String) -> bool {
         out.clear();
         let head = cut(line, MAX_SEARCHED);
@@ -119,7 +235,7 @@ impl Compiled {
         let matches = self.regex.find_iter(head).filter(|m| !m.is_empty());
         for found in matches.take(MAX_MATCHES) {
             out.push_str(line.get(copied..found.start()).unwrap_or_default());
-            out.push_str("<*>");
+            out.push_str(self.shown.get(found.pattern().as_usize()).map_or("<*>", String::as_str));
             copied = found.end();
         }
         out.push_str(line.get(copied..).unwrap_or_default());
@@ -127,31 +243,31 @@ impl Compiled {
     }
 }
 
-fn check_length(rule: &str) -> Result<(), RuleError> {
-    if rule.len() > MAX_RULE {
-        return Err(RuleError::TooLong(cut(rule, 40).to_owned()));
-    }
-    Ok(())
+/// One automaton; where several expressions match at one place, the first wins.
+fn build(expressions: &[String]) -> Result<Regex, Box<BuildError>> {
+    let config = Config::new()
+        .nfa_size_limit(Some(MAX_COMPILED))
+        .hybrid_cache_capacity(MAX_COMPILED);
+    Regex::builder()
+        .configure(config)
+        .build_many(expressions)
+        .map_err(Box::new)
 }
 
-/// A mask must be an expression by itself (`a)|(b` is none) and in brackets (a comment without an end is none).
-fn check_mask(mask: &str) -> Result<(), RuleError> {
-    for form in [mask, &format!("(?:{mask})")] {
-        let regex = builder(form).build().map_err(|e| match e {
-            regex::Error::CompiledTooBig(_) => RuleError::TooBig,
-            e => RuleError::Syntax(mask.to_owned(), e.to_string()),
-        })?;
-        if regex.is_match("") {
-            return Err(RuleError::MatchesNothing(mask.to_owned()));
-        }
-    }
-    Ok(())
+/// At which character of an expression what is wrong begins, and what it is; `None` if it is only too large.
+fn syntax_error(error: &BuildError, text: &str) -> Option<(usize, String)> {
+    let (offset, why) = match error.syntax_error()? {
+        regex_syntax::Error::Parse(e) => (e.span().start.offset, e.kind().to_string()),
+        regex_syntax::Error::Translate(e) => (e.span().start.offset, e.kind().to_string()),
+        other => (0, other.to_string()),
+    };
+    Some((text.get(..offset).unwrap_or_default().chars().count() + 1, why))
 }
 
-fn builder(pattern: &str) -> RegexBuilder {
-    let mut builder = RegexBuilder::new(pattern);
-    builder.size_limit(MAX_COMPILED).dfa_size_limit(MAX_COMPILED);
-    builder
+fn is_name(text: &str) -> bool {
+    text.len() <= MAX_SHOWN
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
 }
 
 /// The word, not as part of another: where it begins or ends with a letter or digit, none stands beside it.
@@ -161,130 +277,10 @@ fn whole_word(word: &str) -> String {
     format!(
         "{}{}{}",
         edge(letter(word.chars().next())),
-        regex::escape(word),
+        regex_syntax::escape(word),
         edge(letter(word.chars().next_back()))
     )
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::patterns::{Masker, Scratch};
-    use proptest::prelude::*;
-
-    fn rules(ignore: &[&str], masks: &[&str]) -> Rules {
-        let owned = |list: &[&str]| list.iter().map(|r| (*r).to_owned()).collect();
-        Rules {
-            ignore: owned(ignore),
-            masks: owned(masks),
-        }
-    }
-
-    fn masker(ignore: &[&str], masks: &[&str]) -> Masker {
-        Masker::with_rules(&rules(ignore, masks)).unwrap()
-    }
-
-    fn fingerprint(masker: &Masker, line: &str) -> u64 {
-        masker.fingerprint(line, &mut Scratch::default())
-    }
-
-    #[test]
-    fn ignored_words_are_masked_as_whole_words() {
-        let masker = masker(&["Paris", "New York", "(beta)"], &[]);
-        for (line, want) in [
-            ("site Paris is up", "site <*> is up"),
-            ("site New York is up", "site <*> is up"),
-            ("site Parisian is up", "site Parisian is up"),
-            ("site paris is up", "site paris is up"),
-            ("Paris", "<*>"),
-            ("app (beta) is up", "app <*> is up"),
-            ("Paris, Paris and x", "<*> and x"),
-        ] {
-            assert_eq!(masker.template(line), want, "{line}");
-        }
-    }
-
-    #[test]
-    fn masks_come_before_the_scan() {
-        let masker = masker(&[], &["lot [A-Z]+", r"\bstate=\w+"]);
-        assert_eq!(masker.template("got lot ABC, state=warm at 5"), "got <*> at <*>");
-        assert_eq!(masker.template("got nothing at 5"), "got nothing at <*>");
-    }
-
-    #[test]
-    fn rules_are_part_of_the_fingerprint() {
-        let (plain, with) = (Masker::new(), masker(&["x"], &["a+b", "cd"]));
-        assert_ne!(fingerprint(&plain, "hello"), fingerprint(&with, "hello"));
-        assert_eq!(fingerprint(&with, "hello"), with.template_fingerprint("hello"));
-        // Neither order nor repetition of rules matters; having none is having no rules.
-        let again = masker(&["x", "x"], &["cd", "a+b", "cd"]);
-        assert_eq!(fingerprint(&again, "hello"), fingerprint(&with, "hello"));
-        assert_eq!(fingerprint(&masker(&[], &[]), "hello"), fingerprint(&plain, "hello"));
-    }
-
-    #[test]
-    fn a_mask_does_not_uncover_a_secret() {
-        for hiding in [masker(&["password"], &[]), masker(&[], &["pass[a-z]+", "Bearer|://"])] {
-            for line in [
-                "x password=hunter",
-                "{\"password\":\"hunter\"}",
-                "Bearer hunterHUNTER1 password: hunter",
-            ] {
-                assert!(!hiding.template(line).contains("hunter"), "{}", hiding.template(line));
-            }
-        }
-    }
-
-    #[test]
-    fn bad_rules_are_refused_by_name() {
-        let refused = |ignore: &[&str], masks: &[&str]| Masker::with_rules(&rules(ignore, masks)).unwrap_err();
-        assert!(matches!(refused(&[], &["a("]), RuleError::Syntax(rule, _) if rule == "a("));
-        assert!(matches!(refused(&[], &["a)|(b"]), RuleError::Syntax(..)));
-        assert!(matches!(refused(&[], &["(?x) a # b"]), RuleError::Syntax(..)));
-        assert!(matches!(refused(&[], &["(?=a)"]), RuleError::Syntax(..)));
-        for empty in ["a*", "", "^", "a|"] {
-            assert!(
-                matches!(refused(&[], &[empty]), RuleError::MatchesNothing(_)),
-                "{empty}"
-            );
-        }
-        assert!(matches!(refused(&[" "], &[]), RuleError::MatchesNothing(_)));
-        assert!(matches!(refused(&[], &[r"(\w{100}){100}"]), RuleError::TooBig));
-        assert!(matches!(refused(&[&"é".repeat(MAX_RULE)], &[]), RuleError::TooLong(_)));
-        let many: Vec<String> = (0..=MAX_RULES).map(|i| format!("w{i}")).collect();
-        let many = Rules {
-            ignore: many,
-            masks: vec![],
-        };
-        let error = Masker::with_rules(&many).unwrap_err();
-        assert_eq!(error, RuleError::TooMany(MAX_RULES + 1));
-        assert!(error.to_string().contains("200"));
-    }
-
-    #[test]
-    fn long_lines_are_searched_in_part() {
-        let masker = masker(&["x"], &["[0-9]+[a-z]"]);
-        let compiled = masker.rules.as_ref().unwrap();
-        let mut out = String::new();
-        assert!(compiled.mask(&"x ".repeat(500_000), &mut out));
-        assert_eq!(out.matches("<*>").count(), MAX_MATCHES);
-        assert!(!compiled.mask(&format!("{} x", "1".repeat(MAX_SEARCHED)), &mut out));
-    }
-
-    proptest! {
-        #[test]
-        fn no_rule_and_no_line_is_trouble(
-            ignore in prop::collection::vec(".{0,8}", 0..4), masks in prop::collection::vec("[ab().*|\\[\\]\\\\^$?+w]{0,8}", 0..4), line in ".{0,80}"
-        ) {
-            let rules = Rules { ignore, masks };
-            if let Ok(masker) = Masker::with_rules(&rules) {
-                let template = masker.template(&line);
-                let shuffled = Rules {
-                    ignore: rules.ignore.iter().rev().cloned().collect(),
-                    masks: rules.masks.iter().rev().cloned().collect(),
-                };
-                prop_assert_eq!(Masker::with_rules(&shuffled).unwrap().template(&line), template);
-            }
-        }
-    }
-}
+mod tests;

@@ -260,6 +260,7 @@ fn a_metadata_database_that_hangs_holds_up_nobody() {
             cancel,
             concurrency: 3,
             http_timeout: timeout,
+            masker: engine::patterns::Masker::new(),
         };
         let got = source::fetch(std::slice::from_ref(&source), HOUR.into(), &context);
         got.map(|_| ()).unwrap_err()

@@ -33,6 +33,7 @@ fn minute(source: &Source) -> Result<Fetched, SourceError> {
         cancel: Arc::default(),
         concurrency: 2,
         http_timeout: Duration::from_secs(30),
+        masker: engine::patterns::Masker::new(),
     };
     let windows = Windows::new(Window::new(T0, T0 + MINUTE), MINUTE);
     fetch(std::slice::from_ref(source), windows, &context)

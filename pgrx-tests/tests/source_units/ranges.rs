@@ -96,6 +96,7 @@ fn minutes(from: i64, to: i64, sources: &[Source]) -> Fetched {
         cancel: Arc::default(),
         concurrency: 2,
         http_timeout: Duration::from_secs(30),
+        masker: Default::default(),
     };
     let range = Window::new(T0 + from * MINUTE, T0 + to * MINUTE);
     fetch(sources, Windows::new(range, MINUTE), &context).unwrap_or_else(|e| panic!("{e:?}"))

@@ -54,6 +54,7 @@ fn context() -> Context {
         cancel: Arc::default(),
         concurrency: 4,
         http_timeout: Duration::from_secs(20),
+        masker: Default::default(),
     }
 }
 

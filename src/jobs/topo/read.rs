@@ -5,6 +5,7 @@ use super::snapshot::Snapshot;
 use super::sources::{Plan, TopoSource};
 use crate::error::{Error, Result};
 use crate::source::{Context, SourceError, documents};
+use engine::patterns::Masker;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -20,6 +21,7 @@ pub fn all(plan: Plan, cancel: Arc<AtomicBool>) -> Vec<Read> {
         cancel,
         concurrency: plan.concurrency,
         http_timeout: plan.http_timeout,
+        masker: Masker::new(),
     };
     let read = |source: TopoSource| Read {
         outcome: one(&source, &context),

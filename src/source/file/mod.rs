@@ -88,6 +88,7 @@ mod tests {
             cancel: Arc::default(),
             concurrency: 3,
             http_timeout: Duration::from_secs(1),
+            masker: Default::default(),
         }
     }
 

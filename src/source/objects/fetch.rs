@@ -15,7 +15,7 @@ use crate::source::rows::Each;
 use crate::source::{FetchStats, Locator, pool};
 use engine::aggregate::{Aggregator, records_range};
 use engine::record::{Dataset, RecordSink, RejectReason};
-use engine::window::{Window, Windows};
+use engine::window::Window;
 use serde_json::json;
 use std::sync::{Mutex, PoisonError};
 
@@ -111,7 +111,7 @@ impl<S: Store, O: Fn() -> Result<S, SourceError>> fetch::Reader for Reader<'_, S
                 listing.interrupt()
             })
         })?;
-        let mut aggregator = Aggregator::new(request.windows);
+        let mut aggregator = request.aggregator();
         let mut locators = Vec::new();
         for worker in workers {
             if let Some(a) = worker.aggregator {
@@ -166,8 +166,8 @@ impl<S: Store, O: Fn() -> Result<S, SourceError>> fetch::Reader for Reader<'_, S
 }
 
 impl Worker {
-    fn aggregator(&mut self, windows: Windows) -> &mut Aggregator {
-        self.aggregator.get_or_insert_with(|| Aggregator::new(windows))
+    fn aggregator(&mut self, request: &Request<'_>) -> &mut Aggregator {
+        self.aggregator.get_or_insert_with(|| request.aggregator())
     }
 
     fn work<S: Store>(
@@ -188,7 +188,7 @@ impl Worker {
                 found.objects.into_iter().for_each(|object| push(Task::Object(object)));
                 self.stats.unreadable += found.unreadable.len() as u64;
                 for key in found.unreadable {
-                    self.unreadable(&folder, &key, windows);
+                    self.unreadable(&folder, &key, request);
                 }
             }
             Task::Object(object) => self.read(&object, listing.store(), request)?,
@@ -197,8 +197,9 @@ impl Worker {
     }
 
     /// Every window that the object may have records of says so.
-    fn unreadable(&mut self, folder: &Folder, key: &str, windows: Windows) {
-        let aggregator = self.aggregator(windows);
+    fn unreadable(&mut self, folder: &Folder, key: &str, request: &Request<'_>) {
+        let windows = request.windows;
+        let aggregator = self.aggregator(request);
         for window in windows.iter().filter(|window| folder.overlaps(*window)) {
             let at = Some(window.from);
             aggregator.reject(folder.dataset(), RejectReason::UnreadableObject, at, key);
@@ -212,7 +213,7 @@ impl Worker {
             server,
             ctx,
         } = *request;
-        let got = read::records(store, object, selection, windows, &ctx.cancel, self.aggregator(windows))?;
+        let got = read::records(store, object, selection, windows, &ctx.cancel, self.aggregator(request))?;
         self.stats.files += 1;
         self.stats.bytes += got.bytes;
         let counts = got.records.into_iter().zip(got.rejected);

@@ -86,6 +86,7 @@ impl<'a> Reader<'a> {
             api: &self.api,
             selection: self.request.selection,
             windows: self.request.windows,
+            masker: &self.request.ctx.masker,
             parents,
         }
     }
@@ -101,7 +102,7 @@ impl fetch::Reader for Reader<'_> {
         } = self.request;
         let lists = selection.datasets().map(Task::List).collect();
         let workers = work(&self.fetch(None), lists, ctx)?;
-        let mut aggregator = Aggregator::new(windows);
+        let mut aggregator = self.request.aggregator();
         let mut found: BTreeMap<Dataset, BTreeMap<String, Found>> = BTreeMap::new();
         for worker in workers {
             if let Some(a) = worker.aggregator {

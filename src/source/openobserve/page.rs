@@ -12,6 +12,7 @@ use crate::source::tap::Tap;
 use engine::aggregate::{Aggregator, records_range};
 use engine::decode::json::{self, SearchPage};
 use engine::decode::{Options, fields};
+use engine::patterns::Masker;
 use engine::record::Dataset;
 use engine::window::{Window, Windows};
 use std::collections::HashMap;
@@ -119,6 +120,7 @@ pub struct Fetch<'a> {
     pub api: &'a Api<'a>,
     pub selection: &'a Selection,
     pub windows: Windows,
+    pub masker: &'a Masker,
     pub parents: Option<&'a Mutex<&'a mut Aggregator>>,
 }
 
@@ -203,7 +205,7 @@ impl Fetch<'_> {
 
     /// Decodes a page while it arrives.
     fn read(&self, page: &Page, incoming: &mut Incoming<'_>, buffer: &mut Vec<u8>) -> Result<Read, SourceError> {
-        let mut fresh = Aggregator::new(self.windows);
+        let mut fresh = Aggregator::with_masker(self.windows, self.masker.clone());
         let (mut rows, mut rejected) = (Vec::new(), Vec::new());
         let info = match self.parents {
             Some(_) => json::parents_from_search_stream(incoming, buffer, page.range, &mut fresh),

@@ -4,6 +4,9 @@ use blackbox::bridge::bridge;
 use blackbox::cluster::Cluster;
 use blackbox::session::{Session, SqlError};
 
+/// The edges of [`checkout`]: of its groups.
+const EDGES: i64 = 3;
+
 /// A checkout whose only template is this text.
 fn checkout(template: &str) -> String {
     let tree = serde_json::json!({
@@ -38,7 +41,7 @@ fn templates_that_want_all_memory_end_in_an_error_and_in_no_crash() {
         db.exec("SET statement_timeout = '60 s'");
         match read(&mut db, template) {
             // The evaluator's own limits may catch it.
-            Ok(edges) => assert_eq!(edges, 1, "{template}"),
+            Ok(edges) => assert_eq!(edges, EDGES, "{template}"),
             Err(e) => {
                 assert_eq!(e.sqlstate, "54000", "{template}: {e}");
                 assert!(e.hint.contains("worker_memory_limit"), "{e}");
@@ -70,6 +73,6 @@ fn templates_that_run_for_ever_can_be_cancelled() {
         let e = read(&mut db, template).expect_err("it runs for hours");
         assert!(["57014", "54000"].contains(&e.sqlstate.as_str()), "{e}");
         db.exec("RESET statement_timeout");
-        assert_eq!(read(&mut db, "plain"), Ok(1));
+        assert_eq!(read(&mut db, "plain"), Ok(EDGES));
     }
 }

@@ -185,7 +185,7 @@ BEGIN
         WHEN 'etl_retention' THEN
             DELETE FROM etl_retention r WHERE r.table_name = NEW.table_name;
         WHEN 'urn_rule' THEN
-            DELETE FROM urn_rule u WHERE u.rule = NEW.rule AND u.shipped;
+            DELETE FROM urn_rule u WHERE u.rule = NEW.rule AND u.shipped AND (NEW.shipped OR etl_restoring());
     END CASE;
     RETURN NEW;
 END

@@ -131,6 +131,7 @@ CREATE TABLE etl_source (
     created_at      timestamptz NOT NULL DEFAULT now(),
     disabled_reason text,
     active_since    timestamptz NOT NULL DEFAULT etl_now(),
+    server_digest   bigint,
     -- The same server twice for one job would count every record twice.
     UNIQUE (tenant_id, job, server)
 );
@@ -143,7 +144,8 @@ COMMENT ON COLUMN etl_source.options IS
 COMMENT ON COLUMN etl_source.owner           IS 'The role whose user mapping and rights are used';
 COMMENT ON COLUMN etl_source.disabled_reason IS 'Why the extension disabled the source; NULL while it is enabled';
 COMMENT ON COLUMN etl_source.active_since    IS
-    'Since when it is read as it is: set when it is added, enabled or changed. Windows that were read before are not compared with it';
+    'Since when it is read as it is: set when it, or its server, is added, enabled or changed. Windows that were read before are not compared with it';
+COMMENT ON COLUMN etl_source.server_digest   IS 'A hash of the options of its server, and of its fallback, when the scheduler looked last';
 
 CREATE TABLE etl_retention (
     table_name text     PRIMARY KEY CHECK (table_name IN
@@ -188,7 +190,7 @@ BEGIN
         WHEN 'etl_retention' THEN
             DELETE FROM etl_retention r WHERE r.table_name = NEW.table_name;
         WHEN 'urn_rule' THEN
-            DELETE FROM urn_rule u WHERE u.rule = NEW.rule AND u.shipped;
+            DELETE FROM urn_rule u WHERE u.rule = NEW.rule AND u.shipped AND (NEW.shipped OR etl_restoring());
     END CASE;
     RETURN NEW;
 END

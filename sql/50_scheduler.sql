@@ -105,6 +105,15 @@ BEGIN
     SET enabled = false, disabled_reason = format('foreign server "%s" does not exist any more', s.server)
     WHERE s.enabled AND NOT EXISTS (SELECT FROM pg_foreign_server f WHERE f.srvname = s.server);
 
+    -- A server that leads elsewhere now says nothing about what was read before.
+    UPDATE etl_source s
+    SET active_since = CASE WHEN s.server_digest IS NULL THEN s.active_since ELSE clock END, server_digest = f.digest
+    FROM (SELECT o.source_id, hashtextextended(concat_ws(' ',
+                     (SELECT f.srvoptions::text FROM pg_foreign_server f WHERE f.srvname = o.server::name),
+                     (SELECT f.srvoptions::text FROM pg_foreign_server f WHERE f.srvname = (o.options ->> 'fallback')::name)), 0) AS digest
+          FROM etl_source o WHERE o.enabled) f
+    WHERE f.source_id = s.source_id AND s.server_digest IS DISTINCT FROM f.digest;
+
     -- Asked first: an INSERT waits for whoever locks the table, even if it has nothing to insert.
     IF EXISTS (SELECT FROM etl_due(at) d
                WHERE NOT EXISTS (SELECT FROM etl_cursor c WHERE c.job = d.job AND c.tenant_id = d.tenant_id))

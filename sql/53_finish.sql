@@ -264,6 +264,13 @@ BEGIN
         requeue = false, cancel_requested = false
     WHERE r.run_id = ANY (held);
     SELECT r.status INTO final FROM etl_job_run r WHERE r.run_id = run.run_id;
+    IF final = 'failed' AND (SELECT j.coalesce FROM etl_job j WHERE j.name = run.job) THEN
+        -- It read the present for the older ones, too: each of them would read the same again, and fail of it.
+        UPDATE etl_job_run r
+        SET status = 'cancelled', finished_at = at, next_attempt_at = NULL, error = etl_finish_failure.error,
+            stats = jsonb_build_object('coalesced_into', run.run_id)
+        WHERE r.status = 'queued' AND r.job = run.job AND r.tenant_id = run.tenant_id AND r.window_from < run.window_from;
+    END IF;
     RETURN final;
 END
 $$;

@@ -57,8 +57,9 @@ END
 $$;
 COMMENT ON FUNCTION urn_rules_changed() IS 'Trigger: all processes read the rules again when the change commits';
 
+-- Also for a rule of the user's that took the name of a shipped one.
 CREATE TRIGGER etl_config_replace BEFORE INSERT ON urn_rule
-    FOR EACH ROW WHEN (NEW.shipped) EXECUTE FUNCTION etl_config_replace();
+    FOR EACH ROW EXECUTE FUNCTION etl_config_replace();
 CREATE TRIGGER urn_rule_guard BEFORE INSERT OR UPDATE ON urn_rule
     FOR EACH ROW EXECUTE FUNCTION urn_rule_guard();
 CREATE TRIGGER urn_rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON urn_rule

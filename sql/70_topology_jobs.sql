@@ -31,6 +31,11 @@ CREATE TRIGGER topo_source_guard BEFORE INSERT OR UPDATE OF tenant_id, job, serv
     FOR EACH ROW WHEN (NEW.enabled AND NEW.job IN ('topo-iac', 'topo-ansible')) EXECUTE FUNCTION topo_source_guard();
 COMMENT ON TRIGGER topo_source_guard ON etl_source IS 'Sources of topology have different names';
 
+-- Of two that are added at once neither trigger sees the other's row.
+CREATE UNIQUE INDEX etl_source_topology_name ON etl_source (tenant_id, coalesce(options ->> 'source', server))
+    WHERE enabled AND job IN ('topo-iac', 'topo-ansible');
+COMMENT ON INDEX etl_source_topology_name IS 'Sources of topology have different names, also when they are added at once';
+
 CREATE FUNCTION topo_load_try(tenant text, source text, edges jsonb, max_shrink real, force boolean,
     OUT opened bigint, OUT closed bigint, OUT refused text)
 LANGUAGE plpgsql

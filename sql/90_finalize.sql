@@ -37,7 +37,7 @@ DECLARE
         urn_of, urn_rule_check, urn_rules_forget, urn_rule_guard, urn_rules_changed, urn_candidates, urn_resolve, urn_naming, urn_enter}';
     -- What claims and finishes runs is not among them: etl_run() does that in the name of the extension's owner.
     for_operator CONSTANT text[] := '{
-        etl_job_require, etl_tenant_require, observe_bridge_setup, etl_tick, etl_enqueue, etl_retry, etl_cancel, etl_pause,
+        etl_job_require, etl_tenant_require, etl_restoring, observe_bridge_setup, etl_tick, etl_enqueue, etl_retry, etl_cancel, etl_pause,
         etl_resume, etl_watermark, etl_invalidate, etl_guard, etl_ensure_current,
         etl_command_resolve, etl_statement_types, etl_job_check, etl_source_range_check, etl_source_range, etl_path,
         etl_job_create, etl_job_alter, etl_job_drop, etl_source_add, etl_source_drop,

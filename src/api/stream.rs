@@ -22,6 +22,9 @@ const KINDS: [(&str, Dataset); 3] = [
     ("span", Dataset::Traces),
 ];
 
+/// Deepest nesting within a record: it is read once more before it becomes a row, and the JSON library stops at 127.
+const MAX_NESTING: usize = 120;
+
 /// The records of a tenant in [from, to), of all enabled sources of `oo-agg`.
 ///
 /// Reads user mappings, hence SECURITY DEFINER; what is read is bounded by the rights of each source's owner.
@@ -65,9 +68,11 @@ fn start(
         };
         for source in &sources {
             source::rows::rows(source, range, &context, &mut |raw| match normalised(source, raw) {
-                Some(record) => sink.put(told(record)),
+                Some(record) if record.values().all(|value| nests_at_most(value, MAX_NESTING)) => {
+                    sink.put(told(record))
+                }
                 // As everywhere: one that is no record does not stop the others.
-                None => Ok(()),
+                Some(_) | None => Ok(()),
             })?;
         }
         Ok(())
@@ -79,6 +84,15 @@ fn narrow(source: &mut Source, datasets: &[Dataset]) {
     source.selection = source.selection.only(datasets);
     if let Some(fallback) = source.config.fallback_mut() {
         narrow(fallback, datasets);
+    }
+}
+
+/// Whether lists and objects lie at most so deep in each other. A value comes from a text whose nesting was bounded.
+fn nests_at_most(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Array(items) => depth > 0 && items.iter().all(|item| nests_at_most(item, depth - 1)),
+        Value::Object(members) => depth > 0 && members.values().all(|member| nests_at_most(member, depth - 1)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
     }
 }
 

@@ -16,6 +16,9 @@ const TURN: Duration = Duration::from_millis(50);
 /// How long a thread that works on somebody's program has to look at its flag.
 const GRACE: Duration = Duration::from_millis(100);
 
+/// Most threads of a session that may stand still for good. Each keeps its memory and its place among the system's threads.
+const MAX_STOPPED: usize = 8;
+
 /// Tells the helper threads to stop when it goes out of scope, whichever way.
 pub struct StopOnDrop(pub Arc<AtomicBool>);
 
@@ -84,6 +87,11 @@ fn run<T: Send + 'static>(
     work: impl FnOnce(Arc<AtomicBool>) -> T + Send + 'static,
 ) -> Result<T> {
     let started = Instant::now();
+    let limit = guc::worker_memory_limit();
+    if evaluates && memory::stopped_threads() >= MAX_STOPPED {
+        let used = memory::live_bytes();
+        return Err(Error::OutOfBudget { used, limit });
+    }
     let (sender, receiver) = mpsc::channel();
     // The thread's end of the pair is closed when it ends, which wakes the main thread: a thread may not set a latch.
     let (ours, theirs) = UnixStream::pair().map_err(|e| Error::Internal(format!("socketpair: {e}")))?;
@@ -93,7 +101,6 @@ fn run<T: Send + 'static>(
         evaluates,
     };
     let flag = helper.stop.0.clone();
-    let limit = guc::worker_memory_limit();
     memory::bound_for(limit);
     let stopped = memory::stopped_threads();
     let blocked = SignalsBlocked::new();

@@ -6,6 +6,7 @@
 
 use crate::backend::clock;
 use crate::backend::fault::{self, Point};
+use crate::backend::json::replace_nul;
 use crate::backend::locks::{self, Kind, Scope};
 use crate::backend::session::{End, Session};
 use crate::backend::sql::{self, required};
@@ -244,7 +245,9 @@ pub fn release(batch_id: i64) {
 
 /// Marks windows of a batch successful, in the order of time, and queues what depends on them. The last one gets the
 /// stats. Call it last in the transaction that writes the result: an error (one was lost) takes the result with it.
-pub fn finish_success(runs: &[Run], stats: Value) -> Result<()> {
+pub fn finish_success(runs: &[Run], mut stats: Value) -> Result<()> {
+    // Names in them are somebody else's.
+    replace_nul(&mut stats);
     let ours: bool = sql::update(
         "SELECT etl_finish_success($1, $2, $3)",
         &[ids(runs).into(), attempts(runs).into(), JsonB(stats).into()],

@@ -8,9 +8,11 @@ use crate::jobs::flow::Flow;
 use crate::jobs::{oo_agg, sources};
 use crate::source::rows::normalised;
 use crate::source::{self, Context, Source};
+use crate::store::urn_rules;
 use chrono::{DateTime, SecondsFormat};
 use engine::patterns::Masker;
 use engine::record::Dataset;
+use engine::urn::rules::Rules;
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::{Map, Value};
@@ -58,6 +60,7 @@ fn start(
     for source in &mut sources {
         narrow(source, &datasets);
     }
+    let rules = Rules::clone(&*urn_rules::of(Some(tenant_id))?);
     let (concurrency, http_timeout) = (guc::fetch_concurrency(), guc::http_timeout());
     Flow::start(move |cancel, sink| {
         let context = Context {
@@ -69,7 +72,7 @@ fn start(
         for source in &sources {
             source::rows::rows(source, range, &context, &mut |raw| match normalised(source, raw) {
                 Some(record) if record.values().all(|value| nests_at_most(value, MAX_NESTING)) => {
-                    sink.put(told(record))
+                    sink.put(told(record, &rules))
                 }
                 // As everywhere: one that is no record does not stop the others.
                 Some(_) | None => Ok(()),
@@ -96,8 +99,12 @@ fn nests_at_most(value: &Value, depth: usize) -> bool {
     }
 }
 
-/// The record as text, its time as PostgreSQL and people read it.
-fn told(mut record: Map<String, Value>) -> String {
+/// The record as text, its time as PostgreSQL and people read it, its URN as `dim_resource` has it.
+fn told(mut record: Map<String, Value>, rules: &Rules) -> String {
+    let urn = record.get("urn").and_then(Value::as_str);
+    if let Some(urn) = urn.map(|urn| rules.telemetry(urn).urn) {
+        record.insert("urn".into(), urn.into());
+    }
     let time = record.get("time").and_then(Value::as_i64);
     if let Some(time) = time.and_then(DateTime::from_timestamp_micros) {
         record.insert("time".into(), time.to_rfc3339_opts(SecondsFormat::Micros, true).into());

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::guc;
 use crate::jobs::{fetch, oo_agg, sources};
 use crate::scheduler::ledger::{self, Batch};
-use crate::source::count::{Difference, Streams};
+use crate::source::count::{Counts, Difference, Streams};
 use crate::source::{self, Context, Source};
 use engine::patterns::Masker;
 use engine::record::Dataset;
@@ -123,6 +123,9 @@ fn compare(
             Err(e) => return Ok(Some(e)),
         };
         fault::point(Point::Fetched)?;
+        if let Some(emptied) = emptied(&read, &counts) {
+            return Ok(Some(emptied));
+        }
         let difference = |r: &Read| (r.clone(), Difference::between(&r.records, &counts.of(r.window)));
         late = read.iter().map(difference).filter(|(_, d)| !d.is_none()).collect();
     }
@@ -134,6 +137,19 @@ fn compare(
     })?;
     outcome.checked += read.len();
     Ok(None)
+}
+
+/// A source that has let go of everything it had in that time says nothing about what came late: its facts stay.
+fn emptied(read: &[Read], counts: &Counts) -> Option<Error> {
+    let had: u64 = read.iter().flat_map(|r| r.records.values()).sum();
+    let has: u64 = read.iter().flat_map(|r| counts.of(r.window).into_values()).sum();
+    (had > 0 && has == 0).then(|| {
+        Error::invalid(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            format!("the source has none of the {had} records any more that were read from it"),
+            "Where it keeps records for a shorter time, shorten etl_job.recheck. If they were really deleted, run their windows again with etl_enqueue().",
+        )
+    })
 }
 
 /// What is to be compared now.

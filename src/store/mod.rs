@@ -38,7 +38,7 @@ pub struct WindowData {
 
 /// Replaces everything that windows and their 5-minute buckets hold of a tenant, each window under its run_id.
 ///
-/// `restored` are other ranges of the same buckets: they only bring back partials that were lost. `masker` is the one that
+/// `restored` are other ranges of the same buckets, which bring back partials that were lost. `masker` is the one that
 /// made the fingerprints. Returns, for each window, how many lines count under a coarser pattern than their own, since the
 /// tenant has too many.
 pub fn write_windows(
@@ -72,6 +72,10 @@ pub fn write_windows(
     }
     for data in restored {
         let references = locators::write(tenant, data.range, &data.locators)?;
+        // What the locators count is what the tables hold, of metrics too.
+        let of_window = of_window(data, &ids)?;
+        metrics::replace(tenant, data.range, &data.output.metrics, &of_window)?;
+        histograms::replace(tenant, data.range, &data.output.histograms, &of_window)?;
         partials::restore(tenant, &coarse.minutes(&data.output.minutes), &references)?;
     }
     for bucket in buckets {

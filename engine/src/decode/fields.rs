@@ -85,7 +85,7 @@ impl Role {
     fn columns_wanted(self) -> usize {
         match self {
             Role::Body | Role::Severity | Role::Service | Role::Host => usize::MAX,
-            Role::PeerAddress | Role::DbSystem | Role::DbName | Role::QueueName => usize::MAX,
+            Role::HttpCode | Role::PeerAddress | Role::DbSystem | Role::DbName | Role::QueueName => usize::MAX,
             _ => 1,
         }
     }
@@ -283,15 +283,15 @@ pub(super) fn needed(dataset: Dataset, schema: &[impl AsRef<str>], labels: &Labe
     out
 }
 
-/// Whether a metric stream may hold counters, by its columns or, where they do not tell, by its name. Those are read from
-/// a little before a window on.
+/// Whether a metric stream may hold counters, by its columns or, where they do not tell, by its name; any may whose columns
+/// are not known. Those are read from a little before a window on.
 pub fn may_count(metric: &str, schema: &[impl AsRef<str>]) -> bool {
     let has = |role: Role| {
         schema
             .iter()
             .any(|c| self::role(Dataset::Metrics, c.as_ref()).is_some_and(|(r, _)| r == role))
     };
-    has(Role::Monotonic) || has(Role::Temporality) || is_counter_name(metric)
+    schema.is_empty() || has(Role::Monotonic) || has(Role::Temporality) || is_counter_name(metric)
 }
 
 /// Prometheus' names of counters and of the parts of histograms and summaries.
@@ -411,12 +411,22 @@ mod tests {
             ["_timestamp", "span_status", "db_system_name", "db_system"]
         );
         assert_eq!(needed(&schema[..2]), ["_timestamp", "http_status_code"]);
+        let both = ["http_status_code", "http_response_status_code"];
+        assert_eq!(
+            needed(&both),
+            ["_timestamp", "http_response_status_code", "http_status_code"],
+            "old and new senders in one stream"
+        );
     }
 
     #[test]
     fn counters_tell_themselves_by_columns_or_by_name() {
         assert!(may_count("requests", &["is_monotonic"]) && may_count("m_bucket", &["le"]));
         assert!(!may_count("requests", &["le"]) && !may_count("total", &["value"]));
+        assert!(
+            may_count("requests", &[] as &[&str]),
+            "read whole, it may have any column"
+        );
     }
 
     #[test]

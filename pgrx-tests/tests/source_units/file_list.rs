@@ -204,6 +204,32 @@ fn files_of_this_machine_have_a_file_list_too() {
     assert_eq!(logs(&source, HOUR), 100);
 }
 
+/// OpenObserve may move the rows of an hour into an object and name that in their place: the hour is not empty then.
+#[test]
+fn a_time_whose_rows_were_moved_away_is_refused() {
+    let (cluster, s3) = (Cluster::without_workers(), S3::serve());
+    let mut metadata = Metadata::create(&cluster);
+    let source = with_metadata(&s3, &metadata.url(), READER_PASSWORD);
+    for stream in ["default/file_list/app_index", "other/file_list/app_logs"] {
+        add_dump(&mut metadata, stream);
+    }
+    assert_eq!(logs(&source, HOUR), 0, "dumps of other streams");
+    add_dump(&mut metadata, "default/file_list/app_logs");
+    let e = fetch(&source, HOUR).map(|_| ()).unwrap_err();
+    assert!(e.kind == ErrorKind::Config && e.hint.is_some(), "{e:?}");
+    assert_eq!(logs(&source, Window::new(HOUR.to, HOUR.to + MINUTE_US)), 0);
+}
+
+fn add_dump(metadata: &mut Metadata, stream: &str) {
+    metadata.add(&LiveObject {
+        stream,
+        date: "2026/11/20/00",
+        file: "1.parquet",
+        times: (HOUR.from, HOUR.to - 2),
+        size: 1,
+    });
+}
+
 #[test]
 fn what_is_wrong_with_the_metadata_database_is_said() {
     let (cluster, s3) = (Cluster::without_workers(), S3::serve());

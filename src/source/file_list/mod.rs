@@ -36,6 +36,14 @@ const LIVE: &str = "SELECT stream::text, date::text, file::text, compressed_size
       WHERE stream = ANY ($1) AND date = ANY ($2) AND deleted IS NOT TRUE AND max_ts >= $3 AND min_ts < $4
       ORDER BY stream, date, file";
 
+/// The type of the streams `{stream}_{type}` that tell of dumps: objects into which OpenObserve, if it is told to, moves rows
+/// of this table (`compact.file_list_dump_enabled`).
+const DUMPS: &str = "file_list";
+
+/// Whether rows of a time have been moved; a dump's times are those of the hours whose rows it has.
+const DUMPED: &str = "SELECT 1 FROM file_list
+      WHERE stream = ANY ($1) AND deleted IS NOT TRUE AND max_ts >= $2 AND min_ts < $3 LIMIT 1";
+
 /// A live object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Live {
@@ -77,7 +85,7 @@ impl FileList {
     /// The live objects of the wanted streams that may have records of `range`, by stream, hour and name.
     ///
     /// # Errors
-    /// `Connection`, `Timeout`, `Auth`, `NotFound` (database), `Config` (no such table, no credentials),
+    /// `Connection`, `Timeout`, `Auth`, `NotFound` (database), `Config` (no such table, no credentials, rows moved away),
     /// `BadResponse`, `Cancelled`.
     pub fn live(
         &self,
@@ -86,23 +94,30 @@ impl FileList {
         wanted: &Patterns,
         range: Window,
     ) -> Result<Vec<Live>, SourceError> {
-        let folder = format!("{org}/{}/", dataset.as_str());
-        let named = |row: &Row| row.try_get::<_, String>(0);
-        let all = self.ask(|session| session.query(STREAMS, &[]))?;
-        let mut streams = Vec::new();
-        for row in &all {
-            let stream = named(row).map_err(|e| self.unreadable(&e))?;
-            if stream.strip_prefix(&folder).is_some_and(|name| wanted.matches(name)) {
-                streams.push(stream);
-            }
-        }
         let hours: Vec<String> = range
             .buckets(HOUR_US)
             .filter_map(DateTime::from_timestamp_micros)
             .map(|hour| hour.format("%Y/%m/%d/%H").to_string())
             .collect();
-        if streams.is_empty() || hours.is_empty() {
+        if hours.is_empty() {
             return Ok(Vec::new());
+        }
+        let folder = format!("{org}/{}/", dataset.as_str());
+        let (dump, of_dataset) = (format!("{org}/{DUMPS}/"), format!("_{}", dataset.as_str()));
+        let named = |row: &Row| row.try_get::<_, String>(0);
+        let all = self.ask(|session| session.query(STREAMS, &[]))?;
+        let (mut streams, mut dumps) = (Vec::new(), Vec::new());
+        for row in &all {
+            let stream = named(row).map_err(|e| self.unreadable(&e))?;
+            if stream.strip_prefix(&folder).is_some_and(|name| wanted.matches(name)) {
+                streams.push(stream);
+            } else if stream
+                .strip_prefix(&dump)
+                .and_then(|name| name.strip_suffix(&of_dataset))
+                .is_some_and(|name| wanted.matches(name))
+            {
+                dumps.push(stream);
+            }
         }
         let rows = self.ask(|session| {
             session.query(
@@ -115,9 +130,38 @@ impl FileList {
                 ],
             )
         })?;
+        self.check_dumps(&dumps, range)?;
         rows.iter()
             .map(|row| live(row, org).map_err(|e| self.unreadable(&e)))
             .collect()
+    }
+
+    /// Refuses a range of which rows have been moved away: without them its objects would seem to be gone. Asked last, so
+    /// that what is moved meanwhile is noticed.
+    fn check_dumps(&self, dumps: &[String], range: Window) -> Result<(), SourceError> {
+        if dumps.is_empty() {
+            return Ok(());
+        }
+        let found = self.ask(|session| {
+            session.query(
+                DUMPED,
+                &[
+                    (&dumps, Type::TEXT_ARRAY),
+                    (&range.from, Type::INT8),
+                    (&range.to, Type::INT8),
+                ],
+            )
+        })?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        Err(SourceError::config(
+            format!(
+                "server \"{}\": OpenObserve has moved the rows of file_list for this time into objects",
+                self.server
+            ),
+            "Switch the dumps of file_list off in OpenObserve, or leave metadata_url away: then the objects tell.",
+        ))
     }
 
     /// Ends a question on any thread; later ones fail at once.

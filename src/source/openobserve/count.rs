@@ -66,6 +66,10 @@ pub fn count(api: &Api<'_>, request: Request<'_>) -> Result<Counts, SourceError>
                         return Ok(());
                     }
                 }
+                if answer.hits.len() > range.buckets(MINUTE_US).count() {
+                    let e = SourceError::new(ErrorKind::BadResponse, "the answer has more minutes than there are");
+                    return Err(api.named(e, &api.describe(dataset, &stream)));
+                }
                 take(api, dataset, &stream, &answer, windows, counts)?;
             }
         }

@@ -117,7 +117,10 @@ impl fetch::Reader for Reader<'_> {
         let mut locators = Vec::new();
         for (dataset, streams) in &found {
             for (stream, part) in streams {
-                density::remember((self.api.base().to_string(), *dataset, stream.clone()), part.seen);
+                // A range without time, as is asked for where only streams are wanted, tells nothing of a stream.
+                if part.seen.span_us > 0 {
+                    density::remember((self.api.base().to_string(), *dataset, stream.clone()), part.seen);
+                }
                 self.stats.add_records(*dataset, part.seen.rows);
             }
             for (i, window) in windows.iter().enumerate() {

@@ -134,8 +134,12 @@ impl Fetch<'_> {
         }
     }
 
-    /// The first requests for a range of a stream: one, or more if it was busy the last time.
+    /// The first requests for a range of a stream: one, or more if it was busy the last time; none for a range without
+    /// time, where only the streams are wanted.
     pub fn first_pages(&self, target: &Arc<Target>, range: Window) -> Vec<Task> {
+        if range.is_empty() {
+            return Vec::new();
+        }
         let page_rows = self.selection.page_rows;
         let slices = density::slices(&self.density_key(target), range, page_rows);
         let page = |range| {

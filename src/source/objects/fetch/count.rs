@@ -37,7 +37,7 @@ impl<S: Store, O: Fn() -> Result<S, SourceError>> Reader<'_, S, O> {
             };
             let tasks = selection.datasets().map(Task::Dataset).collect();
             pool::run(tasks, ctx.concurrency, &ctx.cancel, Counts::default, work, || {
-                listing.store().interrupt()
+                listing.interrupt()
             })
         })?;
         let mut counts = Counts::default();

@@ -17,7 +17,7 @@ impl<S: Store, O: Fn() -> Result<S, SourceError>> Reader<'_, S, O> {
         let listing = &self.listing;
         let each = Mutex::new(each);
         let read = |dataset, (): &mut (), queue: &pool::Queue<'_, _>| {
-            // One thread takes it, datum by datum.
+            // One thread takes it, dataset by dataset.
             let mut each = each.lock().unwrap_or_else(PoisonError::into_inner);
             for folder in listing.folders(dataset, range)? {
                 for object in listing.objects(&folder, range)?.objects {
@@ -42,7 +42,7 @@ impl<S: Store, O: Fn() -> Result<S, SourceError>> Reader<'_, S, O> {
             Ok(())
         };
         let datasets = self.request.selection.datasets().collect();
-        pool::run(datasets, 1, cancel, || (), read, || listing.store().interrupt())?;
+        pool::run(datasets, 1, cancel, || (), read, || listing.interrupt())?;
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 PG_CONFIG ?= /usr/lib/postgresql/17/bin/pg_config
 export PG_CONFIG
 
-.PHONY: help setup demo stop test chaos lint build install bench accuracy topology clean
+.PHONY: help setup demo stop test chaos verify fuzz lint build install bench accuracy topology clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## *' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -21,6 +21,12 @@ test: setup      ## engine tests and black-box tests against a real cluster
 
 chaos: setup     ## 200 random crashes at every step of a window: nothing lost, nothing double
 	@scripts/chaos.sh
+
+verify: setup    ## workloads with exact truth: sizes x seeds x ways, a table
+	@scripts/verify.sh
+
+fuzz:            ## every fuzz target for FUZZ_SECONDS= (60) on TARGETS= (all)
+	@scripts/fuzz.sh $(TARGETS)
 
 lint: setup      ## rustfmt, clippy, shell syntax
 	@scripts/lint.sh

@@ -12,17 +12,6 @@ export PG_CONFIG
 shared=${OBSERVE_BRIDGE_SHARED:-$PWD/../shared}
 [ -d "$shared" ] && OBSERVE_BRIDGE_SHARED=$(cd "$shared" && pwd) && export OBSERVE_BRIDGE_SHARED
 
-# The Python of the workloads with exact truth.
-make_venv() {
-  [ -n "${OBSERVE_BRIDGE_SHARED:-}" ] || { ok "no shared test data: the tests that need it will be skipped"; return 0; }
-  [ -e target/venv/ready ] && return 0
-  step "target/venv for the workloads"
-  { python3 -m venv target/venv &&
-    target/venv/bin/pip install --quiet orjson numpy pyarrow 'psycopg[binary]' &&
-    touch target/venv/ready; } >"$LOGS/venv.log" 2>&1 ||
-    { rm -rf target/venv; ok "no Python for the workloads (see $LOGS/venv.log): the tests that need it will be skipped"; }
-}
-
 make_venv
 scripts/install.sh fault-points
 ok "a test build is installed now: make install puts the ordinary one in its place"

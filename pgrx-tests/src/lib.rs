@@ -16,6 +16,7 @@ pub mod s3;
 pub mod session;
 pub mod shared;
 pub mod telemetry;
+pub mod truth;
 pub mod wait;
 pub mod web;
 pub mod wire;

@@ -19,6 +19,9 @@ pub fn shared() -> Option<PathBuf> {
     found
 }
 
+/// The seed of the workloads that figures are given for.
+pub const SEED: u32 = 1;
+
 /// The scripts of the workloads with truth, and a Python that can run them.
 pub struct Bench {
     scripts: PathBuf,
@@ -49,13 +52,22 @@ impl Bench {
         output(self.command(script).args(arguments))
     }
 
-    /// Makes a workload in `folder`, which is created.
+    /// Makes a workload in `folder`, which is created. Equal arguments make equal workloads.
     #[track_caller]
-    pub fn generate(&self, folder: &Path, preset: &str, layout: &str) {
-        let folder = folder.to_string_lossy();
+    pub fn generate(&self, folder: &Path, preset: &str, seed: u32, layout: &str) {
+        let (folder, seed) = (folder.to_string_lossy(), seed.to_string());
         self.run(
             "gen_window.py",
-            &["--out", &folder, "--preset", preset, "--parquet-layout", layout],
+            &[
+                "--out",
+                &folder,
+                "--preset",
+                preset,
+                "--seed",
+                &seed,
+                "--parquet-layout",
+                layout,
+            ],
         );
     }
 

@@ -1,36 +1,17 @@
 //! Workloads whose exact aggregates are known, over HTTP and from Parquet, by workers and by `CALL etl_run`, before and
-//! after a replay of every window. Needs test data that is not part of the repository; see `blackbox::shared`.
+//! after a replay of every window. `tests/verify.rs` has more seeds and sizes. Needs test data that is not part of the
+//! repository; see `blackbox::shared`.
 
-use blackbox::bridge::{add_http, add_source, count, run};
+use blackbox::bridge::{count, run};
 use blackbox::cluster::Cluster;
 use blackbox::session::Session;
-use blackbox::shared::{Bench, bench};
+use blackbox::shared::{Bench, SEED, bench};
+use blackbox::truth::{self, CLOCK, minutes};
 use blackbox::wait::wait_until;
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-/// The credentials the stand-in server of the workloads expects.
-const USER: &str = "root@example.com";
-const PASSWORD: &str = "Complexpass#123";
-
-const METRICS: &str = "SELECT m.bucket, r.name, m.metric, m.avg_val, m.max_val, m.p95_val
-    FROM metric_1m m JOIN dim_resource r USING (resource_id)";
-const CALLS: &str = "SELECT c.bucket, s.name, d.name, c.rps, c.err_rate, c.p50_ms, c.p95_ms FROM service_call_5m c
-    JOIN dim_resource s ON s.resource_id = c.src_resource_id JOIN dim_resource d ON d.resource_id = c.dst_resource_id
-    WHERE NOT c.inferred";
-const PATTERNS: &str =
-    "SELECT l.bucket, r.name, p.fingerprint_id::text, sum(l.count_total), sum(l.count_error), min(p.sample_message)
-    FROM log_pattern_5m l JOIN dim_resource r USING (resource_id) 
-    JOIN log_pattern p ON p.tenant_id = l.tenant_id AND p.fingerprint_id = l.fingerprint_id GROUP BY 1, 2, 3";
-
-/// The least share of lines in rightly grouped templates; the alias stage of pattern mining will raise it.
-const GROUPING: &str = "0.5";
-
-/// A workload starts at 2026-01-05 10:00 UTC and has so many minutes.
-fn minutes(preset: &str) -> i64 {
-    if preset == "S" { 1 } else { 10 }
-}
+const DATABASE: &str = "truth";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum By {
@@ -40,32 +21,16 @@ enum By {
 
 fn cluster(by: By) -> Cluster {
     match by {
-        By::Workers => Cluster::start(&[
-            "shared_preload_libraries = 'observe_bridge,timescaledb'",
-            "observe_bridge.clock = '2026-01-05 11:00:00+00'",
-        ]),
-        By::Call => Cluster::start(&["observe_bridge.clock = '2026-01-05 11:00:00+00'"]),
+        By::Workers => Cluster::start(&["shared_preload_libraries = 'observe_bridge,timescaledb'", CLOCK]),
+        By::Call => Cluster::start(&[CLOCK]),
     }
-}
-
-fn database(cluster: &Cluster) -> Session {
-    let mut db = cluster.database("truth");
-    // Only what the test enqueues runs.
-    db.exec(
-        "CREATE EXTENSION observe_bridge; UPDATE etl_job SET run_interval = '0' WHERE name IN ('oo-agg', 'retention')",
-    );
-    db
 }
 
 /// Runs every window, verifies, replays every window, verifies again.
 #[track_caller]
 fn verify(cluster: &Cluster, db: &mut Session, bench: &Bench, folder: &Path, by: By, windows: i64) {
     for pass in 1..=2 {
-        let range = format!("'2026-01-05 10:00Z', timestamptz '2026-01-05 10:00Z' + interval '{windows} min'");
-        assert_eq!(
-            db.int(&format!("SELECT etl_enqueue('oo-agg', 'default', {range})")),
-            windows
-        );
+        truth::enqueue(db, windows);
         match by {
             By::Call => run(db),
             By::Workers => wait_until("the workers have run every window", Duration::from_secs(120), || {
@@ -79,24 +44,7 @@ fn verify(cluster: &Cluster, db: &mut Session, bench: &Bench, folder: &Path, by:
         let errors = db.column("SELECT error FROM etl_job_run WHERE error IS NOT NULL");
         assert_eq!(count(db, "oo-agg", "success"), windows, "pass {pass}: {errors:?}");
         assert_eq!(db.int("SELECT count(*) FROM etl_reject"), 0);
-        let truth = folder.join("truth.json");
-        bench.run(
-            "verify.py",
-            &[
-                "--truth",
-                &truth.to_string_lossy(),
-                "--dsn",
-                &cluster.dsn("truth"),
-                "--min-ga",
-                GROUPING,
-                "--metric-sql",
-                METRICS,
-                "--call-sql",
-                CALLS,
-                "--pattern-sql",
-                PATTERNS,
-            ],
-        );
+        truth::compare(cluster, DATABASE, bench, folder);
     }
 }
 
@@ -105,10 +53,10 @@ fn over_http(preset: &str, by: By) {
     let Some(bench) = bench() else { return };
     let cluster = cluster(by);
     let folder = cluster.make_folder("workload");
-    bench.generate(&folder, preset, "window");
+    bench.generate(&folder, preset, SEED, "window");
     let workload = bench.serve(&folder);
-    let mut db = database(&cluster);
-    add_http(&mut db, &format!("http://127.0.0.1:{}", workload.port), USER, PASSWORD);
+    let mut db = truth::database(&cluster, DATABASE);
+    truth::from_http(&mut db, &workload);
     verify(&cluster, &mut db, &bench, &folder, by, minutes(preset));
 }
 
@@ -117,32 +65,10 @@ fn from_files(preset: &str, layout: &str, by: By) {
     let Some(bench) = bench() else { return };
     let cluster = cluster(by);
     let folder = cluster.make_folder("workload");
-    bench.generate(&folder, preset, layout);
-    readable(&folder);
-    cluster.set("observe_bridge.file_roots", &folder.to_string_lossy());
-    let mut db = database(&cluster);
-    db.exec(&format!(
-        "CREATE SERVER files FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind 'file', path '{}', layout 'openobserve')",
-        folder.display()
-    ));
-    add_source(&mut db, "files", "{}");
+    bench.generate(&folder, preset, SEED, layout);
+    let mut db = truth::database(&cluster, DATABASE);
+    truth::from_files(&cluster, &mut db, &folder);
     verify(&cluster, &mut db, &bench, &folder, by, minutes(preset));
-}
-
-/// Lets the server read what the generator wrote.
-fn readable(folder: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    for entry in fs::read_dir(folder).expect("the folder").flatten() {
-        let directory = entry.path().is_dir();
-        fs::set_permissions(
-            entry.path(),
-            fs::Permissions::from_mode(if directory { 0o755 } else { 0o644 }),
-        )
-        .expect("its rights");
-        if directory {
-            readable(&entry.path());
-        }
-    }
 }
 
 #[test]

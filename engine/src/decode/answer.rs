@@ -153,7 +153,8 @@ pub(super) fn read(
     read_by(CHUNK, options, input, buffer, out)
 }
 
-fn read_by(
+/// [`read`] in pieces of `chunk` bytes.
+pub(super) fn read_by(
     chunk: usize,
     options: &Options,
     input: &mut dyn Read,

@@ -54,6 +54,20 @@ pub fn search_stream<S: RecordSink + ?Sized>(
     answer::read(options, input, buffer, &mut Records { options, sink })
 }
 
+/// As [`search_stream`], in pieces of `chunk` bytes.
+///
+/// # Errors
+/// As [`search_stream`].
+#[cfg(feature = "fuzzing")]
+pub fn search_stream_by<S: RecordSink + ?Sized>(
+    chunk: usize,
+    options: &Options,
+    input: &mut dyn Read,
+    sink: &mut S,
+) -> Result<SearchPage, ReadError> {
+    answer::read_by(chunk, options, input, &mut Vec::new(), &mut Records { options, sink })
+}
+
 /// Reads spans as parents from the body of a `_search?type=traces` answer, as [`search_stream`] does; those outside of
 /// `range` are left out, as are those that cannot be used.
 ///

@@ -96,7 +96,7 @@ impl Scan<'_> {
         self.i = end;
         let hidden = self.text.get(start..end).unwrap_or_default();
         // Already hidden, here or as a variable of a template: a second pass changes nothing.
-        if hidden.is_empty() || hidden == HIDDEN || hidden.starts_with("<*>") {
+        if hidden == HIDDEN || is_variables(hidden) {
             return;
         }
         self.out.push_str(self.text.get(self.copied..start).unwrap_or_default());
@@ -289,6 +289,12 @@ impl Scan<'_> {
         };
         start + rest.iter().position(ends).unwrap_or(rest.len())
     }
+}
+
+/// Whether nothing is left of `text` without the variables of a template and the marks between them.
+fn is_variables(text: &str) -> bool {
+    let marks = |part: &str| part.bytes().all(|b| b.is_ascii_punctuation() || b == b' ');
+    text.is_empty() || (text.starts_with("<*>") && text.split("<*>").all(marks))
 }
 
 fn is_word(b: u8) -> bool {

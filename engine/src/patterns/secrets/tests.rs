@@ -61,6 +61,19 @@ fn secrets_are_hidden() {
 }
 
 #[test]
+fn a_secret_behind_a_mark_of_a_template_is_one() {
+    for (text, want) in [
+        ("cookie: <*> password=hunter2", "cookie: ***"),
+        ("token=\"<*>hunter2\" x", "token=\"***\" x"),
+        ("token=<*> x", "token=<*> x"),
+        ("get https://<*>:<*>@db/x", "get https://<*>:<*>@db/x"),
+    ] {
+        assert_eq!(mask_secrets(text), want);
+        assert_eq!(mask_secrets(want), want);
+    }
+}
+
+#[test]
 fn the_rest_is_left_alone() {
     for text in [
         "",

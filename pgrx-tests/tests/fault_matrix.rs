@@ -1,0 +1,149 @@
+//! The fault matrix: each fault, at each kind of source, at the first, a middle and the last page. A window may wait and
+//! run again by itself, or fail so that somebody sees it; then nothing of it is written. Once the fault is gone, every
+//! record is there exactly once. `make faults` prints the table of docs/faults.md.
+//!
+//! Without `OBSERVE_BRIDGE_FAULTS=all` fewer faults are tried.
+
+#[path = "fault_matrix/cell.rs"]
+mod cell;
+#[path = "fault_matrix/fault.rs"]
+mod fault;
+#[path = "fault_matrix/files.rs"]
+mod files;
+#[path = "fault_matrix/kind.rs"]
+mod kind;
+#[path = "fault_matrix/message.rs"]
+mod message;
+#[path = "fault_matrix/records.rs"]
+mod records;
+#[path = "fault_matrix/rows.rs"]
+mod rows;
+#[path = "fault_matrix/table.rs"]
+mod table;
+#[path = "fault_matrix/wire.rs"]
+mod wire;
+
+use blackbox::cluster::Cluster;
+use cell::{Did, Outcome, Scene};
+use fault::{Fault, Target};
+use kind::Kind;
+use rows::{Row, Then};
+use table::Table;
+use wire::{Strike, Wire};
+
+/// The deadline of a request, and the one where a fault is to run into it.
+const PATIENT: &str = "30s";
+const IMPATIENT: &str = "500ms";
+
+fn all() -> bool {
+    std::env::var("OBSERVE_BRIDGE_FAULTS").is_ok_and(|v| v == "all")
+}
+
+/// One fault at one place of a kind that is read over a wire.
+fn strike(scene: &mut Scene, cluster: &mut Cluster, strike: Strike) -> Outcome {
+    let waits = matches!(strike.fault, Fault::Stalled | Fault::Silent | Fault::Drips);
+    if waits {
+        cluster.set("observe_bridge.http_timeout", IMPATIENT);
+    }
+    let wire = |scene: &mut Scene, work: &dyn Fn(&mut Wire)| work(scene.wire.as_mut().expect("a wire"));
+    let outcome = scene.cell(
+        cluster,
+        strike.fault == Fault::Killed,
+        |scene| wire(scene, &|wire| wire.arm(strike)),
+        |scene| wire(scene, &Wire::heal),
+    );
+    if waits {
+        cluster.set("observe_bridge.http_timeout", PATIENT);
+    }
+    outcome
+}
+
+/// The first, a middle and the last of so many requests.
+fn places(requests: usize) -> Vec<usize> {
+    let mut places = vec![1, requests.div_ceil(2), requests];
+    places.dedup();
+    places
+}
+
+/// How many requests of a target a window makes.
+fn requests(scene: &mut Scene, cluster: &mut Cluster, target: Target) -> usize {
+    scene.wire.as_mut().expect("a wire").heal();
+    let mut count = 0;
+    let outcome = scene.cell(
+        cluster,
+        false,
+        |_| {},
+        |scene| {
+            count = scene.wire.as_ref().expect("a wire").count(target);
+        },
+    );
+    assert!(outcome.wrong.is_empty(), "without a fault: {outcome:?}");
+    count
+}
+
+/// Holds what a window did to what it may do.
+fn judge(outcome: &mut Outcome, then: Then) {
+    let as_expected = match (&outcome.did, then) {
+        (Did::Nothing, _) | (Did::WentOn, Then::GoesOn | Then::Any) | (Did::Rescued, Then::Rescued) => true,
+        (Did::Waited(_), Then::Any) => true,
+        (Did::Waited(state), Then::Waits(states)) => states.contains(&state.as_str()),
+        (Did::Failed(state), Then::Fails(expected)) => state == expected,
+        _ => false,
+    };
+    if !as_expected {
+        outcome.wrong.push(format!("{then:?} was expected"));
+    }
+}
+
+fn line(scene: &mut Scene, cluster: &mut Cluster, row: &Row, count: usize, table: &mut Table) {
+    let mut cells = Vec::new();
+    for nth in places(count) {
+        let mut outcome = strike(
+            scene,
+            cluster,
+            Strike {
+                target: row.target,
+                nth,
+                fault: row.fault,
+            },
+        );
+        judge(&mut outcome, row.then);
+        cells.push(outcome);
+    }
+    assert!(!cells.is_empty(), "{:?}: no request for {:?}", scene.kind, row.target);
+    table.add(row.name, cells);
+}
+
+#[test]
+fn no_fault_loses_or_doubles_a_record() {
+    let mut cluster = Cluster::start(&[
+        "shared_preload_libraries = 'timescaledb'",
+        // One request after the other: the n-th is always the same.
+        "observe_bridge.fetch_concurrency = 1",
+        "observe_bridge.http_timeout = '30s'",
+    ]);
+    let (mut tables, mut truth) = (Vec::new(), None);
+    for kind in Kind::ON_A_WIRE.into_iter().chain([Kind::File]) {
+        let mut scene = Scene::new(kind, &cluster);
+        let known = truth.get_or_insert_with(|| scene.truth().to_vec());
+        assert_eq!(scene.truth(), known, "{kind:?}: all kinds have the same records");
+        let mut table = Table::new(kind);
+        if kind == Kind::File {
+            files::lines(&mut scene, &mut cluster, &mut table);
+        } else {
+            let mut counts: Vec<(Target, usize)> = Vec::new();
+            for row in rows::of(kind).iter().filter(|row| row.always || all()) {
+                let known = counts.iter().find(|(target, _)| *target == row.target);
+                let count = known.map_or_else(|| requests(&mut scene, &mut cluster, row.target), |(_, n)| *n);
+                counts.push((row.target, count));
+                line(&mut scene, &mut cluster, row, count, &mut table);
+            }
+        }
+        println!("\n{table}");
+        tables.push(table);
+    }
+    let cells: usize = tables.iter().map(Table::cells).sum();
+    let wrong: Vec<String> = tables.iter().flat_map(Table::wrong).collect();
+    println!("{cells} cells, {} of them wrong", wrong.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

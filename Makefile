@@ -2,7 +2,7 @@
 PG_CONFIG ?= /usr/lib/postgresql/17/bin/pg_config
 export PG_CONFIG
 
-.PHONY: help setup demo stop test chaos lint build install bench accuracy topology clean
+.PHONY: help setup demo stop test chaos faults lint build install bench accuracy topology clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## *' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -21,6 +21,9 @@ test: setup      ## engine tests and black-box tests against a real cluster
 
 chaos: setup     ## 200 random crashes at every step of a window: nothing lost, nothing double
 	@scripts/chaos.sh
+
+faults: setup    ## each fault at each kind of source and page: nothing lost, nothing double
+	@scripts/faults.sh
 
 lint: setup      ## rustfmt, clippy, shell syntax
 	@scripts/lint.sh

@@ -29,7 +29,7 @@ pub enum Did {
     Failed(String),
     /// Its process was killed; the next run took it over.
     Rescued,
-    /// There is no such request of this kind of source.
+    /// Nothing: the fault did not strike, or was not tried.
     Nothing,
 }
 
@@ -41,6 +41,18 @@ pub struct Outcome {
     pub doubled: i64,
     /// What else is not as it must be.
     pub wrong: Vec<String>,
+}
+
+impl Outcome {
+    /// A cell that was not tried.
+    pub fn none() -> Outcome {
+        Outcome {
+            did: Did::Nothing,
+            lost: 0,
+            doubled: 0,
+            wrong: Vec::new(),
+        }
+    }
 }
 
 /// A kind of source in a database of its own, and what it must come to.
@@ -107,9 +119,14 @@ impl Scene {
         strike(self);
         let mut wrong = Vec::new();
         let mut did = if kill {
-            self.killed(cluster);
+            self.killed(cluster, &mut db);
             db = self.session(cluster);
-            Did::Rescued
+            // Finds that nobody works on the window any more.
+            run(&mut db);
+            match did(&mut db) {
+                Did::Waited(state) if state == "57P01" => Did::Rescued,
+                other => other,
+            }
         } else {
             run(&mut db);
             did(&mut db)
@@ -154,8 +171,8 @@ impl Scene {
         }
     }
 
-    /// Kills the process that runs the window when it waits for the answer that is held back.
-    fn killed(&self, cluster: &mut Cluster) {
+    /// Kills the process that runs the window when it waits for the answer that is held back. `other` is lost with it.
+    fn killed(&self, cluster: &mut Cluster, other: &mut Session) {
         let mut caller = self.session(cluster);
         let pid = caller.pid();
         let calling = std::thread::spawn(move || caller.try_rows("CALL etl_run()").is_ok());
@@ -171,6 +188,10 @@ impl Scene {
         if wire.struck() {
             signal(pid, libc::SIGKILL);
             assert!(!calling.join().expect("an answer"), "the process was killed");
+            // The server takes all sessions down, then recovers.
+            wait_until("the server saw it", Duration::from_secs(30), || {
+                other.try_rows("SELECT 1").is_err()
+            });
             cluster.wait_for_connections();
         }
     }

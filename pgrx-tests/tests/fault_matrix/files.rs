@@ -1,10 +1,10 @@
 //! What can be wrong with files of this machine.
 
-use super::cell::Scene;
+use super::cell::{Outcome, Scene};
 use super::kind::{Kind, Server, write};
 use super::rows::Then;
 use super::table::Table;
-use super::{judge, places};
+use super::{is_wanted, judge, places};
 use blackbox::cluster::Cluster;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -46,11 +46,18 @@ pub fn lines(scene: &mut Scene, cluster: &mut Cluster, table: &mut Table) {
     };
     let root = root.clone();
     for (name, ending, strike, then) in FAULTS {
+        if !is_wanted(name, true) {
+            continue;
+        }
         let mut files = Vec::new();
         find(&root, ending, &mut files);
         files.sort();
         let mut cells = Vec::new();
         for nth in places(files.len()) {
+            let Some(nth) = nth else {
+                cells.push(Outcome::none());
+                continue;
+            };
             let file = &files[nth - 1];
             let mut outcome = scene.cell(
                 cluster,

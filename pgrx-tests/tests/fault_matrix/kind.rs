@@ -112,6 +112,7 @@ impl Server {
             }
             Kind::File => {
                 let folder = cluster.make_folder("lake");
+                cluster.set("observe_bridge.file_roots", &folder.to_string_lossy());
                 let server = Server::Folder(folder);
                 server.fill(kind);
                 (server, None)

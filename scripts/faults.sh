@@ -8,5 +8,6 @@ export PG_CONFIG
 export OBSERVE_BRIDGE_FAULTS=all
 
 scripts/install.sh
+# Each kind has a cluster of its own, which mostly waits.
 step "faults, kinds of sources, places"
-cargo test --quiet --package observe-bridge-blackbox --test fault_matrix -- --nocapture
+cargo test --quiet --package observe-bridge-blackbox --test fault_matrix -- --nocapture --test-threads 5

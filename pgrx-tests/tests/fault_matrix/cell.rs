@@ -91,11 +91,6 @@ impl Scene {
         scene
     }
 
-    /// What every kind of source must come to.
-    pub fn truth(&self) -> &[Vec<String>] {
-        &self.truth
-    }
-
     /// A session that remembers nothing of earlier ones.
     fn session(&self, cluster: &Cluster) -> Session {
         let mut db = cluster.session(self.kind.database());

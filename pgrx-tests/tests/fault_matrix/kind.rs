@@ -27,8 +27,6 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ON_A_WIRE: [Kind; 4] = [Kind::Http, Kind::Bucket, Kind::Lines, Kind::Columns];
-
     pub fn title(self) -> &'static str {
         match self {
             Kind::Http => "openobserve: the API over HTTP",

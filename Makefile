@@ -2,7 +2,7 @@
 PG_CONFIG ?= /usr/lib/postgresql/17/bin/pg_config
 export PG_CONFIG
 
-.PHONY: help setup demo stop test chaos verify fuzz lint build install bench accuracy topology clean
+.PHONY: help setup demo stop test chaos faults verify fuzz lint build install bench accuracy topology clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## *' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ verify: setup    ## workloads with exact truth: sizes x seeds x ways, a table
 
 fuzz:            ## every fuzz target for FUZZ_SECONDS= (60) on TARGETS= (all)
 	@scripts/fuzz.sh $(TARGETS)
+
+faults: setup    ## each fault at each kind of source and page: nothing lost, nothing double
+	@scripts/faults.sh
 
 lint: setup      ## rustfmt, clippy, shell syntax
 	@scripts/lint.sh

@@ -186,6 +186,8 @@ fn converse(stream: &TcpStream, shared: &Shared) {
     // An error of the connection ends the conversation; the client sees that for itself.
     let _ = stream
         .set_nonblocking(false)
+        // Head and body are written apart.
+        .and_then(|()| stream.set_nodelay(true))
         .and_then(|()| stream.set_read_timeout(Some(TURN)));
     let mut incoming = http::Incoming::new(stream);
     while let Ok(Some(request)) = incoming.next(|| shared.closed.load(Ordering::SeqCst)) {

@@ -86,6 +86,8 @@ impl S3 {
         runtime.spawn(async move {
             let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
             while let Ok((socket, _)) = listener.accept().await {
+                // Head and body are written apart; an error shows in the first answer.
+                let _ = socket.set_nodelay(true);
                 let connection = server
                     .serve_connection(TokioIo::new(socket), service.clone())
                     .into_owned();

@@ -12,6 +12,8 @@ use std::sync::Arc;
 pub struct Body<'a> {
     client: &'a Client,
     key: String,
+    /// Bytes it had when it was listed, if it was.
+    size: Option<u64>,
     progress: Arc<Progress>,
     part: Bytes,
     /// Where the next part begins.
@@ -21,10 +23,12 @@ pub struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    pub fn new(client: &'a Client, key: &str, progress: &Arc<Progress>) -> Self {
+    /// `size`: bytes of the object as it was listed; one that has another size now has vanished.
+    pub fn new(client: &'a Client, key: &str, size: Option<u64>, progress: &Arc<Progress>) -> Self {
         Body {
             client,
             key: key.to_string(),
+            size,
             progress: progress.clone(),
             part: Bytes::new(),
             at: 0,
@@ -42,6 +46,10 @@ impl<'a> Body<'a> {
         }
         let range = self.at..self.at.saturating_add(MAX_PART);
         let Part { bytes, total, etag } = self.client.part(&self.key, range)?;
+        if self.size.is_some_and(|size| size != total) {
+            // Written anew since it was listed, or an answer cut where its length says otherwise.
+            return Err(vanished(&self.key));
+        }
         match &self.known {
             Some(known) if *known != (total, etag.clone()) => return Err(vanished(&self.key)),
             Some(_) => {}

@@ -159,7 +159,7 @@ impl Store for Bucket {
             // Nothing is no range that can be asked for.
             return Ok(Box::new(io::empty()));
         }
-        Ok(Box::new(Body::new(&self.client, &object.key, progress)))
+        Ok(Box::new(Body::new(&self.client, &object.key, object.size, progress)))
     }
 
     fn requests(&self) -> u64 {

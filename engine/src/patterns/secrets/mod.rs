@@ -207,7 +207,12 @@ impl Scan<'_> {
             b'{' | b'[' | b'(' => self.i = start + 1,
             _ => {
                 let end = self.bare_end(start, whole);
-                if matches!(
+                let bare = self.s.get(start..end).unwrap_or_default();
+                let key = bare.strip_suffix(b":").or(bare.strip_suffix(b"="));
+                if !whole && key.is_some_and(|key| key.iter().copied().all(is_word) && is_secret_key(key)) {
+                    // `password: client_secret: x`: what stands there is the next key.
+                    self.i = start;
+                } else if matches!(
                     self.s.get(start..end),
                     Some(b"null" | b"true" | b"false" | b"nil" | b"None")
                 ) {

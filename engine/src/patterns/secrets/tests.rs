@@ -5,6 +5,8 @@ use proptest::prelude::*;
 fn secrets_are_hidden() {
     for (text, want) in [
         ("login password=hunter2 ok", "login password=*** ok"),
+        ("password: client_secret: hunter2 ok", "password: client_secret: *** ok"),
+        ("password: token= hunter2", "password: token= ***"),
         ("password: hunter2, user: bob", "password: ***, user: bob"),
         (
             "<user>bob</user><password>hunter2</password>",

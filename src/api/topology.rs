@@ -133,7 +133,7 @@ fn read(content: &str, format: &str) -> Result<Extracted> {
             message: "reading the input takes more memory than it may".to_string(),
             detail: error.detail(),
             hint: Some(
-                "Raise observe_bridge.worker_memory_limit, or split the input. This session may hold what was used: connect anew if calls go on to fail."
+                "Raise observe_bridge.worker_memory_limit, or split the input. The connection may still hold what was used: connect anew if calls go on to fail."
                     .to_string(),
             ),
         }),

@@ -43,7 +43,7 @@ pub fn work_next(session: Session, place: Option<Place>, limit: Option<usize>) -
             Session::Worker => Ok(Worked::Gone),
             Session::Procedure => Err(Error::invalid(
                 PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
-                "an earlier step of this session needed more memory than it may use, and still holds what it had",
+                "an earlier step of this connection needed more memory than it may use, and still holds what it had",
                 "Connect anew. observe_bridge.worker_memory_limit bounds what one step may use.",
             )),
         };

@@ -1,7 +1,7 @@
 //! Log lines: a template and a fingerprint are functions of the line alone, and neither holds a secret.
 #![no_main]
 
-use engine::patterns::{Masker, Rules, Scratch, coarse, mask_secrets, severity, within};
+use engine::patterns::{Masker, Rule, Scratch, coarse, mask_secrets, severity, within};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 use xxhash_rust::xxh3::xxh3_64;
@@ -10,10 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 const SECRET: &str = "Zq9vXk27Lm4tRw8sHd";
 
 static MASKERS: LazyLock<[Masker; 2]> = LazyLock::new(|| {
-    let rules = Rules {
-        ignore: vec!["Paris".to_owned()],
-        masks: vec!["lot [A-Z]+".to_owned(), "(?i)token".to_owned()],
-    };
+    let rules = [Rule::ignore("Paris"), Rule::mask("lot [A-Z]+"), Rule::mask("(?i)token")];
     [Masker::new(), Masker::with_rules(&rules).expect("good rules")]
 });
 

@@ -52,7 +52,7 @@ class Bridge:
         UPDATE etl_job SET enabled = name = 'oo-agg',
                            run_interval = CASE name WHEN 'oo-agg' THEN '0' ELSE run_interval END"""
 
-    def __init__(self, cluster, database, server, mapping=""):
+    def __init__(self, cluster, database, server, mapping="", options="{}"):
         self.cluster, self.database = cluster, database
         self.db = cluster.fresh(database)
         # Together: the scheduler starts at the commit, and must find the jobs as they shall be.
@@ -62,7 +62,7 @@ class Bridge:
         self.db.execute(f"CREATE SERVER bench FOREIGN DATA WRAPPER observe_bridge OPTIONS ({server})")
         if mapping:
             self.db.execute(f"CREATE USER MAPPING FOR CURRENT_USER SERVER bench OPTIONS ({mapping})")
-        self.db.execute("SELECT etl_source_add(tenant => 'default', job => 'oo-agg', server => 'bench')")
+        self.db.execute("SELECT etl_source_add(tenant => 'default', job => 'oo-agg', server => 'bench', options => %s)", (options,))
         self.wait(lambda: self.scheduler(), "the scheduler does not start")
 
     def close(self):

@@ -2,9 +2,12 @@
 
 import json
 import statistics
+import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import processes
 from cluster import Bridge
 from report import table
 
@@ -76,6 +79,74 @@ def terraform_state(megabytes):
     return json.dumps({"version": 4, "terraform_version": "1.9.0", "lineage": "bench", "resources": resources})
 
 
+def added_mb(pids, work):
+    """The most private memory that a process has while `work()` goes on, above what it has when it is seen first; MB.
+
+    `pids()` gives the processes that count. All memory of a process counts, whoever allocated it: the message of the client,
+    PostgreSQL's copy, the document and what is made of it.
+    """
+    first, peak, over = {}, {}, threading.Event()
+
+    def look():
+        for pid in pids():
+            mb = processes.private_mb(pid)
+            first.setdefault(pid, mb)
+            peak[pid] = max(peak.get(pid, 0.0), mb)
+
+    def sample():
+        while not over.wait(0.002):
+            look()
+    look()
+    sampler = threading.Thread(target=sample)
+    sampler.start()
+    try:
+        work()
+    finally:
+        over.set()
+        sampler.join()
+    return max((peak[pid] - first[pid] for pid in peak), default=0.0)
+
+
+@contextmanager
+def served(content):
+    """A URL on loopback at which the content is."""
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    with closing(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
+        server.close = server.server_close
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/bench.tfstate"
+        server.shutdown()
+
+
+def memory(bridge, megabytes):
+    """(what, MB) of a Terraform state of that size: by topo_extract() in a new session, and by the job in its runner."""
+    state = terraform_state(megabytes)
+    with closing(bridge.cluster.session(bridge.database)) as session:
+        pid = session.execute("SELECT pg_backend_pid()").fetchone()[0]
+        extract = added_mb(lambda: [pid], lambda: session.execute("SELECT count(*) FROM topo_extract(%s)", (state,)))
+    db = bridge.db
+    db.execute("UPDATE etl_job SET enabled = name = 'topo-iac', run_interval = '0' WHERE name IN ('oo-agg', 'topo-iac')")
+    with served(state.encode()) as url:
+        db.execute(f"CREATE SERVER state FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind 'http', url '{url}')")
+        db.execute("CREATE USER MAPPING FOR CURRENT_USER SERVER state")
+        db.execute("SELECT etl_source_add(tenant => 'default', job => 'topo-iac', server => 'state')")
+
+        def run():
+            db.execute("SELECT etl_enqueue('topo-iac', 'default', now() - interval '1 second', now())")
+            bridge.wait_done()
+        job = added_mb(lambda: bridge.cluster.processes("observe_bridge runner"), run)
+    return ("topo_extract()", extract), ("the job topo-iac", job)
+
+
 def measure(cluster, targets):
     """The table; its targets are added to `targets`."""
     rows = []
@@ -112,4 +183,8 @@ def measure(cluster, targets):
         for what, content, limit in (("topo_extract(), 8 MB of manifests in YAML", yaml_manifests(8), 1500),
                                      ("topo_extract(), a Terraform state of 50 MB", terraform_state(50), 1000)):
             add(what, [timed(db, "SELECT count(*) FROM topo_extract(%s)", (content,))[0] for _ in range(ROUNDS)], limit)
+        for who, mb in memory(bridge, 50):
+            what, limit = f"peak private MB of {who}, a Terraform state of 50 MB", 4 * 50
+            rows.append((what, f"{mb:.0f} MB"))
+            targets.append((f"topology: {what}", f"<= {limit} MB", f"{mb:.0f} MB", "met" if mb <= limit else "MISSED"))
     return table(("declared topology", "ms, median (min..max)"), rows)

@@ -15,22 +15,27 @@ MINUTE = 60_000_000
 # What the extension selects of each kind of stream; the floor receives the same bytes.
 COLUMNS = {
     "logs": ("_timestamp", "body", "severity", "service_name", "host_name"),
-    "metrics": ("_timestamp", "value", "service_name", "host_name"),
-    "traces": ("_timestamp", "trace_id", "span_id", "reference_parent_span_id", "service_name", "service_host_name",
-               "duration", "span_status"),
+    "metrics": ("_timestamp", "value", "service_name", "host_name", "__hash__", "is_monotonic", "aggregation_temporality"),
+    "traces": ("_timestamp", "trace_id", "span_id", "reference_parent_span_id", "service_name", "duration", "span_status",
+               "span_kind", "infer_service_name", "infer_service_type", "infer_service_system", "peer_service", "server_address",
+               "db_system_name", "db_namespace", "messaging_system", "messaging_destination_name"),
 }
 
 
 class Workload:
-    """One preset: its files below `folder`, and a server for it; `windows` minutes from `start_us` on."""
+    """One preset: its files below `folder`, and a server for it; `windows` minutes from `start_us` on.
 
-    def __init__(self, tools, folder, preset, start_us, windows):
+    `sizes`: options of the generator that differ from the preset's.
+    """
+
+    def __init__(self, tools, folder, preset, start_us, windows, sizes=()):
         self.preset, self.folder = preset, os.path.join(folder, preset)
         self.start = start_us
         self.end = start_us + windows * MINUTE
         made = subprocess.run(
             [sys.executable, f"{tools}/gen_window.py", "--out", self.folder, "--preset", preset,
-             "--start", iso(start_us), "--parquet-layout", "window"], check=True, capture_output=True, text=True)
+             "--start", iso(start_us), "--windows", str(windows), "--parquet-layout", "window", *sizes],
+            check=True, capture_output=True, text=True)
         self.rows = json.loads(made.stdout)["rows"]
         # On a port of its own choice, which it prints.
         self.server = subprocess.Popen(

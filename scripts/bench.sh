@@ -2,7 +2,8 @@
 # The figures of docs/benchmarks.md, measured on this machine: builds and installs the release, starts a private
 # cluster, runs bench/run.py in a virtual environment of its own, stops the cluster and removes it.
 #   scripts/bench.sh [--installed] [ARGUMENT OF bench/run.py...]
-# --installed: measure what is installed, build nothing; the engine alone only where engine_speed is built already.
+# --installed: measure what is installed, build nothing; the engine and fetching alone only where engine_speed and fetch_speed
+# are built already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
@@ -12,12 +13,17 @@ export PYTHONDONTWRITEBYTECODE=1
 PACKAGES=(numpy orjson polars psycopg[binary] pyarrow)
 
 engine=${CARGO_TARGET_DIR:-target}/release/examples/engine_speed
+fetch=${CARGO_TARGET_DIR:-target}/release/fetch_speed
 if [ "${1:-}" = --installed ]; then
   shift
 else
   scripts/install.sh
   step "engine/examples/engine_speed"
   cargo build --quiet --release --package observe-bridge-engine --example engine_speed
+  step "pgrx-tests/benches/fetch_speed"
+  program=$(cargo bench --quiet --package observe-bridge-blackbox --bench fetch_speed --no-run --message-format json |
+    sed -nE 's/.*"executable":"([^"]*fetch_speed[^"]*)".*/\1/p')
+  cp "$program" "$fetch"
 fi
 
 if ! "$VENV/bin/python" -c 'import numpy, orjson, polars, psycopg, pyarrow' 2>/dev/null; then
@@ -36,8 +42,9 @@ cleanup
 # Everything else is PostgreSQL's default, so commits wait for the disk.
 cluster_start "shared_preload_libraries = 'observe_bridge'" "max_worker_processes = 32" \
   "observe_bridge.file_roots = '$CLUSTER/telemetry'"
-engine_option=()
-if [ -x "$engine" ]; then engine_option=(--engine "$engine"); fi
+built=()
+if [ -x "$engine" ]; then built+=(--engine "$engine"); fi
+if [ -x "$fetch" ]; then built+=(--fetch "$fetch"); fi
 "$VENV/bin/python" bench/run.py --socket "$SOCKET" --port "$(cluster_port)" --telemetry "$CLUSTER/telemetry" \
   --library "$("$PG_CONFIG" --pkglibdir)/observe_bridge.so" --out target/benchmarks.md \
-  "${engine_option[@]}" "$@"
+  "${built[@]}" "$@"

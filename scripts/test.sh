@@ -12,12 +12,17 @@ export PG_CONFIG
 shared=${OBSERVE_BRIDGE_SHARED:-$PWD/../shared}
 [ -d "$shared" ] && OBSERVE_BRIDGE_SHARED=$(cd "$shared" && pwd) && export OBSERVE_BRIDGE_SHARED
 
+# The full size of the large object (pgrx-tests/tests/large_objects.rs).
+export OBSERVE_BRIDGE_LARGE_ROWS=2000000
+
 make_venv
 scripts/install.sh fault-points
 ok "a test build is installed now: make install puts the ordinary one in its place"
 step "engine tests and black-box tests"
 # Two at a time: each black-box test runs a cluster of its own, and several are about who waits for whom.
 if cargo nextest --version >/dev/null 2>&1; then
+  # It runs no examples in comments.
+  cargo test --package observe-bridge-engine --doc --quiet
   cargo nextest run --package observe-bridge-engine --package observe-bridge-blackbox --no-fail-fast --test-threads 2
 else
   status=0

@@ -145,16 +145,16 @@ COMMENT ON COLUMN etl_source.owner           IS 'The role whose user mapping and
 COMMENT ON COLUMN etl_source.disabled_reason IS 'Why the extension disabled the source; NULL while it is enabled';
 COMMENT ON COLUMN etl_source.active_since    IS
     'Since when it is read as it is: set when it, or its server, is added, enabled or changed. Windows that were read before are not compared with it';
-COMMENT ON COLUMN etl_source.server_digest   IS 'A hash of the options of its server, and of its fallback, when the scheduler looked last';
+COMMENT ON COLUMN etl_source.server_digest   IS 'etl_server_digest() when somebody looked last';
 
 CREATE TABLE etl_retention (
     table_name text     PRIMARY KEY CHECK (table_name IN
-        ('metric_1m', 'metric_histogram_1m', 'service_call_5m', 'log_pattern_5m', 'oo_locator', 'etl_job_run', 'etl_reject')),
+        ('metric_1m', 'metric_histogram_1m', 'service_call_5m', 'log_pattern_5m', 'oo_locator', 'topo_edge_time', 'etl_job_run', 'etl_reject')),
     keep       interval NOT NULL CHECK (keep >= '1 day')
 );
 COMMENT ON TABLE  etl_retention      IS 'How long rows are kept';
 COMMENT ON COLUMN etl_retention.keep IS
-    'Older rows are removed by the job "retention"; infinity keeps all (PostgreSQL 17)';
+    'Older rows are removed by the job "retention"; infinity keeps all (PostgreSQL 17). topo_edge_time: intervals that ended before, all kept without a row';
 
 INSERT INTO etl_retention (table_name, keep) VALUES
     ('metric_1m',       '180 days'),

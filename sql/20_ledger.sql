@@ -184,7 +184,7 @@ COMMENT ON INDEX  etl_reject_created IS 'For retention';
 -- What reconcile remembers: how far each source was compared, and what came of it.
 CREATE TABLE etl_reconcile (
     source_id        bigint      NOT NULL REFERENCES etl_source ON DELETE CASCADE,
-    check_no         integer     NOT NULL CHECK (check_no > 0),
+    recheck          interval    NOT NULL CHECK (recheck > '0'),
     tenant_id        bigint      NOT NULL,
     checked_to       timestamptz NOT NULL,
     checked_windows  bigint      NOT NULL DEFAULT 0,
@@ -193,10 +193,10 @@ CREATE TABLE etl_reconcile (
     vanished_records bigint      NOT NULL DEFAULT 0,
     checked_at       timestamptz NOT NULL DEFAULT etl_now(),
     error            jsonb,
-    PRIMARY KEY (source_id, check_no)
+    PRIMARY KEY (source_id, recheck)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE  etl_reconcile                  IS 'How far the windows of each source were compared with it, by check';
-COMMENT ON COLUMN etl_reconcile.check_no         IS 'Which element of etl_job.recheck, from 1';
+COMMENT ON COLUMN etl_reconcile.recheck          IS 'Which check: the element of etl_job.recheck. One that is taken out of the list keeps its row, and goes on from there';
 COMMENT ON COLUMN etl_reconcile.checked_to       IS 'Windows that end up to here have had this check, or needed none';
 COMMENT ON COLUMN etl_reconcile.checked_windows  IS 'Windows compared so far';
 COMMENT ON COLUMN etl_reconcile.late_windows     IS 'Of those, windows that differed and ran again';
@@ -210,14 +210,15 @@ CREATE TABLE etl_late_window (
     window_from timestamptz NOT NULL,
     window_to   timestamptz NOT NULL,
     source_id   bigint      NOT NULL,
-    check_no    integer     NOT NULL,
+    recheck     interval    NOT NULL,
     late        bigint      NOT NULL,
     vanished    bigint      NOT NULL,
     found_at    timestamptz NOT NULL DEFAULT etl_now(),
-    PRIMARY KEY (tenant_id, window_from, window_to, source_id, check_no)
+    PRIMARY KEY (tenant_id, window_from, window_to, source_id, recheck)
 );
 CREATE INDEX etl_late_window_found ON etl_late_window (tenant_id, found_at);
 COMMENT ON TABLE  etl_late_window          IS 'Windows that differed from a source when reconcile compared them; they ran again';
+COMMENT ON COLUMN etl_late_window.recheck  IS 'The check that found it: an element of etl_job.recheck';
 COMMENT ON COLUMN etl_late_window.late     IS 'Records that the source had beyond those that were read';
 COMMENT ON COLUMN etl_late_window.vanished IS 'Records that were read and that the source no longer had';
 COMMENT ON INDEX  etl_late_window_found    IS 'What was found lately, for etl_status and retention';

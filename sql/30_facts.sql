@@ -116,6 +116,7 @@ $ddl$, 'Where the raw records behind an aggregate are: server or bucket, object,
     source          text      NOT NULL,
     valid           tstzrange NOT NULL CHECK (NOT isempty(valid)),
     props           jsonb     NOT NULL DEFAULT '{}',
+    digest          bigint,
     edge_id         bigint    GENERATED ALWAYS AS (least(9223372036854775806, hashtextextended(
                                   tenant_id::text || ',' || src_resource_id::text || ',' || dst_resource_id::text || ','
                                   || length(relation)::text || ',' || relation || source COLLATE "C", 0))) STORED,

@@ -101,18 +101,14 @@ DECLARE
     clock       CONSTANT timestamptz := etl_now();
     enqueued bigint;
 BEGIN
-    UPDATE etl_source s
-    SET enabled = false, disabled_reason = format('foreign server "%s" does not exist any more', s.server)
-    WHERE s.enabled AND NOT EXISTS (SELECT FROM pg_foreign_server f WHERE f.srvname = s.server);
+    PERFORM etl_sources_look();
 
-    -- A server that leads elsewhere now says nothing about what was read before.
-    UPDATE etl_source s
-    SET active_since = CASE WHEN s.server_digest IS NULL THEN s.active_since ELSE clock END, server_digest = f.digest
-    FROM (SELECT o.source_id, hashtextextended(concat_ws(' ',
-                     (SELECT f.srvoptions::text FROM pg_foreign_server f WHERE f.srvname = o.server::name),
-                     (SELECT f.srvoptions::text FROM pg_foreign_server f WHERE f.srvname = (o.options ->> 'fallback')::name)), 0) AS digest
-          FROM etl_source o WHERE o.enabled) f
-    WHERE f.source_id = s.source_id AND s.server_digest IS DISTINCT FROM f.digest;
+    -- Asked first, once for all that follows: called every second, it mostly finds nothing.
+    IF NOT EXISTS (SELECT FROM etl_due(at) d LEFT JOIN etl_cursor c ON c.job = d.job AND c.tenant_id = d.tenant_id
+                   WHERE c.next_from IS NULL OR c.next_from < d.upper_bound)
+    THEN
+        RETURN 0;
+    END IF;
 
     -- Asked first: an INSERT waits for whoever locks the table, even if it has nothing to insert.
     IF EXISTS (SELECT FROM etl_due(at) d
@@ -278,9 +274,10 @@ BEGIN
             backfill_id      = NULL,
             slice_no         = NULL,
             max_attempts     = CASE r.status WHEN 'running' THEN r.max_attempts    ELSE r.attempt + excluded.max_attempts END,
-            args             = excluded.args
-        -- A queued one that belongs to a backfill does so no more: whatever becomes of that, it will run.
-        WHERE r.status <> 'queued' OR r.backfill_id IS NOT NULL
+            args             = CASE r.status WHEN 'queued'  THEN r.args || excluded.args ELSE excluded.args END
+        -- A queued one that belongs to a backfill does so no more: whatever becomes of that, it will run. One that is told
+        -- something new keeps what it was told before.
+        WHERE r.status <> 'queued' OR r.backfill_id IS NOT NULL OR NOT r.args @> excluded.args
         RETURNING 1
     )
     SELECT count(*) INTO enqueued FROM enqueued_windows;
@@ -292,4 +289,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION etl_enqueue(text, text, timestamptz, timestamptz, jsonb) IS
-    'Enqueues the windows that overlap a range, also those that ran already; returns how many will run because of it. Windows still queued are left alone';
+    'Enqueues the windows that overlap a range, also those that ran already; returns how many will run because of it. Windows still queued are left alone, unless args say something new: then they get these, too';

@@ -39,10 +39,15 @@ AS $$
 DECLARE
     backfill_slot CONSTANT integer := 8;
     at   timestamptz := etl_now();
-    -- Every eighth claim serves the lowest priority first, so that a busy present cannot starve a backfill.
-    sign integer := (SELECT CASE WHEN last_value % backfill_slot = 0 THEN -1 ELSE 1 END FROM etl_claim_seq);
+    sign integer;
     cap  integer := nullif(current_setting('observe_bridge.max_running', true)::integer, 0);
 BEGIN
+    -- Most looks find nothing: that takes a tenth of the time.
+    IF NOT EXISTS (SELECT FROM etl_job_run r WHERE r.status = 'queued') THEN
+        RETURN;
+    END IF;
+    -- Every eighth claim serves the lowest priority first, so that a busy present cannot starve a backfill.
+    sign := (SELECT CASE WHEN last_value % backfill_slot = 0 THEN -1 ELSE 1 END FROM etl_claim_seq);
     RETURN QUERY
     -- Hops from one queued (job, tenant) to the next: the cost does not depend on the length of the queue.
     WITH RECURSIVE queued AS (

@@ -135,6 +135,11 @@ BEGIN
         SET status = 'success', finished_at = at, next_attempt_at = NULL, error = NULL,
             stats = jsonb_build_object('coalesced_into', last_run_id)
         WHERE r.status = 'queued' AND r.job = runs.job AND r.tenant_id = runs.tenant_id AND r.window_from < runs.window_from;
+        -- What a window that failed had taken with it.
+        UPDATE etl_job_run r
+        SET status = 'success', finished_at = at, error = NULL, stats = jsonb_build_object('coalesced_into', last_run_id)
+        WHERE r.status = 'cancelled' AND r.job = runs.job AND r.tenant_id = runs.tenant_id AND r.window_from < runs.window_from
+          AND r.stats ? 'coalesced_into';
     END IF;
 
     UPDATE etl_job_circuit c SET failures = 0 WHERE c.job = runs.job AND c.tenant_id = runs.tenant_id AND c.state = 'closed' AND c.failures > 0;

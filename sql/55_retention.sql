@@ -43,6 +43,12 @@ DECLARE
     removed jsonb := '{}';
     fact    record;
     n       bigint;
+    -- reconcile compares windows with their locators, the oldest of them so long after their end. Without its locators a
+    -- window would seem to hold nothing.
+    locators_kept interval := CASE WHEN keep ? 'oo_locator' THEN greatest((keep ->> 'oo_locator')::interval, (
+        SELECT max(c.recheck) + greatest(e.lookback, '1 hour') + interval '1 day'
+        FROM etl_job_effective e CROSS JOIN LATERAL unnest(e.recheck) AS c (recheck)
+        WHERE e.job = 'oo-agg' AND e.tenant_id = for_tenant GROUP BY e.lookback)) END;
 BEGIN
     IF at IS NULL OR NOT isfinite(at) OR at > etl_now() THEN
         RAISE EXCEPTION 'retention needs a time that is not in the future, not %', coalesce(at::text, 'NULL')
@@ -68,9 +74,15 @@ BEGIN
     )
     DELETE FROM oo_locator l USING datasets d
     WHERE l.dataset = d.dataset AND l.tenant_id = for_tenant
-      AND l.t_from < at - (keep ->> 'oo_locator')::interval AND l.t_to < at - (keep ->> 'oo_locator')::interval;
+      AND l.t_from < at - locators_kept AND l.t_to < at - locators_kept;
     GET DIAGNOSTICS n = ROW_COUNT;
     removed := removed || jsonb_build_object('oo_locator', n);
+
+    -- What is declared today stays, and what was within the time that is kept. Without a setting all does.
+    DELETE FROM topo_edge_time e
+    WHERE e.tenant_id = for_tenant AND coalesce(upper(e.valid), 'infinity') < at - (keep ->> 'topo_edge_time')::interval;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    removed := removed || jsonb_build_object('topo_edge_time', n);
 
     DELETE FROM etl_partial_1m p
     WHERE p.tenant_id = for_tenant

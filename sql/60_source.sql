@@ -7,6 +7,36 @@ CREATE FOREIGN DATA WRAPPER observe_bridge NO HANDLER VALIDATOR observe_bridge_f
 COMMENT ON FOREIGN DATA WRAPPER observe_bridge IS
     'Connections of observe_bridge: servers of kind openobserve, s3, file, http, git or mock';
 
+CREATE FUNCTION etl_server_digest(server text, fallback text) RETURNS bigint
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    -- A dump changes the order of the options.
+    SELECT hashtextextended(coalesce(jsonb_agg((SELECT jsonb_agg(o ORDER BY o COLLATE "C") FROM unnest(f.srvoptions) AS o) ORDER BY n.ordinality)::text, ''), 0)
+    FROM unnest(ARRAY[server, fallback]) WITH ORDINALITY AS n (name, ordinality)
+    JOIN pg_foreign_server f ON f.srvname = n.name::name
+$$;
+COMMENT ON FUNCTION etl_server_digest(text, text) IS 'A hash of the options of a server, and of its fallback: another one means that it leads elsewhere';
+
+CREATE FUNCTION etl_sources_look() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+SET jit = off
+AS $$
+BEGIN
+    UPDATE etl_source s
+    SET enabled = false, disabled_reason = format('foreign server "%s" does not exist any more', s.server)
+    WHERE s.enabled AND NOT EXISTS (SELECT FROM pg_foreign_server f WHERE f.srvname = s.server);
+
+    -- A server that leads elsewhere now says nothing about what was read before.
+    UPDATE etl_source s
+    SET active_since = CASE WHEN s.server_digest IS NULL THEN s.active_since ELSE etl_now() END, server_digest = f.digest
+    FROM (SELECT o.source_id, etl_server_digest(o.server, o.options ->> 'fallback') AS digest FROM etl_source o WHERE o.enabled) f
+    WHERE f.source_id = s.source_id AND s.server_digest IS DISTINCT FROM f.digest;
+END
+$$;
+COMMENT ON FUNCTION etl_sources_look() IS 'Disables sources whose server was dropped, and notes since when a server leads to where it does';
+
 -- Not SECURITY DEFINER: the source reads with the rights of the role that adds it.
 CREATE FUNCTION etl_source_add(tenant text, job text, server text, options jsonb DEFAULT '{}') RETURNS bigint
 LANGUAGE plpgsql
@@ -64,8 +94,9 @@ BEGIN
                   HINT    = format('Take that source away first: SELECT etl_source_drop(%s). Its facts stay.', twin.source_id);
     END IF;
 
-    INSERT INTO etl_source (tenant_id, job, server, options, owner)
-    VALUES (for_tenant, j.name, server, etl_source_add.options, quote_ident(current_user)::regrole)
+    INSERT INTO etl_source (tenant_id, job, server, options, owner, server_digest)
+    VALUES (for_tenant, j.name, server, etl_source_add.options, quote_ident(current_user)::regrole,
+            etl_server_digest(server, etl_source_add.options ->> 'fallback'))
     ON CONFLICT (tenant_id, job, server) DO NOTHING
     RETURNING source_id INTO added;
     IF added IS NULL THEN
@@ -85,13 +116,21 @@ CREATE FUNCTION etl_source_drop(source_id bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
+DECLARE
+    gone etl_source;
 BEGIN
-    DELETE FROM etl_source s WHERE s.source_id = etl_source_drop.source_id;
+    DELETE FROM etl_source s WHERE s.source_id = etl_source_drop.source_id RETURNING s.* INTO gone;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'source % does not exist', coalesce(source_id::text, 'NULL')
             USING ERRCODE = 'undefined_object', HINT = 'Sources are the rows of etl_source.';
     END IF;
+    IF starts_with(gone.job, 'topo-') THEN
+        RAISE NOTICE 'what source % declared stays declared', source_id
+            USING HINT = format('To close its edges: SELECT topo_load(%L, %L, ''[]'', force => true).',
+                                (SELECT t.code FROM dim_tenant t WHERE t.tenant_id = gone.tenant_id),
+                                coalesce(gone.options ->> 'source', gone.server));
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION etl_source_drop(bigint) IS
-    'Removes a source. What was read from it stays, and its job goes on where it stopped when a source is added again';
+    'Removes a source. What was read from it stays, edges of the topology stay open, and its job goes on where it stopped when a source is added again';

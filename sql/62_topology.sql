@@ -3,7 +3,8 @@
 --
 -- A load is the whole of what one source declares at an instant. It is compared with what is open of that source: what is
 -- new opens, what is gone closes, what has other properties does both, everything else is not touched. A source never
--- closes the edges of another. What topology has to say afterwards is in 63_topology_questions.sql.
+-- closes the edges of another. The comparison is in 65_topology_diff.sql; what topology has to say afterwards is in
+-- 63_topology_questions.sql.
 --
 -- The functions name fact tables, which setup creates later: hence plpgsql, whose bodies are resolved when they run.
 -- =====================================================================================================================
@@ -15,6 +16,8 @@ CREATE TABLE topo_source_state (
     edges     bigint      NOT NULL DEFAULT 0,
     digest    bigint,
     naming    bigint,
+    reading   bigint,
+    validator jsonb,
     PRIMARY KEY (tenant_id, source)
 );
 COMMENT ON TABLE  topo_source_state           IS 'The newest load of each source of topology; its row is the lock of the source''s writer';
@@ -22,6 +25,8 @@ COMMENT ON COLUMN topo_source_state.loaded_at IS 'The instant of the newest load
 COMMENT ON COLUMN topo_source_state.edges     IS 'Edges that are open since';
 COMMENT ON COLUMN topo_source_state.digest    IS 'topo_digest() of the newest load: the same once more needs no comparison';
 COMMENT ON COLUMN topo_source_state.naming    IS 'urn_naming() at the newest load: with other rules the same edges have other ends';
+COMMENT ON COLUMN topo_source_state.reading   IS 'A hash of how a job read the document of the newest load: its address, the options of the source, the version';
+COMMENT ON COLUMN topo_source_state.validator IS 'What the server said of that document, {"etag": ...} or {"modified": ...}; NULL: nothing, or the newest load was no job''s';
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Properties of an edge that one load names several times
@@ -80,7 +85,7 @@ END
 $$;
 COMMENT ON FUNCTION topo_edges_check(jsonb) IS 'Refuses edges that topo_load cannot read, naming the first one by its number';
 
-CREATE FUNCTION topo_edges_unpack(edges jsonb, OUT srcs text[], OUT dsts text[], OUT relations text[], OUT props jsonb[])
+CREATE FUNCTION topo_edges_unpack(edges jsonb, places integer[], OUT srcs text[], OUT dsts text[], OUT relations text[], OUT props jsonb[])
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, @extschema@, pg_temp
 SET jit = off
@@ -88,10 +93,16 @@ SET work_mem = '64MB'
 AS $$
 DECLARE
     all_well boolean := jsonb_typeof(edges) = 'array';
+    chosen   jsonb   := edges;
 BEGIN
     IF all_well THEN
+        IF places IS NOT NULL THEN
+            SELECT coalesce(jsonb_agg(edges -> (p - 1)), '[]') INTO chosen FROM unnest(places) AS p;
+        END IF;
         -- In one pass: unpacking is what costs. Which edge is wrong, and why, is found out when one is.
-        SELECT array_agg(e.src), array_agg(e.dst), array_agg(e.relation), array_agg(coalesce(nullif(e.props, 'null'), '{}')),
+        -- What is checked is what was given, what comes out is without secrets.
+        SELECT array_agg(topo_mask_end(e.src)), array_agg(topo_mask_end(e.dst)), array_agg(e.relation),
+               array_agg(coalesce(topo_mask_props(e.props::text)::jsonb, nullif(e.props, 'null'), '{}')),
                coalesce(bool_and(coalesce(
                    e.texts AND octet_length(e.src) BETWEEN 1 AND 2000 AND octet_length(e.dst) BETWEEN 1 AND 2000
                    AND octet_length(e.relation) BETWEEN 1 AND 200 AND coalesce(jsonb_typeof(e.props) IN ('object', 'null'), true), false)), true)
@@ -99,14 +110,15 @@ BEGIN
         FROM (SELECT j.edge ->> 'src' AS src, j.edge ->> 'dst' AS dst, j.edge ->> 'relation' AS relation, j.edge -> 'props' AS props,
                      jsonb_typeof(j.edge -> 'src') = 'string' AND jsonb_typeof(j.edge -> 'dst') = 'string'
                      AND jsonb_typeof(j.edge -> 'relation') = 'string' AS texts
-              FROM jsonb_array_elements(edges) AS j (edge) OFFSET 0) AS e;
+              FROM jsonb_array_elements(chosen) AS j (edge) OFFSET 0) AS e;
     END IF;
     IF all_well IS NOT TRUE THEN
         PERFORM topo_edges_check(edges);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION topo_edges_unpack(jsonb) IS 'The columns of an array of edges, NULL where it is empty; refuses what topo_load cannot read';
+COMMENT ON FUNCTION topo_edges_unpack(jsonb, integer[]) IS
+    'The columns of the edges at these places of an array, of all where places is NULL, without secrets; NULL where there are none; refuses what topo_load cannot read';
 
 CREATE FUNCTION topo_resources_ensure(tenant_id bigint, source text, srcs text[], dsts text[], OUT ids text[], OUT resource_ids bigint[])
 LANGUAGE plpgsql
@@ -168,72 +180,6 @@ END
 $$;
 COMMENT ON FUNCTION topo_source_lock(bigint, text) IS 'Makes the caller the only writer of a source until its transaction ends; returns where the source stands';
 
-CREATE FUNCTION topo_diff_apply(tenant_id bigint, source text, at timestamptz, loaded_at timestamptz,
-    srcs text[], dsts text[], relations text[], props jsonb[], ids text[], resource_ids bigint[], OUT opened bigint, OUT closed bigint, OUT unchanged bigint, OUT vanished bigint)
-LANGUAGE plpgsql
-SET search_path = pg_catalog, @extschema@, pg_temp
-SET jit = off
--- What is joined has no statistics, and sorting texts costs more than hashing them.
-SET enable_mergejoin = off
-SET work_mem = '64MB'
-AS $function$
-BEGIN
-    -- What is changed goes before what is added: the exclusion constraint is checked row by row, hence the conditions on
-    -- the counts. An edge that opened at this very instant is removed instead of closed, since an interval is not empty;
-    -- one that closed at this very instant goes on. Of an older load only the counts are taken.
-    EXECUTE format($$
-        WITH resource AS (
-            SELECT u.id, u.resource_id FROM unnest($5, $6) AS u (id, resource_id)
-        ), declared AS (
-            SELECT s.resource_id AS src, d.resource_id AS dst, e.relation, topo_props(e.props) AS props
-            FROM unnest($7, $8, $9, $10) AS e (src, dst, relation, props)
-            LEFT JOIN resource s ON s.id = e.src
-            LEFT JOIN resource d ON d.id = e.dst
-            GROUP BY 1, 2, 3
-        ), standing AS (
-            SELECT t.ctid AS row_id, t.src_resource_id AS src, t.dst_resource_id AS dst, t.relation, t.props, lower(t.valid) = $3 AS is_new
-            FROM topo_edge_time t WHERE t.tenant_id = $1 AND t.source = $2 AND %s
-        ), diff AS MATERIALIZED (
-            SELECT src, dst, relation, w.props, w.props IS NOT NULL AS wanted, s.row_id, s.is_new,
-                   w.props IS NOT DISTINCT FROM s.props AS same
-            FROM declared w FULL JOIN standing s USING (src, dst, relation)
-        ), change AS MATERIALIZED (
-            SELECT d.*, p.ctid AS ended_id
-            FROM diff d
-            LEFT JOIN topo_edge_time p ON p.tenant_id = $1 AND p.source = $2 AND p.src_resource_id = d.src AND p.dst_resource_id = d.dst
-                                      AND p.relation = d.relation AND p.props = d.props AND upper(p.valid) = $3 AND $3 = $4
-            WHERE NOT d.same AND $3 >= $4
-        ), ended AS (
-            UPDATE topo_edge_time t SET valid = tstzrange(lower(t.valid), $3)
-            WHERE t.ctid = ANY (ARRAY(SELECT c.row_id FROM change c WHERE NOT c.is_new))
-            RETURNING 1
-        ), removed AS (
-            DELETE FROM topo_edge_time t WHERE t.ctid = ANY (ARRAY(SELECT c.row_id FROM change c WHERE c.is_new))
-            RETURNING 1
-        ), cleared AS MATERIALIZED (
-            SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM removed) AS rows
-        ), resumed AS (
-            UPDATE topo_edge_time t SET valid = tstzrange(lower(t.valid), NULL)
-            WHERE t.ctid = ANY (ARRAY(SELECT c.ended_id FROM change c WHERE c.wanted AND (SELECT rows FROM cleared) >= 0))
-            RETURNING 1
-        ), started AS (
-            INSERT INTO topo_edge_time (tenant_id, src_resource_id, dst_resource_id, relation, source, valid, props)
-            SELECT $1, c.src, c.dst, c.relation, $2, tstzrange($3, NULL), c.props
-            FROM change c WHERE c.wanted AND c.ended_id IS NULL AND (SELECT rows FROM cleared) >= 0
-            RETURNING 1
-        ), written AS (
-            SELECT (SELECT rows FROM cleared) + (SELECT count(*) FROM resumed) + (SELECT count(*) FROM started) AS rows
-        )
-        SELECT count(*) FILTER (WHERE wanted AND NOT same), count(*) FILTER (WHERE row_id IS NOT NULL AND NOT same), count(*) FILTER (WHERE same),
-               count(*) FILTER (WHERE NOT wanted)
-        FROM diff WHERE (SELECT rows FROM written) >= 0
-    $$, CASE WHEN at < loaded_at THEN 't.valid @> $3' ELSE 'upper_inf(t.valid)' END)
-    INTO opened, closed, unchanged, vanished USING tenant_id, source, at, loaded_at, ids, resource_ids, srcs, dsts, relations, props;
-END
-$function$;
-COMMENT ON FUNCTION topo_diff_apply(bigint, text, timestamptz, timestamptz, text[], text[], text[], jsonb[], text[], bigint[]) IS
-    'The temporal diff of one load in one statement, with the resources by the names in the edges; of a load older than loaded_at only counts what it would change';
-
 CREATE FUNCTION topo_load(tenant text, source text, edges jsonb, at timestamptz DEFAULT now(), max_shrink real DEFAULT 0.5,
     force boolean DEFAULT false, OUT opened bigint, OUT closed bigint, OUT unchanged bigint)
 LANGUAGE plpgsql SECURITY DEFINER
@@ -250,7 +196,10 @@ DECLARE
     before     bigint;
     after      bigint;
     kept       bigint;
+    standing   bigint;
+    digests    bigint[];
     declared   record;
+    found      record;
     called     bigint := urn_naming(for_tenant);
 BEGIN
     IF coalesce(octet_length(source), 0) NOT BETWEEN 1 AND 200 THEN
@@ -276,25 +225,33 @@ BEGIN
     END IF;
     state := topo_source_lock(for_tenant, source);
 
+    SELECT count(*) INTO standing FROM topo_edge_time t WHERE t.tenant_id = for_tenant AND t.source = topo_load.source AND upper_inf(t.valid);
+
     -- The same load once more. The count notices rows that somebody removed by hand.
-    IF at >= state.loaded_at AND told = state.digest AND called = state.naming AND state.edges = (
-        SELECT count(*) FROM topo_edge_time t WHERE t.tenant_id = for_tenant AND t.source = topo_load.source AND upper_inf(t.valid)
-    ) THEN
+    IF at >= state.loaded_at AND told = state.digest AND called = state.naming AND state.edges = standing THEN
         UPDATE topo_source_state s SET loaded_at = at
         WHERE s.tenant_id = for_tenant AND s.source = topo_load.source AND s.loaded_at < at;
-        SELECT 0, 0, state.edges INTO opened, closed, unchanged;
+        SELECT 0, 0, standing INTO opened, closed, unchanged;
         RETURN;
     END IF;
 
-    declared := topo_edges_unpack(edges);
-    SELECT d.* INTO opened, closed, unchanged, vanished
-    FROM topo_resources_ensure(for_tenant, source, declared.srcs, declared.dsts) AS r,
-         topo_diff_apply(for_tenant, source, at, state.loaded_at, declared.srcs, declared.dsts, declared.relations, declared.props,
-                         r.ids, r.resource_ids) AS d;
+    digests := topo_edge_digests(edges);
+    IF at >= state.loaded_at AND called = state.naming AND standing > 0 THEN
+        SELECT d.* INTO opened, closed, unchanged, vanished
+        FROM topo_delta_apply(for_tenant, source, at, state.loaded_at, edges, digests, called, standing) AS d;
+    END IF;
+    IF opened IS NULL THEN
+        declared := topo_edges_unpack(edges, NULL);
+        found    := topo_resources_ensure(for_tenant, source, declared.srcs, declared.dsts);
+        -- Names may have become ambiguous.
+        called   := urn_naming(for_tenant);
+        SELECT d.* INTO opened, closed, unchanged, vanished
+        FROM topo_diff_apply(for_tenant, source, at, state.loaded_at, declared.srcs, declared.dsts, declared.relations, declared.props,
+                             digests, called, found.ids, found.resource_ids, NULL, coalesce(called <> state.naming, false)) AS d;
+    END IF;
     before := closed + unchanged;
     after  := opened + unchanged;
     -- By other rules, or since a name has become ambiguous, things are called otherwise: that alone takes nothing away.
-    called := urn_naming(for_tenant);
     kept   := CASE WHEN called <> state.naming THEN least(before, after) ELSE before - vanished END;
     IF at < state.loaded_at THEN
         IF opened + closed > 0 THEN
@@ -312,7 +269,7 @@ BEGIN
                                    CASE after WHEN 0 THEN 'An empty load' ELSE format('Losing more than %s %%', round(max_shrink::numeric * 100)) END),
                   HINT    = 'Check what was read. If it is right, load it with force => true.';
     END IF;
-    UPDATE topo_source_state s SET loaded_at = at, edges = after, digest = told, naming = called
+    UPDATE topo_source_state s SET loaded_at = at, edges = after, digest = told, naming = called, reading = NULL, validator = NULL
     WHERE s.tenant_id = for_tenant AND s.source = topo_load.source;
 END
 $$;

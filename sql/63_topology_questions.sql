@@ -109,6 +109,19 @@ COMMENT ON FUNCTION topology_diff(text, timestamptz, timestamptz) IS
 -- Declared and observed
 -- ---------------------------------------------------------------------------------------------------------------------
 
+CREATE FUNCTION topo_runs_as(urn text, relation text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+    -- Roles and groups of an inventory have names within their source only: urn:topo:<source>/role%3A<name>, urn:topo:<source>/<name>.
+    SELECT CASE relation
+        WHEN 'RUNS_ON'  THEN coalesce(topo_caller(urn), 'urn:svc:' || substring(urn FROM '^urn:topo:[^/]*/role%3A(.+)$'))
+        WHEN 'CONTAINS' THEN coalesce(substring(urn FROM '^urn:svc:.*$'), 'urn:svc:' || substring(urn FROM '^urn:topo:[^/]*/([^/%]+)$'))
+    END
+$$;
+COMMENT ON FUNCTION topo_runs_as(text, text) IS
+    'The service that is on a host if this one has such an edge to it: a role or a workload runs on it, a group contains it; NULL: none';
+
 CREATE FUNCTION topology_drift(tenant text, since interval DEFAULT '24 hours')
 RETURNS TABLE (drift text, src_urn text, dst_urn text, sources text[], calls bigint, last_seen timestamptz)
 LANGUAGE plpgsql STABLE
@@ -139,6 +152,11 @@ BEGIN
         JOIN known d ON d.resource_id = e.dst_resource_id
         WHERE e.tenant_id = for_tenant AND e.relation = 'DEPENDS_ON' AND e.valid && tstzrange(begins, until, '[]') AND s.urn <> d.urn
           AND coalesce(upper(e.valid), 'infinity') > begins
+          -- What a Deployment has made calls under the name of the Deployment.
+          AND NOT EXISTS (
+              SELECT FROM topo_edge_time o JOIN known k ON k.resource_id = o.dst_resource_id
+              WHERE o.tenant_id = for_tenant AND o.src_resource_id = e.src_resource_id AND o.relation = 'OWNED_BY'
+                AND o.valid && tstzrange(begins, until, '[]'))
         GROUP BY 1, 2
     ), observed AS MATERIALIZED (
         SELECT s.urn AS src, d.urn AS dst, sum(c.calls)::bigint AS calls, max(c.bucket) AS last_seen
@@ -148,16 +166,41 @@ BEGIN
         -- A bucket belongs to the time in which it ends.
         WHERE c.tenant_id = for_tenant AND c.bucket > begins - interval '5 min' AND c.bucket <= until AND s.urn <> d.urn
         GROUP BY 1, 2
+    ), called AS (
+        SELECT src AS urn FROM observed UNION SELECT dst FROM observed
+    ), place AS MATERIALIZED (
+        -- Inventories and states speak of hosts: what calls or is called stands for the hosts, too, that it is declared to be
+        -- on, a database for the one that is its address.
+        SELECT c.urn, c.urn AS stands_for FROM called c
+        UNION
+        SELECT c.urn, h.urn
+        FROM topo_edge_time e
+        JOIN dim_resource h ON h.resource_id = e.dst_resource_id AND h.urn LIKE 'urn:host:%'
+        JOIN dim_resource s ON s.resource_id = e.src_resource_id
+        JOIN called c ON c.urn = topo_runs_as(s.urn, e.relation)
+        WHERE e.tenant_id = for_tenant AND e.relation IN ('RUNS_ON', 'CONTAINS') AND e.valid && tstzrange(begins, until, '[]')
+          AND coalesce(upper(e.valid), 'infinity') > begins
+        UNION
+        SELECT c.urn, 'urn:host:' || substring(c.urn FROM '^urn:db:[^:]*:([^/]+)') FROM called c WHERE c.urn LIKE 'urn:db:%'
+    ), met AS MATERIALIZED (
+        SELECT d.src AS declared_src, d.dst AS declared_dst, o.src, o.dst
+        FROM declared d
+        JOIN place s ON s.stands_for = d.src
+        JOIN place t ON t.stands_for = d.dst
+        JOIN observed o ON o.src = s.urn AND o.dst = t.urn
     )
-    SELECT CASE WHEN o.calls IS NULL THEN 'declared_not_observed' ELSE 'observed_not_declared' END,
-           src, dst, coalesce(d.sources, '{}'), coalesce(o.calls, 0), o.last_seen
-    FROM declared d FULL JOIN observed o USING (src, dst)
-    WHERE o.calls IS NULL AND d.still OR d.sources IS NULL
+    SELECT 'declared_not_observed', d.src, d.dst, d.sources, 0::bigint, NULL::timestamptz
+    FROM declared d
+    WHERE d.still AND NOT EXISTS (SELECT FROM met m WHERE m.declared_src = d.src AND m.declared_dst = d.dst)
+    UNION ALL
+    SELECT 'observed_not_declared', o.src, o.dst, '{}', o.calls, o.last_seen
+    FROM observed o
+    WHERE NOT EXISTS (SELECT FROM met m WHERE m.src = o.src AND m.dst = o.dst)
     ORDER BY 1, 2, 3;
 END
 $$;
 COMMENT ON FUNCTION topology_drift(text, interval) IS
-    'DEPENDS_ON edges that are declared and were not seen in service_call_5m since, and calls that were seen and are not declared';
+    'DEPENDS_ON edges that are declared and were not seen in service_call_5m since, and calls that were seen and are not declared; services stand for the hosts that they are declared to be on, too';
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Ways through the graph

@@ -2,14 +2,14 @@
 -- Late data. The job "reconcile" compares windows of oo-agg with their sources again, at the times of etl_job.recheck
 -- after their end, and invalidates those that differ.
 --
--- Each source has a cursor for each check (etl_reconcile.checked_to). A window that was read after a check was due has
+-- Each source has a cursor for each time in that list (etl_reconcile.checked_to), whatever else the list has. A window that was read after a check was due has
 -- had it by that: only windows that ran before are compared. So what is backfilled, queued or failed needs no check, and
 -- one that ran again because of the first check has its second. What a window holds is told by its locators, refused
 -- records included, which outlive the ledger and dumps.
 -- =====================================================================================================================
 
 CREATE FUNCTION etl_reconcile_due(tenant_id bigint)
-RETURNS TABLE (source_id bigint, check_no integer, recheck interval, checked_from timestamptz, checked_to timestamptz)
+RETURNS TABLE (source_id bigint, recheck interval, checked_from timestamptz, checked_to timestamptz)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, @extschema@, pg_temp
 SET "TimeZone" = 'UTC'
@@ -22,27 +22,26 @@ DECLARE
 BEGIN
     RETURN QUERY
     WITH todo AS (
-        SELECT s.source_id, c.check_no, c.recheck, p.reached,
+        SELECT s.source_id, c.recheck, p.reached,
                least(etl_floor(etl_now() - c.recheck, e.align), p.reached + longest) AS upto, r.error IS NOT NULL AS failing
         FROM etl_job_effective e
         JOIN etl_source s ON s.job = e.job AND s.tenant_id = e.tenant_id AND s.enabled
-        CROSS JOIN LATERAL unnest(e.recheck) WITH ORDINALITY AS o (recheck, ordinality)
-        CROSS JOIN LATERAL (SELECT o.recheck, o.ordinality::integer) AS c (recheck, check_no)
-        LEFT JOIN etl_reconcile r ON r.source_id = s.source_id AND r.check_no = c.check_no
+        CROSS JOIN LATERAL (SELECT DISTINCT u.recheck FROM unnest(e.recheck) AS u (recheck)) AS c (recheck)
+        LEFT JOIN etl_reconcile r ON r.source_id = s.source_id AND r.recheck = c.recheck
         -- A check that could not be made for as long as the job looks back is given up. Windows that ended before the first
         -- term of a new source's were read too late to need one.
         CROSS JOIN LATERAL (SELECT etl_floor(greatest(r.checked_to, s.active_since - c.recheck,
                                                       etl_now() - c.recheck - greatest(e.lookback, '1 hour')), e.align)) AS p (reached)
         WHERE e.job = 'oo-agg' AND e.tenant_id = etl_reconcile_due.tenant_id
     )
-    SELECT t.source_id, t.check_no, t.recheck, t.reached,
+    SELECT t.source_id, t.recheck, t.reached,
            -- What runs at this moment may have been read too early, and is not there yet.
            least(t.upto, (SELECT min(r.window_from) FROM etl_job_run r
                           WHERE r.status = 'running' AND r.job = 'oo-agg' AND r.tenant_id = etl_reconcile_due.tenant_id
                             AND r.window_to > t.reached AND r.window_to <= t.upto AND r.started_at < r.window_to + t.recheck))
     FROM todo t
     WHERE t.upto > t.reached
-    ORDER BY t.failing, t.source_id, t.check_no;
+    ORDER BY t.failing, t.source_id, t.recheck;
 END
 $$;
 COMMENT ON FUNCTION etl_reconcile_due(bigint) IS
@@ -89,7 +88,7 @@ $$;
 COMMENT ON FUNCTION etl_reconcile_windows(bigint, interval, timestamptz, timestamptz) IS
     'The windows that end in a part of time and were read before the check was due, with the locators of what they hold from a source; attempt is NULL where the ledger does not know the window';
 
-CREATE FUNCTION etl_reconcile_record(source_id bigint, check_no integer, checked_from timestamptz, checked_to timestamptz, checked bigint,
+CREATE FUNCTION etl_reconcile_record(source_id bigint, recheck interval, checked_from timestamptz, checked_to timestamptz, checked bigint,
     window_from timestamptz[], window_to timestamptz[], attempt integer[], late bigint[], vanished bigint[]) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
@@ -108,8 +107,8 @@ BEGIN
         -- Dropped meanwhile.
         RETURN 0;
     END IF;
-    INSERT INTO etl_reconcile AS c (source_id, check_no, tenant_id, checked_to, checked_windows)
-    VALUES (src.source_id, etl_reconcile_record.check_no, src.tenant_id, etl_reconcile_record.checked_to, checked)
+    INSERT INTO etl_reconcile AS c (source_id, recheck, tenant_id, checked_to, checked_windows)
+    VALUES (src.source_id, etl_reconcile_record.recheck, src.tenant_id, etl_reconcile_record.checked_to, checked)
     ON CONFLICT ON CONSTRAINT etl_reconcile_pkey DO UPDATE
     SET checked_to = excluded.checked_to, checked_windows = c.checked_windows + excluded.checked_windows, checked_at = etl_now(), error = NULL
     -- Somebody else was faster.
@@ -123,30 +122,30 @@ BEGIN
         -- One that ran again since was read again.
         WHERE r.attempt IS NOT DISTINCT FROM w.attempt
     LOOP
-        INSERT INTO etl_late_window (tenant_id, window_from, window_to, source_id, check_no, late, vanished)
-        VALUES (src.tenant_id, win.starts, win.ends, src.source_id, etl_reconcile_record.check_no, win.late, win.vanished)
+        INSERT INTO etl_late_window (tenant_id, window_from, window_to, source_id, recheck, late, vanished)
+        VALUES (src.tenant_id, win.starts, win.ends, src.source_id, etl_reconcile_record.recheck, win.late, win.vanished)
         ON CONFLICT ON CONSTRAINT etl_late_window_pkey DO UPDATE
         SET late = excluded.late, vanished = excluded.vanished, found_at = excluded.found_at;
         UPDATE etl_reconcile c
         SET late_windows = c.late_windows + 1, late_records = c.late_records + win.late, vanished_records = c.vanished_records + win.vanished
-        WHERE c.source_id = src.source_id AND c.check_no = etl_reconcile_record.check_no;
+        WHERE c.source_id = src.source_id AND c.recheck = etl_reconcile_record.recheck;
         PERFORM etl_invalidate(src.job, tenant, win.starts, win.ends);
         differing := differing + 1;
     END LOOP;
     RETURN differing;
 END
 $$;
-COMMENT ON FUNCTION etl_reconcile_record(bigint, integer, timestamptz, timestamptz, bigint, timestamptz[], timestamptz[], integer[], bigint[], bigint[]) IS
+COMMENT ON FUNCTION etl_reconcile_record(bigint, interval, timestamptz, timestamptz, bigint, timestamptz[], timestamptz[], integer[], bigint[], bigint[]) IS
     'Notes that a source was compared in a part of time and invalidates the windows that differ; returns how many those are';
 
-CREATE FUNCTION etl_reconcile_failed(source_id bigint, check_no integer, checked_from timestamptz, error jsonb) RETURNS void
+CREATE FUNCTION etl_reconcile_failed(source_id bigint, recheck interval, checked_from timestamptz, error jsonb) RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
-    INSERT INTO etl_reconcile AS c (source_id, check_no, tenant_id, checked_to, error)
-    SELECT s.source_id, etl_reconcile_failed.check_no, s.tenant_id, etl_reconcile_failed.checked_from, etl_reconcile_failed.error
+    INSERT INTO etl_reconcile AS c (source_id, recheck, tenant_id, checked_to, error)
+    SELECT s.source_id, etl_reconcile_failed.recheck, s.tenant_id, etl_reconcile_failed.checked_from, etl_reconcile_failed.error
     FROM etl_source s WHERE s.source_id = etl_reconcile_failed.source_id
     ON CONFLICT ON CONSTRAINT etl_reconcile_pkey DO UPDATE SET error = excluded.error, checked_at = excluded.checked_at
 $$;
-COMMENT ON FUNCTION etl_reconcile_failed(bigint, integer, timestamptz, jsonb) IS
+COMMENT ON FUNCTION etl_reconcile_failed(bigint, interval, timestamptz, jsonb) IS
     'Notes that a source could not be compared; the same part of time is compared by the next run';

@@ -32,7 +32,7 @@ COMMENT ON COLUMN urn_rule.type             IS 'dim_resource.type; NULL: told by
 COMMENT ON COLUMN urn_rule.name_attribute   IS 'The attribute that becomes dim_resource.name; NULL: told by the URN';
 COMMENT ON COLUMN urn_rule.only_unambiguous IS
     'The rule holds while only one thing of the tenant gets this URN by it; when there is a second, both keep their own. For topology only';
-COMMENT ON COLUMN urn_rule.shipped          IS 'The rule came with the extension';
+COMMENT ON COLUMN urn_rule.shipped          IS 'The rule came with the extension: it can be disabled and changed, not removed';
 COMMENT ON COLUMN urn_rule.comment          IS 'What the rule is for';
 
 CREATE FUNCTION urn_rule_guard() RETURNS trigger
@@ -45,6 +45,26 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION urn_rule_guard() IS 'Trigger: refuses a rule that cannot be compiled';
+
+CREATE FUNCTION urn_rule_keep() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+BEGIN
+    -- A restore first creates the extension, with all that is shipped: a row that is not there could not say so. In a
+    -- trigger of a trigger a restored row takes the place of the shipped one.
+    IF pg_trigger_depth() < 2 THEN
+        RAISE EXCEPTION '%', CASE TG_OP WHEN 'TRUNCATE' THEN 'urn_rule cannot be truncated'
+                                        ELSE format('rule "%s" came with the extension and stays', OLD.rule) END
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL  = 'Rules that came with the extension would be back after a dump and a restore.',
+                  HINT    = CASE TG_OP WHEN 'TRUNCATE' THEN 'Delete the rules that are not shipped, and disable the others: UPDATE urn_rule SET enabled = false WHERE shipped.'
+                                       ELSE format('Disable it: UPDATE urn_rule SET enabled = false WHERE rule = %L.', OLD.rule) END;
+    END IF;
+    RETURN CASE TG_OP WHEN 'UPDATE' THEN NEW ELSE OLD END;
+END
+$$;
+COMMENT ON FUNCTION urn_rule_keep() IS 'Trigger: rules that came with the extension are disabled, not removed or renamed';
 
 CREATE FUNCTION urn_rules_changed() RETURNS trigger
 LANGUAGE plpgsql
@@ -62,10 +82,19 @@ CREATE TRIGGER etl_config_replace BEFORE INSERT ON urn_rule
     FOR EACH ROW EXECUTE FUNCTION etl_config_replace();
 CREATE TRIGGER urn_rule_guard BEFORE INSERT OR UPDATE ON urn_rule
     FOR EACH ROW EXECUTE FUNCTION urn_rule_guard();
+CREATE TRIGGER urn_rule_keep BEFORE DELETE ON urn_rule
+    FOR EACH ROW WHEN (OLD.shipped) EXECUTE FUNCTION urn_rule_keep();
+CREATE TRIGGER urn_rule_keep_name BEFORE UPDATE ON urn_rule
+    FOR EACH ROW WHEN (OLD.shipped AND (NEW.rule <> OLD.rule OR NOT NEW.shipped)) EXECUTE FUNCTION urn_rule_keep();
+CREATE TRIGGER urn_rule_keep_all BEFORE TRUNCATE ON urn_rule
+    FOR EACH STATEMENT EXECUTE FUNCTION urn_rule_keep();
 CREATE TRIGGER urn_rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON urn_rule
     FOR EACH STATEMENT EXECUTE FUNCTION urn_rules_changed();
 COMMENT ON TRIGGER etl_config_replace ON urn_rule IS 'A restored row replaces the shipped one';
 COMMENT ON TRIGGER urn_rule_guard     ON urn_rule IS 'No rule is stored that cannot be compiled';
+COMMENT ON TRIGGER urn_rule_keep      ON urn_rule IS 'Shipped rules are not deleted';
+COMMENT ON TRIGGER urn_rule_keep_name ON urn_rule IS 'Shipped rules are not renamed';
+COMMENT ON TRIGGER urn_rule_keep_all  ON urn_rule IS 'Shipped rules are not truncated';
 COMMENT ON TRIGGER urn_rules_changed  ON urn_rule IS 'Changes reach all processes';
 
 INSERT INTO urn_rule (rule, priority, applies_to, requires, template, only_unambiguous, shipped, comment) VALUES
@@ -77,6 +106,21 @@ INSERT INTO urn_rule (rule, priority, applies_to, requires, template, only_unamb
      'The first label of an RDS address is the instance''s or cluster''s identifier, which Terraform and AWS name'),
     ('cluster-local-database', 1000, 'inferred', '{"db.cluster": "*.svc.cluster.local"}', 'urn:svc:{db.cluster:label}', false, true,
      'A database at the DNS name of a Kubernetes Service is that Service'),
+    ('aliyun-endpoint', 1000, 'inferred', '{"db.cluster": "*.rds.aliyuncs.com"}', 'urn:db:{db.system}:{db.cluster:label}/{db.name}', false, true,
+     'The first label of an RDS address of Aliyun is the instance''s identifier'),
+    ('azure-endpoint', 1000, 'inferred', '{"db.cluster": "*.database.azure.com"}', 'urn:db:{db.system}:{db.cluster:label}/{db.name}', false, true,
+     'The first label of the address is the server''s name, which Terraform names'),
+    ('azure-sql-endpoint', 1000, 'inferred', '{"db.cluster": "*.database.windows.net"}', 'urn:db:{db.system}:{db.cluster:label}/{db.name}', false, true,
+     'The first label of the address is the server''s name, which Terraform names'),
+    -- Connection strings of inventories name the same addresses.
+    ('rds-endpoint-declared', 1000, 'topology', '{"db.cluster": "*.rds.amazonaws.com"}', 'urn:db:{db.system}:{db.cluster:label}/{db.name}', false, true,
+     'As rds-endpoint, for connection strings'),
+    ('aliyun-endpoint-declared', 1000, 'topology', '{"db.cluster": "*.rds.aliyuncs.com"}', 'urn:db:{db.system}:{db.cluster:label}/{db.name}', false, true,
+     'As aliyun-endpoint, for connection strings'),
+    ('azure-endpoint-declared', 1000, 'topology', '{"db.cluster": "*.database.azure.com"}', 'urn:db:{db.system}:{db.cluster:label}/{db.name}', false, true,
+     'As azure-endpoint, for connection strings'),
+    ('azure-sql-endpoint-declared', 1000, 'topology', '{"db.cluster": "*.database.windows.net"}', 'urn:db:{db.system}:{db.cluster:label}/{db.name}', false, true,
+     'As azure-sql-endpoint, for connection strings'),
     ('kubernetes-service', 1000, 'topology', '{"k8s.namespace.name": "*"}', 'urn:svc:{k8s.service.name}', true, true,
      'A declared Kubernetes Service is the service of that name in telemetry, as long as one namespace only has it');
 

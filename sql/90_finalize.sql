@@ -18,6 +18,7 @@ DECLARE
         etl_floor, etl_due, etl_schedule, etl_tick, etl_enqueue, etl_run_lock, etl_retry, etl_cancel, etl_pause, etl_resume,
         etl_backoff, etl_turn_take, etl_claimable, etl_batch_take, etl_claim, etl_claim_range, etl_ledger_forget, etl_dependents, etl_finish_success,
         etl_finish_failure, etl_rescue, etl_chunks_drop, etl_retention_run, etl_tenant_drop, etl_source_add, etl_source_drop,
+        etl_server_digest, etl_sources_look,
         etl_ceil, etl_backfill_range, etl_backfill_cut, etl_backfill, etl_stats_rows, etl_backfill_windows, etl_backfill_enqueue,
         etl_backfill_ended, etl_backfill_close, etl_backfill_may_feed, etl_backfill_step, etl_backfill_feed, etl_backfill_require,
         etl_backfill_hold, etl_backfill_pause, etl_backfill_resume, etl_backfill_cancel,
@@ -25,34 +26,33 @@ DECLARE
         etl_command_statement, etl_command_resolve, etl_statement_types, etl_job_check, etl_source_range_check, etl_source_range, etl_path,
         etl_job_create, etl_job_alter, etl_job_drop, etl_job_dropped, etl_standing, etl_guard, etl_stamp, etl_months, etl_ensure_current,
         etl_metric_label, etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay, observe_bridge_fdw_validator,
-        topo_extract, topo_unresolved, topo_urn, topo_urn_type, topo_urn_name, topo_digest, topo_props_join, topo_props, topo_edges_check, topo_edges_unpack,
+        topo_extract, topo_unresolved, topo_urn, topo_urn_type, topo_urn_name, topo_digest, topo_edge_digests, topo_props_join, topo_props, topo_edges_check,
+        topo_edges_unpack, topo_mask_props, topo_mask_end, topo_delta_apply,
         topo_resources_ensure, topo_source_lock, topo_diff_apply, topo_load, topo_instant_require, topo_resource_require, topology_at, topology_diff,
-        topo_caller, topology_drift, topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text,
-        urn_of, urn_rule_check, urn_rules_forget, urn_rule_guard, urn_rules_changed, urn_candidates, urn_resolve, urn_naming, urn_enter,
+        topo_caller, topo_runs_as, topology_drift, topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text,
+        urn_of, urn_rule_check, urn_rules_forget, urn_rule_guard, urn_rule_keep, urn_rules_changed, urn_candidates, urn_resolve, urn_naming, urn_enter,
         etl_graph_follow, etl_graph_follows,
         etl_reconcile_due, etl_reconcile_windows, etl_reconcile_record, etl_reconcile_failed, oo_stream, oo_search,
-        topo_source_guard, topo_load_try, topo_discover,
+        topo_source_guard, topo_source_load, topo_source_known, topo_source_confirm, topo_sources_forget, topo_load_try, topo_discover,
         log_range, log_patterns, log_pattern_diff,
-        log_mask_guard, log_masks_changed, log_mask_check, log_masks_check, log_patterns_remask,
-        urn_of, urn_rule_check, urn_rules_forget, urn_rule_guard, urn_rules_changed, urn_candidates, urn_resolve, urn_naming, urn_enter}';
+        log_mask_guard, log_masks_changed, log_mask_check, log_masks_check, log_patterns_remask}';
     -- What claims and finishes runs is not among them: etl_run() does that in the name of the extension's owner.
     for_operator CONSTANT text[] := '{
         etl_job_require, etl_tenant_require, etl_restoring, observe_bridge_setup, etl_tick, etl_enqueue, etl_retry, etl_cancel, etl_pause,
         etl_resume, etl_watermark, etl_invalidate, etl_guard, etl_ensure_current,
         etl_command_resolve, etl_statement_types, etl_job_check, etl_source_range_check, etl_source_range, etl_path,
-        etl_job_create, etl_job_alter, etl_job_drop, etl_source_add, etl_source_drop,
+        etl_job_create, etl_job_alter, etl_job_drop, etl_source_add, etl_source_drop, etl_server_digest,
         etl_backfill, etl_backfill_pause, etl_backfill_resume, etl_backfill_cancel, etl_stats_rows,
         etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay, oo_stream, oo_search,
         topo_extract, topo_unresolved, topo_load, topo_instant_require, topo_resource_require, topology_at, topology_diff, topo_caller,
-        topology_drift, topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text,
-        urn_of, urn_rule_check, urn_rules_forget, urn_resolve,
+        topo_runs_as, topology_drift, topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text,
         topo_discover,
         log_range, log_patterns, log_pattern_diff,
         log_mask_check, log_masks_check, log_patterns_remask,
         urn_of, urn_rule_check, urn_rules_forget, urn_resolve}';
     -- Reads only.
     for_reader CONSTANT text[] := '{etl_metrics, etl_stats_rows, etl_worker_status, etl_watermark, etl_tenant_require,
-        topo_extract, topo_unresolved, topo_instant_require, topo_resource_require, topology_at, topology_diff, topo_caller, topology_drift,
+        topo_extract, topo_unresolved, topo_instant_require, topo_resource_require, topology_at, topology_diff, topo_caller, topo_runs_as, topology_drift,
         topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text,
         log_range, log_patterns, log_pattern_diff,
         urn_of, urn_resolve}';
@@ -161,7 +161,10 @@ COMMENT ON FUNCTION urn_of(jsonb, text, text) IS
 COMMENT ON FUNCTION urn_rule_check(text, jsonb, text, text, text, boolean) IS 'Raises when a rule with these columns of urn_rule cannot be compiled';
 COMMENT ON FUNCTION urn_rules_forget() IS 'All processes read urn_rule again when the transaction commits';
 COMMENT ON FUNCTION urn_candidates(bigint, text[]) IS 'What a tenant''s rules for topology call these URNs, each beside it, before ambiguous names are sorted out';
+COMMENT ON FUNCTION topo_mask_props(text) IS 'The properties of an edge, a JSON object, without secrets; NULL where they have none';
+COMMENT ON FUNCTION topo_mask_end(text) IS 'An end of an edge without user and password of its URL';
 COMMENT ON FUNCTION topo_digest(anyelement) IS 'A hash of the bytes of a value of variable length';
+COMMENT ON FUNCTION topo_edge_digests(anyelement) IS 'A hash of the bytes of each element of a jsonb array, NULL for one that is neither object nor array';
 COMMENT ON PROCEDURE etl_ensure_current(text, text, interval, interval, text, bigint, bigint, timestamptz, timestamptz, boolean) IS
     'Brings a SQL job up to its source in the calling session, month by month with a commit after each; for migrations. skipped says why there was nothing to do: state_missing, source_empty, within_threshold';
 COMMENT ON PROCEDURE etl_run(integer, interval) IS

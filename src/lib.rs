@@ -56,35 +56,40 @@ extension_sql_file!(
     requires = ["backfill_control"]
 );
 extension_sql_file!(
-    "../sql/63_topology_questions.sql",
-    name = "topology_questions",
+    "../sql/65_topology_diff.sql",
+    name = "topology_diff",
     requires = ["topology"]
 );
 extension_sql_file!(
-    "../sql/66_log_patterns.sql",
-    name = "log_patterns",
-    requires = ["topology_questions"]
+    "../sql/63_topology_questions.sql",
+    name = "topology_questions",
+    requires = ["topology_diff"]
 );
-extension_sql_file!(
-    "../sql/67_log_masks.sql",
-    name = "log_masks",
-    requires = ["topology_questions", log_mask_check, log_masks_check]
-);
-extension_sql_file!(
-    "../sql/68_urn_rules.sql",
-    name = "urn_rules",
-    requires = ["topology_questions", topo_digest, urn_rule_check, urn_rules_forget]
-);
-extension_sql_file!("../sql/69_graph.sql", name = "graph", requires = ["topology_questions"]);
 extension_sql_file!(
     "../sql/64_reconcile.sql",
     name = "reconcile",
     requires = ["topology_questions"]
 );
 extension_sql_file!(
+    "../sql/66_log_patterns.sql",
+    name = "log_patterns",
+    requires = ["reconcile"]
+);
+extension_sql_file!(
+    "../sql/67_log_masks.sql",
+    name = "log_masks",
+    requires = ["log_patterns", log_mask_check, log_masks_check]
+);
+extension_sql_file!(
+    "../sql/68_urn_rules.sql",
+    name = "urn_rules",
+    requires = ["log_masks", topo_digest, urn_rule_check, urn_rules_forget]
+);
+extension_sql_file!("../sql/69_graph.sql", name = "graph", requires = ["urn_rules"]);
+extension_sql_file!(
     "../sql/70_topology_jobs.sql",
     name = "topology_jobs",
-    requires = ["topology_questions"]
+    requires = ["graph"]
 );
 extension_sql_file!("../sql/90_finalize.sql", name = "finalize", finalize);
 

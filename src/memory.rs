@@ -7,6 +7,12 @@
 //! an allocation that fails aborts the process, and PostgreSQL then restarts every session of the server. So a helper
 //! thread that would go far beyond the budget does not get its memory: it stops there for good, and the main thread says
 //! why. What it holds is given back when the process ends.
+//!
+//! It may hold locks, too: the sink of its siblings, a cache of the process, the queue of a pool. So nobody waits for it:
+//! the main thread takes no such lock and joins no helper, it gives the work up as soon as it sees that one has stopped;
+//! siblings that wait for a lock wait until the process ends. And no later work of the process takes such a lock: a runner
+//! ends, and a session refuses all but extractions of topology (`jobs::fetch`), which share nothing but expressions that are
+//! made before. The allocator itself holds no lock where it stops.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -21,7 +21,7 @@ const LINES: usize = 100_000;
 /// Lines of the tests: template, fingerprint, line.
 const VECTORS: &str = include_str!("../tests/data/fingerprints.tsv");
 /// Repeated to a megabyte, each of these makes another part of the scan work.
-const WORST: [&str; 24] = [
+const WORST: [&str; 30] = [
     "1",
     "[",
     "a:",
@@ -46,6 +46,12 @@ const WORST: [&str; 24] = [
     "aaaa.com ",
     "Jan 1 ",
     "word ",
+    "Abc. ",
+    "key: ",
+    "10:00:00 [",
+    "R2-C:J1 ",
+    "env:a=",
+    "env:a=b\n",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

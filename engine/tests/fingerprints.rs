@@ -84,7 +84,7 @@ fn order_and_reuse_of_buffers_change_nothing() {
         .collect();
     backward.reverse();
     assert_eq!(forward, backward);
-    assert_eq!(MASK_VERSION, 2, "a new version needs new vectors");
+    assert_eq!(MASK_VERSION, 3, "a new version needs new vectors");
 }
 
 /// Lines that become classes, beside those of the vectors.

@@ -4,6 +4,7 @@ use postgres::{Client, NoTls, SimpleQueryMessage};
 use serde_json::Value;
 use std::fmt;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How NULL is shown in rows.
 pub const NULL: &str = "<null>";
@@ -11,6 +12,7 @@ pub const NULL: &str = "<null>";
 /// An open session. Its methods panic on an SQL error, naming the statement, unless they say otherwise.
 pub struct Session {
     client: Client,
+    notices: Arc<Mutex<Vec<String>>>,
 }
 
 /// What PostgreSQL said about a statement it refused.
@@ -65,9 +67,21 @@ impl Session {
             .user(user)
             .dbname(database)
             .application_name("blackbox");
+        let notices = Arc::<Mutex<Vec<String>>>::default();
+        let said = notices.clone();
+        config.notice_callback(move |notice| {
+            let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+            said.push(format!("{}: {}", notice.severity(), notice.message()));
+        });
         Ok(Session {
             client: config.connect(NoTls)?,
+            notices,
         })
+    }
+
+    /// What the server said beside its answers since the last call, as `SEVERITY: message`.
+    pub fn notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The rows of the last statement that returned any; each value as text, NULL as [`NULL`].

@@ -2,7 +2,7 @@
 
 use blackbox::backfill::{begin, finish, idle_job, progress, starts};
 use blackbox::bridge::{CLOCK, add_mock, add_openobserve, assert_minutes, bridge, clock, count, run};
-use blackbox::cluster::{Cluster, output};
+use blackbox::cluster::Cluster;
 use blackbox::openobserve::OpenObserve;
 use blackbox::telemetry::minutes;
 
@@ -35,21 +35,7 @@ fn a_restored_backfill_goes_on() {
         "'2026-01-05 10:00Z', '2026-01-05 10:06Z', dry_run => true",
     );
     db.exec("CALL etl_run(2)");
-    let file = cluster.make_folder("dump").join("backfill.dump");
-    output(
-        cluster
-            .program("pg_dump")
-            .args(["-Fc", "-d", "dumped", "-f"])
-            .arg(&file),
-    );
-    let mut db = cluster.database("restored");
-    let mut restore = cluster.program("pg_restore");
-    output(
-        restore
-            .env("PGOPTIONS", "-c observe_bridge.restoring=on")
-            .args(["--exit-on-error", "-d", "restored"])
-            .arg(&file),
-    );
+    let mut db = cluster.copy("dumped", "restored");
     clock(&mut db, CLOCK);
     run(&mut db);
     assert_eq!(progress(&mut db, id)[..7], ["done", "3", "3", "0", "6", "6", "0"]);

@@ -115,6 +115,34 @@ fn numbers_that_mean_none_are_rejected_and_the_rest_is_kept() {
 }
 
 #[test]
+fn a_stream_without_values_is_rejected_and_the_others_are_kept() {
+    let cluster = Cluster::without_workers();
+    let mut store = Store::default();
+    for n in 0..3 {
+        let at = T0 + n * SECOND;
+        store.add(
+            Dataset::Metrics,
+            "told",
+            point(at, "told", "web", 1.0).with("value", None),
+        );
+        store.add(Dataset::Metrics, "m", point(at, "m", "web", n as f64));
+    }
+    store.add_empty(Dataset::Metrics, "base");
+    let (_oo, mut db) = reading(&cluster, "values", store);
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    assert_eq!(db.rows("SELECT metric, sample_count FROM metric_1m"), [["m", "3"]]);
+    assert_eq!(
+        db.rows("SELECT dataset, reason, sum(count) FROM etl_reject GROUP BY 1, 2"),
+        [["metrics", "bad_value", "3"]]
+    );
+    assert_eq!(
+        db.text("SELECT status FROM etl_job_run WHERE job = 'oo-agg'"),
+        "success"
+    );
+}
+
+#[test]
 fn histograms_have_quantiles_within_their_buckets() {
     let cluster = Cluster::without_workers();
     let mut store = Store::default();

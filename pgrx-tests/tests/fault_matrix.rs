@@ -3,13 +3,12 @@
 //! record is there exactly once. `make faults` prints the table of docs/faults.md.
 //!
 //! `OBSERVE_BRIDGE_FAULTS` says which faults are tried: `all`, or those with this text in their name; fewer without it.
+//! `OBSERVE_BRIDGE_FAULT_TABLES` names a folder for the tables, a file for each kind of source; without it they are printed.
 
 #[path = "fault_matrix/cell.rs"]
 mod cell;
 #[path = "fault_matrix/fault.rs"]
 mod fault;
-#[path = "fault_matrix/files.rs"]
-mod files;
 #[path = "fault_matrix/kind.rs"]
 mod kind;
 #[path = "fault_matrix/message.rs"]
@@ -18,6 +17,8 @@ mod message;
 mod records;
 #[path = "fault_matrix/rows.rs"]
 mod rows;
+#[path = "fault_matrix/stored.rs"]
+mod stored;
 #[path = "fault_matrix/table.rs"]
 mod table;
 #[path = "fault_matrix/wire.rs"]
@@ -28,6 +29,7 @@ use cell::{Did, Outcome, Scene};
 use fault::{Fault, Target};
 use kind::Kind;
 use rows::{Row, Then};
+use std::path::Path;
 use table::Table;
 use wire::{Strike, Wire};
 
@@ -62,10 +64,17 @@ fn strike(scene: &mut Scene, cluster: &mut Cluster, strike: Strike) -> Outcome {
     outcome
 }
 
-/// The first, a middle and the last of so many requests; of the few faults that need no asking for, the middle.
+/// The first, a middle and the last of so many requests, each once; of the few faults that need no asking for, the middle.
 fn places(requests: usize) -> [Option<usize>; 3] {
-    let few = std::env::var("OBSERVE_BRIDGE_FAULTS").is_err();
-    [1, requests.div_ceil(2), requests].map(|nth| (!few || nth == requests.div_ceil(2)).then_some(nth))
+    let middle = requests.div_ceil(2);
+    if std::env::var("OBSERVE_BRIDGE_FAULTS").is_err() {
+        return [None, Some(middle), None];
+    }
+    [
+        Some(1),
+        Some(middle).filter(|nth| (2..requests).contains(nth)),
+        Some(requests).filter(|nth| *nth > 1),
+    ]
 }
 
 /// How many requests of a target a window makes.
@@ -118,7 +127,7 @@ fn line(scene: &mut Scene, cluster: &mut Cluster, row: &Row, count: usize, table
         cells.push(outcome);
     }
     assert!(count > 0, "{:?}: no request for {:?}", scene.kind, row.target);
-    table.add(row.name, cells);
+    table.add(&row.name, cells);
 }
 
 /// Works through the rows of a kind and prints its table.
@@ -131,19 +140,22 @@ fn matrix(kind: Kind) {
     ]);
     let mut scene = Scene::new(kind, &cluster);
     let mut table = Table::new(kind);
-    if kind == Kind::File {
-        files::lines(&mut scene, &mut cluster, &mut table);
-    } else {
-        let mut counts: Vec<(Target, usize)> = Vec::new();
-        for row in rows::of(kind).iter().filter(|row| is_wanted(row.name, row.always)) {
-            let known = counts.iter().find(|(target, _)| *target == row.target);
-            let count = known.map_or_else(|| requests(&mut scene, &mut cluster, row.target), |(_, n)| *n);
-            counts.push((row.target, count));
-            line(&mut scene, &mut cluster, row, count, &mut table);
-        }
+    let mut counts: Vec<(Target, usize)> = Vec::new();
+    for row in rows::of(kind).iter().filter(|row| is_wanted(&row.name, row.always)) {
+        let known = counts.iter().find(|(target, _)| *target == row.target);
+        let count = known.map_or_else(|| requests(&mut scene, &mut cluster, row.target), |(_, n)| *n);
+        counts.push((row.target, count));
+        line(&mut scene, &mut cluster, row, count, &mut table);
     }
+    stored::lines(&mut scene, &mut cluster, &mut table);
     let wrong = table.wrong();
-    println!("\n{table}  {} cells, {} of them wrong", table.cells(), wrong.len());
+    match std::env::var_os("OBSERVE_BRIDGE_FAULT_TABLES") {
+        Some(folder) => {
+            let name = format!("{}-{}.txt", kind as usize, kind.database());
+            std::fs::write(Path::new(&folder).join(name), table.to_string()).expect("the folder");
+        }
+        None => println!("\n{table}"),
+    }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

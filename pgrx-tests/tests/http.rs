@@ -1,66 +1,23 @@
 //! The way to a server of kind `openobserve`: TLS, proxies, logins, packed answers, base paths. Where one is wrong, the
 //! window says so, and no secret shows.
 
-use blackbox::bridge::{add_source, assert_minutes, assert_nothing_written, bridge, count, enqueue, run};
+use blackbox::bridge::{bridge, count, enqueue, run};
 use blackbox::cluster::Cluster;
 use blackbox::openobserve::{Dataset, Made, OpenObserve, PASSWORD, Packing, Store, TOKEN, USER};
 use blackbox::session::Session;
 use blackbox::telemetry::{MINUTE, T0, minutes};
+use blackbox::way::{self, ends, succeeds};
 use blackbox::wire::{Authority, LOGIN, Proxy, Tls};
 use std::io::Write as _;
 
-/// A server `oo` with these options, its mapping with those, and one window in the queue.
+/// A server `oo` at this endpoint with these options, its mapping with those, and one window in the queue.
 #[track_caller]
 fn add(db: &mut Session, endpoint: &str, server: &[(&str, &str)], mapping: &[(&str, &str)]) {
-    let list = |options: &[(&str, &str)]| {
-        let pairs = options.iter().map(|(name, value)| format!(", {name} '{value}'"));
-        pairs.collect::<String>()
-    };
-    db.exec(&format!(
-        "CREATE SERVER oo FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind 'openobserve', endpoint '{endpoint}'{})",
-        list(server)
-    ));
-    db.exec(&format!(
-        "CREATE USER MAPPING FOR CURRENT_USER SERVER oo OPTIONS ({})",
-        list(mapping).trim_start_matches(", ")
-    ));
-    add_source(db, "oo", "{}");
-    enqueue(db, T0, 1);
+    let server = [&[("kind", "openobserve"), ("endpoint", endpoint)], server].concat();
+    way::add(db, &server, mapping);
 }
 
 const BASIC: [(&str, &str); 2] = [("username", USER), ("password", PASSWORD)];
-
-/// Runs the window, which must end like that, and gives its error.
-#[track_caller]
-fn ends(db: &mut Session, cluster: &Cluster, status: &str, sqlstate: &str, says: &str) -> serde_json::Value {
-    run(db);
-    let error = db.json("SELECT error FROM etl_job_run WHERE job = 'oo-agg'");
-    assert_eq!(
-        db.text("SELECT status FROM etl_job_run WHERE job = 'oo-agg'"),
-        status,
-        "{error}"
-    );
-    assert_eq!(error["sqlstate"], sqlstate, "{error}");
-    let message = error["message"].as_str().unwrap_or_default();
-    assert!(message.contains(says) && message.contains("\"oo\""), "{error}");
-    assert_nothing_written(db);
-    for secret in [PASSWORD, TOKEN, LOGIN.1] {
-        assert!(!error.to_string().contains(secret), "a secret is in {error}");
-        assert!(!cluster.log().contains(secret), "a secret is in the log");
-    }
-    error
-}
-
-/// Runs the window, now that all is well.
-#[track_caller]
-fn succeeds(db: &mut Session) {
-    db.exec("SET observe_bridge.clock = '2026-01-06 11:00:00+00'");
-    db.exec("SELECT etl_retry(run_id) FROM etl_job_run WHERE status = 'failed'");
-    run(db);
-    let runs = db.rows("SELECT status, error ->> 'message' FROM etl_job_run WHERE job = 'oo-agg'");
-    assert_eq!(count(db, "oo-agg", "success"), 1, "{runs:?}");
-    assert_minutes(db, 1);
-}
 
 #[test]
 fn tls_needs_a_certificate_of_an_authority_we_trust() {

@@ -193,3 +193,27 @@ fn who_tells_of_a_call_himself_counts_more_than_his_caller_does() {
     run(&mut db);
     assert_eq!(edges(&mut db), cart("1", "0", "2", "f"));
 }
+
+#[test]
+fn a_failed_call_is_one_by_the_new_and_by_the_old_name_of_the_http_code() {
+    let cluster = Cluster::without_workers();
+    let mut store = Store::default();
+    let codes = [
+        ("http_status_code", "500"),
+        ("http_response_status_code", "503"),
+        ("http_status_code", "404"),
+        ("http_response_status_code", "200"),
+    ];
+    for (n, (column, code)) in (0..).zip(codes) {
+        let (at, root, child) = (T0 + n * SECOND, format!("a{n}"), format!("b{n}"));
+        // No span of the stream has a status of its own.
+        let caller = span(at, "t", &root, "", "web", 9_000, false).with("span_status", None);
+        let called = span(at + 1, "t", &child, &root, "cart", 4_000, false).with("span_status", None);
+        store.add(Dataset::Traces, "default", caller);
+        store.add(Dataset::Traces, "default", called.with(column, Some(json!(code))));
+    }
+    let (_oo, mut db) = reading(&cluster, "codes", store);
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    assert_eq!(db.rows("SELECT calls, errors FROM service_call_5m"), [["4", "2"]]);
+}

@@ -1,7 +1,7 @@
 //! CREATE EXTENSION: what it finds, what it makes, what it leaves, and how it survives a dump.
 
 use blackbox::bridge::{CLOCK, add_mock, bridge, count, enqueue, facts, install, run};
-use blackbox::cluster::{Cluster, output};
+use blackbox::cluster::Cluster;
 use blackbox::session::Session;
 use blackbox::telemetry::T0;
 
@@ -268,7 +268,9 @@ fn a_dump_brings_back_configuration_and_facts() {
          UPDATE etl_retention SET keep = '90 days' WHERE table_name = 'metric_1m'; INSERT INTO dim_tenant (code) VALUES ('second');
          INSERT INTO etl_job (name, run_interval, align, command) VALUES ('mine', '1 h', '1 h', 'SELECT 1');
          INSERT INTO urn_rule (rule, tenant_id, applies_to, template) VALUES ('mine', 1, 'telemetry', 'urn:k8s:svc:shop/{service.name}');
-         UPDATE urn_rule SET enabled = false WHERE rule = 'host'",
+         UPDATE urn_rule SET enabled = false WHERE rule = 'host';
+         UPDATE urn_rule SET priority = 7, template = 'urn:svc:x/{service.name}', tenant_id = 2 WHERE rule = 'service';
+         UPDATE urn_rule SET requires = '{\"db.cluster\": \"*.db.example\"}' WHERE rule = 'rds-endpoint'",
     );
     let configuration = |db: &mut Session| {
         let mut rows = db.rows("SELECT name, run_interval, concurrency, enabled, command FROM etl_job ORDER BY name");
@@ -276,21 +278,11 @@ fn a_dump_brings_back_configuration_and_facts() {
         rows.extend(db.rows("SELECT table_name, keep FROM etl_retention ORDER BY 1"));
         rows.extend(db.rows("SELECT source_id, tenant_id, job, server, options FROM etl_source ORDER BY 1"));
         rows.extend(db.rows("SELECT job, window_from, status FROM etl_job_run WHERE status = 'queued' ORDER BY 1, 2"));
-        rows.extend(db.rows("SELECT rule, tenant_id, template, enabled, shipped FROM urn_rule ORDER BY 1"));
+        rows.extend(db.rows("SELECT u::text FROM urn_rule u ORDER BY 1"));
         rows
     };
     let (before_facts, before) = (facts(&mut db), configuration(&mut db));
-    let file = cluster.make_folder("dump").join("old.dump");
-    output(cluster.program("pg_dump").args(["-Fc", "-d", "old", "-f"]).arg(&file));
-
-    let mut db = cluster.database("new");
-    let mut restore = cluster.program("pg_restore");
-    output(
-        restore
-            .env("PGOPTIONS", "-c observe_bridge.restoring=on")
-            .args(["--exit-on-error", "-d", "new"])
-            .arg(&file),
-    );
+    let mut db = cluster.copy("old", "new");
     let status = setup(&mut db);
     assert_eq!(status[0], ("facts".to_string(), "ready".to_string()), "{status:?}");
     assert_eq!(facts(&mut db), before_facts);

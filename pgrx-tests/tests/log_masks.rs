@@ -1,6 +1,6 @@
 //! Masks of tenants as data, what a change of them does, and the limit on distinct patterns.
 
-use blackbox::bridge::{add_openobserve, bridge, count, enqueue, run};
+use blackbox::bridge::{CLOCK, add_openobserve, bridge, clock, count, enqueue, run};
 use blackbox::cluster::Cluster;
 use blackbox::openobserve::{Dataset, OpenObserve, Store};
 use blackbox::session::Session;
@@ -213,6 +213,46 @@ fn a_change_of_masks_keeps_classes_whole() {
         [well(12), named("Oslo", 1), named("Paris", 10), named("Rome", 1)]
     );
     assert_eq!(count(&mut db, "oo-agg", "success"), 4);
+}
+
+#[test]
+fn masks_survive_dump_and_restore() {
+    let cluster = Cluster::without_workers();
+    let oo = OpenObserve::serve(store(8));
+    let mut db = bridge(&cluster, "old");
+    add_openobserve(&mut db, &oo);
+    add(
+        &mut db,
+        "tenant_id, name, pattern, replacement",
+        "(1, 'place', 'Paris|Rome|Oslo', 'place')",
+    );
+    add(&mut db, "name, kind, pattern, priority", "('all', 'ignore', 'well', 7)");
+    add(&mut db, "name, pattern, enabled", "('off', 'doors', false)");
+    ingest(&mut db, 0);
+    let known = |db: &mut Session| {
+        db.rows(
+            "SELECT log_template('all is well in Rome, doors', 'default'), log_fingerprint('all is well in Rome, doors', 'default'),
+                    (SELECT array_agg(m ORDER BY name)::text FROM log_mask m)",
+        )
+    };
+    let version = "SELECT version FROM log_mask_state";
+    let (before, by, patterns) = (known(&mut db), db.text(version), classes(&mut db));
+    assert_eq!(before[0][0], "all is <*> in <place>, doors");
+
+    let mut db = cluster.copy("old", "new");
+    clock(&mut db, CLOCK);
+    assert_eq!(known(&mut db), before);
+    // No pattern is of other masks: nothing is led anywhere.
+    assert_eq!(db.int("SELECT log_patterns_remask('default')"), 0);
+    assert_eq!(db.text(version), by);
+    ingest(&mut db, 6);
+    assert_eq!(
+        classes(&mut db),
+        patterns
+            .iter()
+            .map(|row| vec![row[0].clone(), "6".to_string()])
+            .collect::<Vec<_>>()
+    );
 }
 
 #[test]

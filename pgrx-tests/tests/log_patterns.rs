@@ -325,3 +325,36 @@ fn bodies_of_all_forms_become_patterns_with_a_severity_and_a_clean_sample() {
         0
     );
 }
+
+#[test]
+fn a_replay_touches_no_row_that_says_the_same() {
+    let cluster = Cluster::without_workers();
+    let all = |extra: i64| {
+        let mut store = Store::default();
+        lines(&mut store, 0, "shop", "info", "an order was taken", 3);
+        lines(&mut store, 1, "pay", "error", "payment was refused by bank", 2 + extra);
+        lines(&mut store, 1, "web", "info", "cache is empty", 1 - extra);
+        store
+    };
+    let oo = OpenObserve::serve(all(0));
+    let mut db = bridge(&cluster, "untouched");
+    add_openobserve(&mut db, &oo);
+    let ingest = |db: &mut Session| {
+        enqueue(db, T0, 5);
+        run(db);
+        db.rows(
+            "SELECT r.name, l.count_total, l.tableoid, l.ctid, l.xmin
+               FROM log_pattern_5m l JOIN dim_resource r USING (resource_id) ORDER BY 1",
+        )
+    };
+    let first = ingest(&mut db);
+    assert_eq!(first.len(), 3);
+    assert_eq!(ingest(&mut db), first, "neither an update nor a delete with an insert");
+    // One row changes, one goes, the third stays where it is.
+    oo.replace(all(1));
+    let second = ingest(&mut db);
+    let named = |rows: &[Vec<String>]| rows.iter().map(|r| r[..2].join(" ")).collect::<Vec<_>>();
+    assert_eq!(named(&second), ["pay 3", "shop 3"]);
+    assert_ne!(second[0], first[0]);
+    assert_eq!(second[1], first[1]);
+}

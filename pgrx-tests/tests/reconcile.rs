@@ -4,6 +4,7 @@ use blackbox::bridge::{add_openobserve, assert_minutes, bridge, clock, enqueue, 
 use blackbox::cluster::{Cluster, signal};
 use blackbox::fault::{Closed, Point, built_in};
 use blackbox::openobserve::{Dataset, Fault, OpenObserve, Scope, Store};
+use blackbox::places::{Place, Way};
 use blackbox::session::Session;
 use blackbox::telemetry::{LOGS, MINUTE, T0, log, minutes};
 use blackbox::wait::wait_until;
@@ -166,7 +167,7 @@ fn a_source_that_is_down_is_checked_later_and_stops_no_other() {
     oo.close();
     reconcile(&mut db, "2026-01-05 10:30:00+00");
     let failing = "SELECT s.server, c.checked_windows, c.error ->> 'sqlstate' FROM etl_reconcile c JOIN etl_source s USING (source_id)
-                    WHERE check_no = 1 ORDER BY 1";
+                    WHERE recheck = '15 min' ORDER BY 1";
     assert_eq!(db.rows(failing), [["mock", "2", "<null>"], ["oo", "0", "08001"]]);
     assert!(
         db.text("SELECT etl_metrics()")
@@ -238,6 +239,166 @@ fn the_times_of_checks_are_the_jobs_and_the_tenants() {
         let e = db.refused(&format!("UPDATE etl_job SET recheck = '{wrong}' WHERE name = 'oo-agg'"));
         assert_eq!(e.sqlstate, "23514", "{wrong}");
     }
+}
+
+/// Each time in the list has a memory of its own, whatever else comes and goes.
+#[test]
+fn a_list_of_checks_that_changes_loses_none_and_repeats_none() {
+    let cluster = Cluster::without_workers();
+    let (mut db, oo) = scene(&cluster, "changed");
+    // All windows have their first check, which is the only one to be made by now.
+    reconcile(&mut db, "2026-01-05 10:30:00+00");
+    oo.replace(with_lines(&[3], 1));
+    // Shorter: the second check is the first of the list now. Longer and in another order: it stays the same check.
+    db.exec("UPDATE etl_job SET recheck = '{24 h}' WHERE name = 'oo-agg'");
+    reconcile(&mut db, "2026-01-06 10:05:00+00");
+    assert_eq!(attempts(&mut db), twice(&[3]), "due at 10:04");
+    db.exec("UPDATE etl_job SET recheck = '{48 h, 1 day, 900 s, 24 h}' WHERE name = 'oo-agg'");
+    oo.replace(with_lines(&[1, 6], 1));
+    let (first, requests) = (attempts(&mut db), oo.requests());
+    reconcile(&mut db, "2026-01-06 10:06:00+00");
+    assert_eq!(attempts(&mut db), first, "windows up to 10:05 had both");
+    assert!(oo.requests() - requests < 10, "nor are they asked for");
+    reconcile(&mut db, "2026-01-06 10:30:00+00");
+    assert_eq!(attempts(&mut db)[5..], [1, 2, 1, 1, 1]);
+    reconcile(&mut db, "2026-01-07 10:30:00+00");
+    // With 24 hours gone, the first of the list is the one that is left.
+    assert_eq!(attempts(&mut db)[..5], [1, 2, 1, 3, 1]);
+    let checks = db.rows("SELECT recheck, checked_windows FROM etl_reconcile ORDER BY recheck");
+    assert_eq!(checks, [["00:15:00", "10"], ["24:00:00", "10"], ["48:00:00", "10"]]);
+    // What is no longer in the list fails no more.
+    db.exec("UPDATE etl_reconcile SET error = '{}' WHERE recheck = '15 min'; UPDATE etl_job SET recheck = '{24 h}' WHERE name = 'oo-agg'");
+    let failing = "observe_bridge_reconcile_failing_sources{job=\"oo-agg\",tenant=\"default\"} 0\n";
+    assert!(db.text("SELECT etl_metrics()").contains(failing));
+}
+
+#[test]
+fn locators_are_kept_for_as_long_as_a_check_needs_them() {
+    let cluster = Cluster::without_workers();
+    let (mut db, oo) = scene(&cluster, "kept");
+    db.exec("UPDATE etl_retention SET keep = '1 day' WHERE table_name = 'oo_locator'");
+    let retention = |db: &mut Session, at: &str| {
+        clock(db, at);
+        db.exec(&format!("SELECT etl_retention_run(1, '{at}')"));
+        db.int("SELECT count(*) FROM oo_locator")
+    };
+    let all = db.int("SELECT count(*) FROM oo_locator");
+    assert_eq!(retention(&mut db, "2026-01-06 10:28:00+00"), all);
+    reconcile(&mut db, "2026-01-06 10:30:00+00");
+    assert_eq!(attempts(&mut db), twice(&[]), "no window seems to hold nothing");
+    assert!(oo.requests() > 0);
+    assert_eq!(retention(&mut db, "2026-01-09 10:00:00+00"), 0);
+    db.exec("UPDATE etl_retention SET keep = 'infinity' WHERE table_name = 'oo_locator'");
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    assert!(retention(&mut db, "2027-01-09 10:00:00+00") > 0, "for ever");
+}
+
+/// Objects tell what is late by themselves, wherever they lie; a place that was emptied says nothing.
+#[test]
+fn objects_that_come_late_come_in_whatever_they_are() {
+    let cluster = Cluster::without_workers();
+    for way in Way::ALL {
+        let place = Place::new(&cluster, way);
+        let mut db = bridge(&cluster, way.name());
+        clock(&mut db, "2026-01-05 09:50:00+00");
+        (0..WINDOWS).for_each(|minute| place.put(minute, 0, 4));
+        place.add_to(&mut db);
+        clock(&mut db, "2026-01-05 10:12:00+00");
+        enqueue(&mut db, T0, WINDOWS);
+        run(&mut db);
+        assert_eq!(lines(&mut db), 4 * WINDOWS, "{way:?}");
+        place.put(2, 10, 3);
+        reconcile(&mut db, "2026-01-05 10:30:00+00");
+        assert_eq!(attempts(&mut db), twice(&[2]), "{way:?}");
+        assert_eq!(lines(&mut db), 4 * WINDOWS + 3, "{way:?}");
+        assert_eq!(
+            db.rows("SELECT late, vanished FROM etl_late_window"),
+            [["3", "0"]],
+            "{way:?}"
+        );
+
+        place.clear();
+        place.put(40, 0, 1);
+        reconcile(&mut db, "2026-01-06 10:30:00+00");
+        assert_eq!(attempts(&mut db), twice(&[2]), "{way:?}");
+        assert_eq!(lines(&mut db), 4 * WINDOWS + 3, "{way:?}: what was read stays");
+        let said = db.json("SELECT error FROM etl_reconcile WHERE error IS NOT NULL");
+        assert!(
+            said["message"]
+                .as_str()
+                .is_some_and(|m| m.contains("none of the 43 records")),
+            "{way:?}: {said}"
+        );
+        assert!(
+            said["hint"].as_str().is_some_and(|h| h.contains("recheck")),
+            "{way:?}: {said}"
+        );
+    }
+}
+
+#[test]
+fn what_was_compared_outlives_a_restore() {
+    let cluster = Cluster::without_workers();
+    let (mut db, oo) = scene(&cluster, "old");
+    oo.replace(with_lines(&[2, 5], 3));
+    reconcile(&mut db, "2026-01-05 10:30:00+00");
+    let state = "SELECT source_id, recheck, checked_to, checked_windows, late_windows, late_records, vanished_records FROM etl_reconcile ORDER BY 1, 2";
+    let (before, counted) = (db.rows(state), lines(&mut db));
+    assert_eq!(counted, WINDOWS * LOGS + 6);
+    let mut db = cluster.copy("old", "new");
+    db.exec("SELECT observe_bridge_setup()");
+    assert_eq!(db.rows(state), before);
+    let requests = oo.requests();
+    reconcile(&mut db, "2026-01-05 10:35:00+00");
+    assert_eq!(
+        (oo.requests(), lines(&mut db)),
+        (requests, counted),
+        "no check is made twice"
+    );
+    // The second check knows what was read before the restore.
+    oo.replace(with_lines(&[2, 5, 7], 3));
+    reconcile(&mut db, "2026-01-06 10:30:00+00");
+    assert_eq!(lines(&mut db), counted + 3);
+    let mut ran = twice(&[2, 5]);
+    ran[7] = 2;
+    assert_eq!(attempts(&mut db), ran, "only the window that differs ran");
+}
+
+/// Another place has other records: they say nothing about what was read before.
+#[test]
+fn a_server_that_leads_elsewhere_is_not_compared_with_what_was_read() {
+    let cluster = Cluster::without_workers();
+    let (mut db, oo) = scene(&cluster, "moved");
+    let other = OpenObserve::serve(minutes(3));
+    let lead = |db: &mut Session, to: &OpenObserve| {
+        db.exec(&format!("ALTER SERVER oo OPTIONS (SET endpoint '{}')", to.endpoint()))
+    };
+    // Nobody has looked at the server since the source was added.
+    clock(&mut db, "2026-01-05 10:29:00+00");
+    lead(&mut db, &other);
+    let (requests, asked) = (oo.requests(), other.requests());
+    reconcile(&mut db, "2026-01-05 10:30:00+00");
+    assert_eq!(
+        (oo.requests(), other.requests()),
+        (requests, asked),
+        "nothing can be compared"
+    );
+    // What is read from there is compared with it.
+    enqueue(&mut db, T0 + 20 * MINUTE, 1);
+    run(&mut db);
+    let mut store = minutes(3);
+    store.add(
+        Dataset::Logs,
+        "default",
+        log(T0 + 20 * MINUTE + 1, "web", "INFO", "late line"),
+    );
+    other.replace(store);
+    reconcile(&mut db, "2026-01-05 10:50:00+00");
+    let mut expected = twice(&[]);
+    expected.push(2);
+    assert_eq!(attempts(&mut db), expected);
+    assert_eq!(lines(&mut db), WINDOWS * LOGS + 1);
 }
 
 #[test]

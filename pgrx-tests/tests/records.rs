@@ -2,8 +2,8 @@
 
 use blackbox::bridge::{add_openobserve, assert_minutes, bridge, count, enqueue, run};
 use blackbox::cluster::Cluster;
-use blackbox::openobserve::{Dataset, OpenObserve, PASSWORD};
-use blackbox::telemetry::{SECOND, T0, log, minutes, point, span};
+use blackbox::openobserve::{Dataset, Fault, OpenObserve, PASSWORD, Scope};
+use blackbox::telemetry::{LOGS, SECOND, T0, log, minutes, point, span};
 use serde_json::{Value, json};
 
 #[test]
@@ -153,6 +153,38 @@ fn hostile_text_is_stored_as_text() {
     let counted = "SELECT (SELECT sum(count_total) FROM log_pattern_5m), (SELECT sum(sample_count) FROM metric_1m)";
     assert_eq!(db.rows(counted), [["7", "7"]]);
     assert_eq!(db.int("SELECT count(*) FROM dim_resource"), 7);
+}
+
+#[test]
+fn a_nul_in_the_name_of_a_stream_fails_no_window_for_good() {
+    const ODD: &str = "odd \u{0} one";
+    let cluster = Cluster::without_workers();
+    let mut store = minutes(1);
+    store.add(Dataset::Logs, ODD, log(T0 + 1, "web", "INFO", "one more"));
+    store.add(Dataset::Metrics, ODD, point(T0 + 1, ODD, "web", 1.0));
+    let oo = OpenObserve::serve(store);
+    let mut db = bridge(&cluster, "nul");
+    add_openobserve(&mut db, &oo);
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    assert_eq!(
+        db.rows("SELECT status, attempt, error FROM etl_job_run WHERE job = 'oo-agg'"),
+        [["success", "1", "<null>"]]
+    );
+    assert_eq!(
+        db.rows("SELECT (SELECT sum(count_total) FROM log_pattern_5m), (SELECT sum(sample_count) FROM metric_1m WHERE metric LIKE 'odd _ one')"),
+        [[(LOGS + 1).to_string(), "1".to_string()]]
+    );
+    assert!(db.is("SELECT attributes -> 'streams' ? E'odd \\uFFFD one' FROM oo_locator WHERE dataset = 'logs'"));
+
+    // An error that names it is recorded as any other.
+    oo.fail(Scope::Stream(ODD), Fault::InvalidJson);
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    assert_eq!(
+        db.rows("SELECT status, error ->> 'sqlstate', error ->> 'message' LIKE '%odd _ one%' FROM etl_job_run WHERE job = 'oo-agg'"),
+        [["queued", "08P01", "t"]]
+    );
 }
 
 #[test]

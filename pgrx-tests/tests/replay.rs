@@ -2,9 +2,9 @@
 
 use blackbox::bridge::{add_mock, add_openobserve, add_source, bridge, enqueue, install, run};
 use blackbox::cluster::Cluster;
-use blackbox::openobserve::{OpenObserve, PASSWORD, USER};
+use blackbox::openobserve::{Fault, OpenObserve, PASSWORD, Scope, USER};
 use blackbox::session::Session;
-use blackbox::telemetry::{CALLS, LOGS, MINUTE, POINTS, T0, minutes};
+use blackbox::telemetry::{CALLS, LOGS, MINUTE, POINTS, SECOND, T0, minutes};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -92,6 +92,47 @@ fn http_brings_back_the_records_of_the_window() {
 }
 
 #[test]
+fn a_part_of_the_records_is_never_taken_for_all_of_them() {
+    let cluster = Cluster::without_workers();
+    let mut store = minutes(1);
+    // Windows, replays, counts and streams of records all ask for more than the server looks at.
+    store.limit_range(7 * SECOND);
+    let oo = OpenObserve::serve(store);
+    let mut db = bridge(&cluster, "part");
+    add_openobserve(&mut db, &oo);
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    let logs = locators(&mut db, "logs")[0];
+    assert_eq!(db.int("SELECT sum(count_total) FROM log_pattern_5m"), LOGS);
+    let distinct = |db: &mut Session, max: i64| {
+        replay(db, logs, max)
+            .iter()
+            .map(Value::to_string)
+            .collect::<BTreeSet<_>>()
+            .len() as i64
+    };
+    assert_eq!(distinct(&mut db, 1_000), LOGS);
+    assert_eq!(distinct(&mut db, LOGS - 1), LOGS - 1);
+    assert_filtered(&mut db, logs, "body");
+    let stream = "SELECT count(*) FROM oo_stream('default', '2026-01-05 10:00Z', '2026-01-05 10:01Z', '{log}')";
+    assert_eq!(db.int(stream), LOGS);
+
+    oo.replace(minutes(1));
+    oo.fail(Scope::Searches, Fault::Partial);
+    for question in [
+        format!("SELECT oo_replay({logs}, 1000)"),
+        format!("SELECT oo_replay({logs}, 1)"),
+        format!("SELECT oo_replay({logs}, 10, '{{\"body\": \"x\"}}')"),
+    ] {
+        let e = db.refused(&question);
+        assert!(
+            e.message.contains("incomplete") && e.hint.contains("later"),
+            "{question}: {e}"
+        );
+    }
+}
+
+#[test]
 fn every_call_and_pattern_refers_to_its_records() {
     let cluster = Cluster::without_workers();
     let oo = OpenObserve::serve(minutes(1));
@@ -123,6 +164,9 @@ fn references_lead_to_a_source_that_had_records() {
     let behind = |table: &str| format!("SELECT count(*) FROM oo_replay((SELECT min(sample_ref) FROM {table}), 1000)");
     assert_eq!(db.int(&behind("log_pattern_5m")), LOGS);
     assert_eq!(db.int(&behind("service_call_5m")), 2 * CALLS);
+    // The first server is no loss to the second one's records.
+    db.exec("DELETE FROM etl_source WHERE server <> 'second'");
+    assert_eq!(db.int(&behind("log_pattern_5m")), LOGS);
 }
 
 #[test]
@@ -181,6 +225,62 @@ fn files_bring_back_the_lines_they_had() {
         gone.sqlstate == "P0002" && gone.message.contains("gone") && !gone.hint.is_empty(),
         "{gone}"
     );
+}
+
+#[test]
+fn a_reference_leads_to_all_objects_of_its_window() {
+    let cluster = Cluster::without_workers();
+    let folder = cluster.make_folder("telemetry");
+    let put = |name: &str, body: &str, from: i64| {
+        let line = |n: i64| json!({ "_timestamp": T0 + n, "service_name": "web", "severity": "INFO", "body": body });
+        let text: String = (from..from + 5).map(|n| format!("{}\n", line(n))).collect();
+        std::fs::write(folder.join(name), text).expect("the file");
+    };
+    put("logs-a.ndjson", "the cart is empty", 0);
+    put("logs-b.ndjson", "disk failure", 5);
+    cluster.set("observe_bridge.file_roots", &folder.to_string_lossy());
+    let mut db = cluster.database("objects");
+    install(&mut db);
+    db.exec(&format!(
+        "CREATE SERVER files FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind 'file', path '{}', layout 'plain')",
+        folder.display()
+    ));
+    add_source(&mut db, "files", "{}");
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    assert_eq!(locators(&mut db, "logs").len(), 2);
+    let samples = db.column("SELECT DISTINCT sample_ref FROM log_pattern_5m");
+    assert_eq!(samples.len(), 1, "one of the two");
+    for body in ["the cart is empty", "disk failure"] {
+        let found = format!(
+            "SELECT count(*) FROM oo_replay({}, filter => '{{\"body\": \"{body}\"}}')",
+            samples[0]
+        );
+        assert_eq!(db.int(&found), 5, "{body}");
+    }
+    for locator in locators(&mut db, "logs") {
+        let own = db.text(&format!("SELECT object_key FROM oo_locator WHERE id = {locator}"));
+        let first = replay(&mut db, locator, 10);
+        assert_eq!(first.len(), 10);
+        let expected = if own.ends_with("a.ndjson") {
+            "the cart is empty"
+        } else {
+            "disk failure"
+        };
+        assert!(first[..5].iter().all(|r| r["body"] == expected), "its own come first");
+    }
+
+    // What a later reading did not find again is for when it still leads to something, and then alone.
+    let gone = locators(&mut db, "logs")[0];
+    let key = db.text(&format!("SELECT object_key FROM oo_locator WHERE id = {gone}"));
+    let name = key.rsplit('/').next().expect("a name");
+    std::fs::rename(folder.join(name), folder.join("logs-c.ndjson")).expect("the file is there");
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    assert_eq!(locators(&mut db, "logs").len(), 3);
+    assert_eq!(replay(&mut db, gone, 100).len(), 10, "by way of the others");
+    std::fs::copy(folder.join("logs-c.ndjson"), folder.join(name)).expect("the file again");
+    assert_eq!(replay(&mut db, gone, 100).len(), 5, "no record twice");
 }
 
 #[test]

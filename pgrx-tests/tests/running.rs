@@ -36,6 +36,43 @@ fn a_replay_runs_a_finished_window_again_and_changes_nothing() {
 }
 
 #[test]
+fn a_replay_writes_only_what_differs() {
+    // Which versions of the rows are there.
+    const VERSIONS: &str = "SELECT tableoid::regclass, ctid, xmin FROM metric_1m
+        UNION ALL SELECT tableoid::regclass, ctid, xmin FROM metric_histogram_1m
+        UNION ALL SELECT tableoid::regclass, ctid, xmin FROM service_call_5m
+        UNION ALL SELECT tableoid::regclass, ctid, xmin FROM log_pattern_5m
+        ORDER BY 1, 2";
+    let cluster = Cluster::without_workers();
+    let mut db = bridge(&cluster, "differs");
+    add_mock(&mut db);
+    enqueue(&mut db, T0, 2);
+    run(&mut db);
+    let (first, versions) = (facts(&mut db), db.rows(VERSIONS));
+    enqueue(&mut db, T0, 2);
+    run(&mut db);
+    assert_eq!(db.rows(VERSIONS), versions, "nothing is written twice");
+    for damage in [
+        "UPDATE metric_1m SET max_val = max_val + 1 WHERE ctid = (SELECT min(ctid) FROM metric_1m)",
+        "UPDATE metric_1m SET labels = '{\"a\":\"b\"}' WHERE ctid = (SELECT min(ctid) FROM metric_1m)",
+        "DELETE FROM metric_1m WHERE ctid = (SELECT max(ctid) FROM metric_1m)",
+        "UPDATE service_call_5m SET p95_ms = NULL WHERE ctid = (SELECT min(ctid) FROM service_call_5m)",
+        "UPDATE service_call_5m SET calls = calls + 1 WHERE ctid = (SELECT min(ctid) FROM service_call_5m)",
+        "UPDATE log_pattern_5m SET count_total = count_total + 1 WHERE ctid = (SELECT min(ctid) FROM log_pattern_5m)",
+    ] {
+        db.exec(damage);
+        assert_ne!(db.rows(VERSIONS), versions, "{damage}");
+        enqueue(&mut db, T0, 2);
+        run(&mut db);
+        assert_eq!(facts(&mut db), first, "{damage}");
+    }
+    db.exec("INSERT INTO metric_1m SELECT bucket, tenant_id, resource_id, 'another', 0, 1, 1, 1, 1, 1, 1 FROM metric_1m LIMIT 1");
+    enqueue(&mut db, T0, 2);
+    run(&mut db);
+    assert_eq!(facts(&mut db), first, "what no record gives goes");
+}
+
+#[test]
 fn a_replay_takes_away_what_vanished_from_the_source() {
     let cluster = Cluster::without_workers();
     let oo = OpenObserve::serve(minutes(2));

@@ -3,33 +3,13 @@
 use blackbox::bridge::{add_http, add_source, assert_minutes, assert_nothing_written, bridge, count, enqueue, run};
 use blackbox::cluster::{Cluster, Shutdown};
 use blackbox::metadata::{Metadata, READER, READER_PASSWORD};
-use blackbox::openobserve::{Dataset, OpenObserve, PASSWORD, Store, USER};
-use blackbox::s3::{ACCESS_KEY, BUCKET, S3, SECRET_KEY};
+use blackbox::openobserve::{OpenObserve, PASSWORD, Store, USER};
+use blackbox::s3::{ACCESS_KEY, BUCKET, S3, SECRET_KEY, put_minute};
 use blackbox::session::Session;
 use blackbox::telemetry::{LOGS, MINUTE, T0, minute};
 use blackbox::wait::wait_until;
 use std::net::TcpListener;
 use std::time::Duration;
-
-/// Writes what a minute of the store has, or the first `most` records of each kind, in Hive folders.
-fn put_minute(s3: &S3, store: &Store, at: usize, most: usize) {
-    let from = T0 + at as i64 * MINUTE;
-    for (dataset, folder, stream) in [
-        (Dataset::Logs, "logs", "default"),
-        (Dataset::Metrics, "metrics", "cpu"),
-        (Dataset::Traces, "spans", "default"),
-    ] {
-        let rows = store
-            .search(dataset, stream, from, from + MINUTE, None)
-            .expect("the stream");
-        let lines = rows
-            .into_iter()
-            .take(most)
-            .map(|row| serde_json::Value::Object(row).to_string() + "\n");
-        let key = format!("lake/{folder}/yyyy=2026/mm=01/dd=05/hh=10/mm={at:02}/part.ndjson");
-        s3.put(&key, lines.collect::<String>().as_bytes());
-    }
-}
 
 fn add_bucket(db: &mut Session, s3: &S3, secret: &str, options: &str) {
     db.exec(&format!(
@@ -170,7 +150,7 @@ fn options_that_do_not_fit_are_refused_when_a_source_is_added() {
         assert!(refusal.message.contains(said) && !refusal.hint.is_empty(), "{refusal}");
     };
     refused("lake", r#"{"fallback": "nowhere"}"#, "nowhere");
-    refused("lake", r#"{"fallback": "lake"}"#, "bucket itself");
+    refused("lake", r#"{"fallback": "lake"}"#, "late itself");
     refused("oo", r#"{"settle": 60}"#, "kind s3");
     refused("lake", r#"{"settle": "soon"}"#, "settle");
 }

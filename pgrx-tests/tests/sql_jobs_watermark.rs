@@ -1,7 +1,7 @@
 //! How far a SQL job has come: watermark, guard, coverage, and changes of what was processed already.
 
 use blackbox::bridge::{CLOCK, clock, count, run};
-use blackbox::cluster::{Cluster, output};
+use blackbox::cluster::Cluster;
 use blackbox::rollup::{app, assert_exact, event, job, watermark, work};
 use blackbox::session::Session;
 
@@ -326,16 +326,7 @@ fn a_restored_database_has_the_same_watermark() {
     event(&mut db, "09:10");
     invalidate(&mut db, "09:10");
     assert_eq!(db.int("SELECT count(*) FROM etl_coverage WHERE job = 'usage'"), 1);
-    let file = cluster.make_folder("dumps").join("old.dump");
-    output(cluster.program("pg_dump").args(["-Fc", "-d", "old", "-f"]).arg(&file));
-    let mut restored = cluster.database("restored");
-    let mut restore = cluster.program("pg_restore");
-    output(
-        restore
-            .env("PGOPTIONS", "-c observe_bridge.restoring=on")
-            .args(["-d", "restored", "--exit-on-error"])
-            .arg(&file),
-    );
+    let mut restored = cluster.copy("old", "restored");
     clock(&mut restored, "2026-01-05 13:00:00+00");
     assert_eq!(
         watermark(&mut restored),

@@ -3,6 +3,7 @@
 use blackbox::bridge::{add_mock, add_openobserve, add_source, bridge, install, run};
 use blackbox::cluster::Cluster;
 use blackbox::openobserve::{Dataset, Fault, OpenObserve, PASSWORD, Record, Scope, Store, USER};
+use blackbox::places::{Place, Way};
 use blackbox::session::{Session, SqlError};
 use blackbox::telemetry::{CALLS, LOGS, MINUTE, POINTS, SECOND, T0, log, minutes};
 use blackbox::wait::wait_until;
@@ -94,6 +95,8 @@ fn every_record_comes_once_and_in_one_form() {
         })
     );
     assert!(!whole.iter().any(|r| r.contains("hunter2")), "secrets are masked");
+    let said = "WARNING: records left out because they cannot be used: 1, the first with missing_body";
+    assert_eq!(db.notices(), [said]);
     // A part of the time, and of the kinds; the first instant belongs to it, the last does not.
     let part = "SELECT oo_stream('default', '2026-01-05 10:01Z', '2026-01-05 10:02Z', '{span,metric}')";
     assert_eq!(records(&mut db, part).len() as i64, POINTS + 2 * CALLS);
@@ -105,6 +108,23 @@ fn every_record_comes_once_and_in_one_form() {
         db.int(&format!("SELECT count(*) FROM oo_stream('default', {HOUR}, '{{}}')")),
         0
     );
+}
+
+/// What the JSON library would not read again comes all the same, as its text.
+#[test]
+fn no_good_record_is_left_out() {
+    let cluster = Cluster::without_workers();
+    let mut store = minutes(1);
+    let nested = (0..125).fold(json!("end"), |inner, _| json!([inner]));
+    let deep = log(T0 + 3, "web", "INFO", "deep").with("nested", Some(nested.clone()));
+    store.add(Dataset::Logs, "default", deep.with("api_key", Some("hunter2".into())));
+    let (mut db, _oo) = scene(&cluster, "deep", store);
+    let all = records(&mut db, &format!("SELECT oo_stream('default', {HOUR}, '{{log}}')"));
+    assert_eq!(all.len() as i64, LOGS + 1);
+    let found = all.iter().find(|r| r["body"] == "deep").expect("the deep one");
+    let raw = found["attrs"]["raw"].as_str().expect("its text");
+    assert!(raw.contains(&nested.to_string()) && !raw.contains("hunter2"), "{raw}");
+    assert_eq!(db.notices(), [""; 0]);
 }
 
 #[test]
@@ -135,6 +155,45 @@ fn all_sources_of_the_tenant_are_read() {
             ["mock", "span", "1000"]
         ]
     );
+}
+
+#[test]
+fn objects_are_streamed_wherever_they_lie() {
+    let cluster = Cluster::without_workers();
+    for way in Way::ALL {
+        let place = Place::new(&cluster, way);
+        let mut db = bridge(&cluster, way.name());
+        (0..3).for_each(|minute| place.put(minute, 0, 20));
+        place.put(1, 30, 7);
+        place.add_to(&mut db);
+        let mut bodies = |range: &str, kinds: &str| {
+            let sql = format!("SELECT r ->> 'body' FROM oo_stream('default', {range}, '{kinds}') r");
+            let all = db.column(&sql);
+            (all.len(), all.into_iter().collect::<BTreeSet<_>>().len())
+        };
+        assert_eq!(bodies(HOUR, "{log,metric,span}"), (67, 67), "{way:?}");
+        assert_eq!(
+            bodies("'2026-01-05 10:01Z', '2026-01-05 10:02Z'", "{log}"),
+            (27, 27),
+            "{way:?}"
+        );
+        assert_eq!(
+            bodies("'2026-01-05 10:01:10Z', '2026-01-05 10:01:31Z'", "{log}"),
+            (11, 11),
+            "{way:?}"
+        );
+        assert_eq!(bodies(HOUR, "{span,metric}"), (0, 0), "{way:?}");
+        let one = records(
+            &mut db,
+            "SELECT oo_stream('default', '2026-01-05 10:00Z', '2026-01-05 10:00:01Z')",
+        );
+        let (body, server) = (&one[0]["body"], &one[0]["server"]);
+        assert_eq!(
+            (one.len(), body, server),
+            (1, &json!("line 0 0 0"), &json!("lake")),
+            "{way:?}"
+        );
+    }
 }
 
 #[test]

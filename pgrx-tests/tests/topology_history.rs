@@ -14,8 +14,10 @@ const MINUTES: u32 = 12;
 
 /// (source, destination, relation)
 type Key = (u8, u8, u8);
-/// What a source declares: edges with their properties.
+/// What a source declares: edges with their properties, the first of `SAID_TWICE` being said by one element, the others by
+/// two that say a part each.
 type Snapshot = BTreeMap<Key, u8>;
+const SAID_TWICE: u8 = 2;
 
 /// A snapshot of a source, so many minutes after the one before.
 #[derive(Clone, Debug)]
@@ -26,7 +28,7 @@ struct Load {
 }
 
 fn history() -> impl Strategy<Value = Vec<Load>> {
-    let edges = prop::collection::btree_map((0..3u8, 0..3u8, 0..2u8), 0..2u8, 0..8);
+    let edges = prop::collection::btree_map((0..3u8, 0..3u8, 0..2u8), 0..2 * SAID_TWICE, 0..8);
     let load = (0..SOURCES, 0..3u32, edges).prop_map(|(source, after, edges)| Load { source, after, edges });
     prop::collection::vec(load, 1..10)
 }
@@ -38,11 +40,17 @@ fn instant(minute: u32) -> String {
 fn json(edges: &Snapshot, reversed: bool) -> String {
     let mut all: Vec<String> = edges
         .iter()
-        .map(|((src, dst, relation), props)| {
-            format!(
-                r#"{{"src":"urn:svc:{src}","dst":"urn:svc:{dst}","relation":"{relation}","props":{{"v":{props}}}}}"#
-            )
+        .flat_map(|((src, dst, relation), props)| {
+            let element = |props: String| {
+                format!(
+                    r#"{{"src":"urn:svc:{src}","dst":"urn:svc:{dst}","relation":"{relation}","props":{{{props}}}}}"#
+                )
+            };
+            let first = element(format!(r#""v":{}"#, props % SAID_TWICE));
+            let second = (*props >= SAID_TWICE).then(|| element(format!(r#""too":{SAID_TWICE}"#)));
+            [Some(first), second]
         })
+        .flatten()
         .collect();
     if reversed {
         all.reverse();
@@ -64,7 +72,8 @@ fn load(db: &mut Session, source: usize, minute: u32, edges: &Snapshot, reversed
 /// Edges of an instant with their properties, as text.
 fn at(db: &mut Session, minute: u32) -> Vec<String> {
     let mut found = db.column(&format!(
-        "SELECT format('%s %s %s %s %s', source, substr(src_urn, 9), substr(dst_urn, 9), relation, props ->> 'v')
+        "SELECT format('%s %s %s %s %s', source, substr(src_urn, 9), substr(dst_urn, 9), relation,
+                       (props ->> 'v')::int + coalesce((props ->> 'too')::int, 0))
            FROM topology_at('default', '{}')",
         instant(minute)
     ));
@@ -189,4 +198,31 @@ fn intervals_replay_to_the_snapshots() {
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
+}
+
+/// Whoever writes: loads by another program, corrections by hand.
+#[test]
+fn intervals_of_one_edge_cannot_overlap() {
+    let cluster = Cluster::without_workers();
+    let mut db = bridge(&cluster, "overlap");
+    let row = |source: &str, valid: &str| {
+        format!(
+            "INSERT INTO topo_edge_time (tenant_id, src_resource_id, dst_resource_id, relation, source, valid)
+             VALUES (1, 1, 2, 'DEPENDS_ON', '{source}', '{valid}')"
+        )
+    };
+    db.exec(&row("a", "[2026-01-05 10:00Z, 2026-01-05 11:00Z)"));
+    for valid in [
+        "[2026-01-05 10:59Z, 2026-01-05 12:00Z)",
+        "[2026-01-05 09:00Z, 2026-01-05 10:01Z)",
+        "[2026-01-05 10:10Z, 2026-01-05 10:20Z)",
+        "[2026-01-05 09:00Z,)",
+        "(,)",
+    ] {
+        assert_eq!(db.refused(&row("a", valid)).sqlstate, "23P01", "{valid}");
+    }
+    assert_eq!(db.refused(&row("a", "empty")).sqlstate, "23514");
+    db.exec(&row("a", "[2026-01-05 11:00Z,)"));
+    db.exec(&row("b", "[2026-01-05 10:30Z,)"));
+    assert_eq!(db.int("SELECT count(*) FROM topo_edge_time"), 3);
 }

@@ -1,6 +1,6 @@
 //! What a file can do to the server that reads it: nothing. Programs in it neither hold a session nor end the process.
 
-use blackbox::bridge::bridge;
+use blackbox::bridge::{add_mock, bridge};
 use blackbox::cluster::Cluster;
 use blackbox::session::{Session, SqlError};
 
@@ -75,4 +75,108 @@ fn templates_that_run_for_ever_can_be_cancelled() {
         db.exec("RESET statement_timeout");
         assert_eq!(read(&mut db, "plain"), Ok(EDGES));
     }
+}
+
+#[test]
+fn after_a_thread_was_stopped_nothing_waits_for_a_lock_it_may_hold() {
+    let cluster = Cluster::without_workers();
+    let mut db = bridge(&cluster, "stopped");
+    add_mock(&mut db);
+    db.exec("SET statement_timeout = '60 s'");
+    let shared = [
+        "SELECT oo_stream('default', etl_now() - interval '2 s', etl_now() - interval '1 s')",
+        "SELECT * FROM topo_discover('default', 'topo-ansible')",
+        "CALL etl_run()",
+    ];
+    // One allocation beyond all bounds, at which the thread stops.
+    let e = read(&mut db, "{% if ([1] * 100000000) is superset([1]) %}x{% endif %}").expect_err("a list of gigabytes");
+    assert_eq!(e.sqlstate, "54000", "{e}");
+    for statement in shared {
+        let e = db.refused(statement);
+        assert!(
+            e.sqlstate == "53200" && e.hint.contains("Connect anew"),
+            "{statement}: {e}"
+        );
+    }
+    let mut fresh = cluster.session("stopped");
+    for statement in shared {
+        fresh.exec(statement);
+    }
+}
+
+#[test]
+fn what_is_huge_is_refused_before_it_is_read() {
+    let cluster = Cluster::without_workers();
+    let mut db = bridge(&cluster, "huge");
+    for (content, format) in [
+        (
+            "'{\"version\": 4, \"resources\": [' || repeat('{},', 70000000) || '{}]}'",
+            "auto",
+        ),
+        (
+            "'{\"version\": 4, \"resources\": [' || repeat('{},', 70000000) || '{}]}'",
+            "terraform_state",
+        ),
+        ("repeat(E'- a: b\\n', 30000000)", "kubernetes"),
+    ] {
+        let e = db.refused(&format!("SELECT count(*) FROM topo_extract({content}, '{format}')"));
+        assert!(
+            e.sqlstate == "54000" && e.message.contains("bytes") && !e.hint.is_empty(),
+            "{format}: {e}"
+        );
+        assert_eq!(db.int("SELECT 1"), 1);
+    }
+}
+
+/// With its arguments swapped a document stands where the format should.
+#[test]
+fn what_is_no_format_is_not_shown() {
+    let cluster = Cluster::without_workers();
+    let mut db = bridge(&cluster, "swapped");
+    for call in ["topo_extract('auto', c)", "topo_unresolved('auto', c)"] {
+        let document = "{\"version\": 4, \"password\": \"hunter2-hunter2\"}";
+        let e = db.refused(&format!("SELECT * FROM (VALUES ('{document}')) AS v (c), {call}"));
+        assert_eq!(e.sqlstate, "22023", "{e}");
+        assert!(!e.to_string().contains("hunter2"), "{e}");
+        assert!(e.hint.contains("content comes first"), "{e}");
+    }
+}
+
+/// Edges need not come from an extractor: whoever makes them may not know what is secret.
+#[test]
+fn secrets_in_edges_are_not_stored() {
+    let cluster = Cluster::without_workers();
+    let mut db = bridge(&cluster, "masked");
+    let edges = r#"[{"src": "postgres://u:hunter2@h/shop", "dst": "urn:svc:a", "relation": "R"},
+        {"src": "urn:svc:b", "dst": "urn:svc:a", "relation": "R", "props": {"n": 1.10, "deep": [{"url": "postgres://u:hunter2@h/shop"}], "password": "hunter2"}},
+        {"src": "urn:svc:c", "dst": "urn:svc:a", "relation": "R", "props": {"n": 1.10, "url": "postgres://h/shop"}}]"#;
+    let load = format!("SELECT opened, closed, unchanged FROM topo_load('default', 's', '{edges}')");
+    assert_eq!(db.rows(&load), [["3", "0", "0"]]);
+    for table in ["topo_edge_time", "dim_resource", "topo_source_state"] {
+        let leaks = format!("SELECT count(*) FROM {table} t WHERE t::text LIKE '%hunter2%'");
+        assert_eq!(db.int(&leaks), 0, "{table}");
+    }
+    let found = db.rows("SELECT props FROM topo_edge_time WHERE props <> '{}' ORDER BY props ? 'deep'");
+    assert_eq!(
+        found,
+        [
+            [r#"{"n": 1.10, "url": "postgres://h/shop"}"#],
+            [r#"{"n": 1.1, "deep": [{"url": "postgres://***@h/shop"}], "password": "***"}"#]
+        ]
+    );
+    // Another edge: what is known stays known, by the short way and by the long one.
+    let more = edges.replacen(
+        '[',
+        r#"[{"src": "urn:svc:d", "dst": "urn:svc:a", "relation": "R"}, "#,
+        1,
+    );
+    assert_eq!(db.rows(&load.replace(edges, &more)), [["1", "0", "3"]]);
+    let deep = format!(
+        r#"[{{"src": "a", "dst": "b", "relation": "R", "props": {{"hunter2": {}{}}}}}]"#,
+        "[".repeat(300),
+        "]".repeat(300)
+    );
+    let e = db.refused(&format!("SELECT topo_load('default', 'deep', '{deep}')"));
+    assert_eq!(e.sqlstate, "54000", "{e}");
+    assert!(!e.message.contains("hunter2"), "{e}");
 }

@@ -4,7 +4,7 @@ use blackbox::bridge::count;
 use blackbox::cluster::{Cluster, output};
 use blackbox::s3::{ACCESS_KEY, BUCKET, S3, SECRET_KEY};
 use blackbox::session::Session;
-use blackbox::web::{Response, Web};
+use blackbox::web::{Request, Response, Web};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
@@ -304,6 +304,161 @@ fn what_looks_cut_off_closes_nothing() {
 }
 
 #[test]
+fn a_window_that_waits_takes_what_it_is_told_later() {
+    let (_cluster, mut db, folder) = start();
+    let names: Vec<String> = (0..20).map(|n| format!("s{n}")).collect();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let path = folder.join("a.tfstate");
+    fs::write(&path, state(&all)).expect("a state");
+    add_folder(&mut db, "iac", &folder, &json!({}));
+    assert_eq!(run(&mut db, "topo-iac", "{}"), Value::Null);
+    fs::write(&path, state(&["s1"])).expect("a small state");
+    let queue = |db: &mut Session, args: &str| {
+        db.int(&format!(
+            "SELECT etl_enqueue('topo-iac', 'default', '2026-01-05 10:00Z', '2026-01-05 10:15Z', '{args}')"
+        ))
+    };
+    assert_eq!(queue(&mut db, r#"{"note": 1}"#), 1);
+    assert_eq!(queue(&mut db, "{}"), 0, "it waits already");
+    assert_eq!(
+        queue(&mut db, r#"{"accept_shrink": true}"#),
+        1,
+        "it is told something new"
+    );
+    assert_eq!(queue(&mut db, r#"{"accept_shrink": true}"#), 0, "it knows");
+    assert_eq!(
+        db.json("SELECT args FROM etl_job_run WHERE status = 'queued' AND job = 'topo-iac'"),
+        json!({"note": 1, "accept_shrink": true})
+    );
+    db.exec("CALL etl_run()");
+    assert_eq!(count(&mut db, "topo-iac", "success"), 2);
+    assert_eq!(open(&mut db, "iac"), 2);
+}
+
+/// A document at an address, and what was asked for and sent.
+#[derive(Default)]
+struct Page {
+    content: String,
+    etag: Option<&'static str>,
+    modified: Option<&'static str>,
+    /// `If-None-Match` or `If-Modified-Since` of the newest request.
+    asked: Option<String>,
+    statuses: Vec<u16>,
+}
+
+impl Page {
+    fn answer(&mut self, request: &Request) -> Response {
+        self.asked = request.if_none_match.clone().or(request.if_modified_since.clone());
+        let tag = self.etag.or(self.modified);
+        let status = if self.asked.is_some() && self.asked.as_deref() == tag {
+            304
+        } else {
+            200
+        };
+        self.statuses.push(status);
+        let mut response = Response::plain(status, if status == 200 { &self.content } else { "" });
+        response.headers.push(("date", "Mon, 05 Jan 2026 12:00:00 GMT".into()));
+        response.headers.extend(self.etag.map(|tag| ("etag", tag.into())));
+        response
+            .headers
+            .extend(self.modified.map(|at| ("last-modified", at.into())));
+        response
+    }
+}
+
+#[test]
+fn a_document_that_is_not_modified_is_not_sent() {
+    let (_cluster, mut db, _) = start();
+    let page = Arc::new(Mutex::new(Page {
+        content: state(&["a"]),
+        etag: Some("\"one\""),
+        ..Page::default()
+    }));
+    let served = page.clone();
+    let web = Web::serve(move |request| served.lock().expect("the page").answer(request));
+    let url = format!("kind 'http', url '{}/a.tfstate'", web.endpoint());
+    server(&mut db, "web", &url, "token 'x'");
+    add(&mut db, "topo-iac", "web", &json!({}));
+    // The header that a run sends, and the status that it gets.
+    let asks = |db: &mut Session| {
+        let error = run(db, "topo-iac", "{}");
+        let page = page.lock().expect("the page");
+        (page.asked.clone(), page.statuses.last().copied(), error == Value::Null)
+    };
+    let with = |tag: &str, status| (Some(tag.to_string()), Some(status), true);
+    let whole = (None, Some(200), true);
+    let change = |content: String, etag| {
+        let mut page = page.lock().expect("the page");
+        (page.content, page.etag) = (content, etag);
+    };
+    let versions = "SELECT string_agg(t::text || xmin::text, ',' ORDER BY t::text) FROM topo_edge_time t";
+    assert_eq!(asks(&mut db), whole);
+    let before = db.text(versions);
+    assert_eq!(asks(&mut db), with("\"one\"", 304));
+    assert_eq!(asks(&mut db), with("\"one\"", 304));
+    assert_eq!(db.text(versions), before, "nothing was written");
+    assert_eq!(
+        db.json(
+            "SELECT stats #> '{sources,0}' FROM etl_job_run WHERE job = 'topo-iac' ORDER BY window_from DESC LIMIT 1"
+        ),
+        json!({
+            "source": "web", "server": "web", "edges": 2, "edges_left_out": 0, "formats": {},
+            "opened": 0, "closed": 0, "unchanged": 2,
+            "read": {"documents": 0, "bytes": 0, "requests": 1, "left_out": 0, "not_modified": true},
+            "unresolved": {"count": 0, "reasons": {}, "examples": []},
+        })
+    );
+    // topo_discover() looks for itself.
+    assert_eq!(
+        db.rows(
+            "SELECT path, edges, would_open, would_close FROM topo_discover('default', 'topo-iac') WHERE path IS NULL"
+        ),
+        [["<null>", "2", "0", "0"]]
+    );
+    change(state(&["a", "b"]), Some("\"two\""));
+    assert_eq!(asks(&mut db), with("\"one\"", 200));
+    assert_eq!(open(&mut db, "web"), 3);
+    assert_eq!(asks(&mut db), with("\"two\"", 304));
+
+    // After a run that was refused the whole is read, though it is the one that was loaded.
+    change("{".into(), Some("\"broken\""));
+    assert_eq!(asks(&mut db), (Some("\"two\"".into()), Some(200), false));
+    change(state(&["a", "b"]), Some("\"two\""));
+    assert_eq!(asks(&mut db), whole);
+    assert_eq!(asks(&mut db), with("\"two\"", 304));
+    // So it is where the same document might give other edges, and where edges are not those of the document.
+    for change in [
+        "UPDATE etl_source SET options = '{\"format\": \"terraform_state\"}'",
+        "UPDATE topo_source_state SET reading = reading + 1",
+        "INSERT INTO urn_rule (rule, applies_to, template) VALUES ('mine', 'topology', 'urn:x:{k8s.service.name}')",
+        "DELETE FROM topo_edge_time WHERE ctid = (SELECT min(ctid) FROM topo_edge_time)",
+        "SELECT topo_load('default', 'web', '[{\"src\": \"a\", \"dst\": \"b\", \"relation\": \"R\"}]', force => true)",
+        "ALTER SERVER web OPTIONS (SET url 'http://localhost:1/')",
+    ] {
+        db.exec(change);
+        if change.starts_with("ALTER") {
+            db.exec(&format!(
+                "ALTER SERVER web OPTIONS (SET url '{}/a.tfstate?new')",
+                web.endpoint()
+            ));
+        }
+        assert_eq!(asks(&mut db), whole, "{change}");
+        assert_eq!(open(&mut db, "web"), 3, "{change}");
+        assert_eq!(asks(&mut db), with("\"two\"", 304), "{change}");
+    }
+    // By a date, where there is no tag.
+    const AT: &str = "Mon, 05 Jan 2026 11:00:00 GMT";
+    change(state(&["c"]), None);
+    page.lock().expect("the page").modified = Some(AT);
+    assert_eq!(asks(&mut db), with("\"two\"", 200));
+    assert_eq!(asks(&mut db), with(AT, 304));
+    // What is said unasked says nothing.
+    page.lock().expect("the page").modified = None;
+    assert_eq!(asks(&mut db), with(AT, 200));
+    assert_eq!(asks(&mut db), whole);
+}
+
+#[test]
 fn one_broken_source_leaves_the_others_as_they_are() {
     let (_cluster, mut db, folder) = start();
     for name in ["one", "two"] {
@@ -366,6 +521,89 @@ fn older_windows_are_done_with_the_newest() {
 }
 
 #[test]
+fn a_document_that_cannot_be_read_fails_one_window_and_is_read_once() {
+    let (_cluster, mut db, folder) = start();
+    fs::write(folder.join("a.tfstate"), "{").expect("a broken state");
+    add_folder(&mut db, "iac", &folder, &json!({}));
+    db.exec("SELECT etl_enqueue('topo-iac', 'default', now() - interval '48 hours', now())");
+    db.exec("CALL etl_run()");
+    let outcome = |db: &mut Session| {
+        db.rows(
+            "SELECT status, count(*) > 1, sum(attempt) FROM etl_job_run WHERE job = 'topo-iac' GROUP BY 1 ORDER BY 1",
+        )
+    };
+    assert_eq!(outcome(&mut db), [["cancelled", "t", "0"], ["failed", "f", "1"]]);
+    assert!(db.is(
+        "SELECT bool_and(c.error = f.error AND c.stats ->> 'coalesced_into' = f.run_id::text)
+           FROM etl_job_run c, etl_job_run f WHERE c.status = 'cancelled' AND f.status = 'failed'"
+    ));
+
+    // One that a user cancelled stays so; what the bad document took along is done with the good one.
+    db.exec("UPDATE etl_job_run SET stats = NULL WHERE run_id = (SELECT min(run_id) FROM etl_job_run)");
+    fs::write(folder.join("a.tfstate"), state(&["a"])).expect("a state");
+    db.exec("SELECT etl_retry(run_id) FROM etl_job_run WHERE status = 'failed'");
+    db.exec("CALL etl_run()");
+    assert_eq!(outcome(&mut db), [["cancelled", "f", "0"], ["success", "t", "2"]]);
+    assert_eq!(open(&mut db, "iac"), 2);
+}
+
+#[test]
+fn a_nul_in_a_document_fails_no_run() {
+    let (_cluster, mut db, folder) = start();
+    // In a name of an edge, in its evidence, and in a reference to what is not there.
+    let odd = state(&["a\u{0}b"]).replace(r#"["aws_vpc.main"]"#, r#"["aws_vpc.main","aws_vpc.go\u0000ne"]"#);
+    fs::write(folder.join("a.tfstate"), odd).expect("a state");
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"nodeName": "n\u{0}1", "containers": [
+        {"name": "c\u{0}", "image": "i", "envFrom": [{"configMapRef": {"name": "con\u{0}f"}}]}]}});
+    fs::write(folder.join("pod.json"), pod.to_string()).expect("a manifest");
+    add_folder(&mut db, "iac", &folder, &json!({"files": ["*.tfstate", "pod.json"]}));
+    assert_eq!(run(&mut db, "topo-iac", "{}"), Value::Null);
+    assert_eq!(
+        open(&mut db, "iac"),
+        db.int("SELECT (stats #>> '{sources,0,edges}')::int FROM etl_job_run WHERE status = 'success'")
+    );
+    assert!(
+        db.is("SELECT stats #>> '{sources,0,unresolved}' LIKE '%go_ne%' FROM etl_job_run WHERE status = 'success'")
+    );
+    assert!(db.is("SELECT bool_or(urn LIKE '%n_1' OR name LIKE '%n_1') FROM dim_resource"));
+}
+
+#[test]
+fn two_sources_of_topology_that_are_added_at_once_do_not_get_one_name() {
+    let (cluster, mut db, folder) = start();
+    for name in ["one", "two"] {
+        db.exec(&format!(
+            "CREATE SERVER {name} FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind 'file', path '{}')",
+            folder.display()
+        ));
+    }
+    let named = json!({"source": "shop"});
+    db.exec("BEGIN");
+    add(&mut db, "topo-iac", "one", &named);
+    let mut other = cluster.session("topo");
+    let pid = other.pid();
+    let adding = std::thread::spawn(move || {
+        other.try_rows(
+            r#"SELECT etl_source_add(tenant => 'default', job => 'topo-ansible', server => 'two', options => '{"source": "shop"}')"#,
+        )
+    });
+    blackbox::wait_until("the second waits for the first", PATIENCE, || {
+        adding.is_finished()
+            || db.is(&format!(
+                "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = {pid} AND NOT granted)"
+            ))
+    });
+    db.exec("COMMIT");
+    let refusal = adding
+        .join()
+        .expect("the other session")
+        .expect_err("one name, two sources");
+    assert_eq!(refusal.sqlstate, "23505", "{refusal}");
+    assert!(refusal.message.contains("etl_source_topology_name"), "{refusal}");
+    assert_eq!(db.int("SELECT count(*) FROM etl_source"), 1);
+}
+
+#[test]
 fn hostile_and_huge_documents_are_refused() {
     let (_cluster, mut db, folder) = start();
     fs::write(folder.join("x.zip"), zip_of(&[("../evil.tfstate", "{}")])).expect("an archive");
@@ -401,6 +639,62 @@ fn a_checkout_of_ansible() {
         "SELECT count(*) = 2 FROM topo_edge_time t JOIN dim_resource r ON r.resource_id = t.dst_resource_id
           WHERE relation = 'RUNS_ON' AND r.urn IN ('urn:host:web1', 'urn:host:web2')"
     ));
+}
+
+/// What leads to an inventory, or is no text, is reported: the rest of the folder counts.
+#[test]
+fn what_is_not_static_in_a_checkout_refuses_nothing() {
+    let (_cluster, mut db, folder) = start();
+    let files: [(&str, &[u8]); 7] = [
+        ("inventory/hosts", b"[web]\nweb1\n"),
+        ("inventory/cloud.aws_ec2.yml", b"plugin: aws_ec2\n"),
+        ("inventory/consul", b"#!/bin/sh\n"),
+        ("inventory/hidden.yml", b"$ANSIBLE_VAULT;1.1;AES256\n3031\n"),
+        ("site.yml", b"- hosts: web\n  roles: [logo]\n"),
+        ("roles/logo/tasks/main.yml", b"- template: {src: logo.png, dest: /x}\n"),
+        ("roles/logo/templates/logo.png", b"\xff\xfe"),
+    ];
+    for (path, content) in files {
+        let path = folder.join("infra").join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, content).expect("a file");
+    }
+    db.exec(&format!(
+        "CREATE SERVER playbooks FOREIGN DATA WRAPPER observe_bridge OPTIONS (kind 'file', path '{}')",
+        folder.join("infra").display()
+    ));
+    add(
+        &mut db,
+        "topo-ansible",
+        "playbooks",
+        &json!({"inventories": ["inventory"]}),
+    );
+    assert_eq!(run(&mut db, "topo-ansible", "{}"), Value::Null);
+    assert_eq!(
+        open(&mut db, "playbooks"),
+        4,
+        "two groups below all, the host, the role"
+    );
+}
+
+/// A source that is dropped leaves its edges; the notice says how to close them, and that works.
+#[test]
+fn what_a_dropped_source_declared_can_be_closed() {
+    let (_cluster, mut db, folder) = start();
+    fs::write(folder.join("a.tfstate"), state(&["a"])).expect("a state");
+    add_folder(&mut db, "iac", &folder, &json!({"source": "shop"}));
+    assert_eq!(run(&mut db, "topo-iac", "{}"), Value::Null);
+    let edges = open(&mut db, "shop");
+    assert!(edges > 0);
+    db.notices();
+    db.exec("SELECT etl_source_drop(source_id) FROM etl_source");
+    let notices = db.notices();
+    assert!(notices.iter().any(|n| n.contains("stays declared")), "{notices:?}");
+    assert_eq!(open(&mut db, "shop"), edges);
+    assert!(db.is(&format!(
+        "SELECT closed = {edges} FROM topo_load('default', 'shop', '[]', force => true)"
+    )));
+    assert_eq!(open(&mut db, "shop"), 0);
 }
 
 #[test]
@@ -478,6 +772,10 @@ fn a_kill_in_the_middle_leaves_nothing_and_the_next_run_has_all() {
     assert!(running.join().expect("the runner").is_err());
     gate.0.lock().expect("the gate").1 = true;
     gate.1.notify_all();
+    // Until the server has noticed it lets clients in that it then ends.
+    blackbox::wait_until("the server restarts", PATIENCE, || {
+        cluster.log().contains("reinitializing")
+    });
     cluster.wait_for_connections();
     let mut db = cluster.session("topo");
     assert_eq!(db.int("SELECT count(*) FROM topo_edge_time"), 0);

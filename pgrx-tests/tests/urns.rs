@@ -2,9 +2,9 @@
 
 use blackbox::bridge::{add_openobserve, bridge, count, enqueue, run};
 use blackbox::cluster::Cluster;
-use blackbox::openobserve::{Dataset, OpenObserve, Record};
+use blackbox::openobserve::{Dataset, OpenObserve, Record, Store};
 use blackbox::session::Session;
-use blackbox::telemetry::{CALLS, MINUTE, SECOND, T0, minutes};
+use blackbox::telemetry::{CALLS, MINUTE, SECOND, T0, minutes, span};
 use serde_json::json;
 
 /// Facts whose resource is not there.
@@ -143,6 +143,119 @@ fn a_shop_seen_from_all_sides_has_one_row_for_each_thing() {
     );
 }
 
+/// `kubectl get deployments,replicasets,pods -o json`: each has the environment of the Deployment.
+const OWNED: &str = r#"{"apiVersion": "v1", "kind": "List", "items": [
+  {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "cart", "namespace": "shop"}, "spec": {"selector": {"app": "cart"}, "ports": [{"port": 80}]}},
+  {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "shop", "uid": "1"}, "spec": {"template": TEMPLATE}},
+  {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "web-7d9f", "namespace": "shop", "uid": "2",
+     "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "1", "controller": true}]}, "spec": {"template": TEMPLATE}},
+  {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-7d9f-abcde", "namespace": "shop", "uid": "3",
+     "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-7d9f", "uid": "2", "controller": true}]}, "spec": SPEC}]}"#;
+
+#[test]
+fn what_a_deployment_has_made_calls_under_its_name() {
+    let cluster = Cluster::without_workers();
+    let mut db = bridge(&cluster, "owned");
+    let spec = r#"{"containers": [{"name": "web", "env": [{"name": "CART_ADDR", "value": "cart:80"}]}]}"#;
+    let list = OWNED
+        .replace(
+            "TEMPLATE",
+            &format!(r#"{{"metadata": {{"labels": {{"app": "web"}}}}, "spec": {spec}}}"#),
+        )
+        .replace("SPEC", spec);
+    load(&mut db, "k8s", &list, "kubernetes");
+    let declared = "SELECT count(DISTINCT src_urn) FROM topology_at('default') WHERE relation = 'DEPENDS_ON'";
+    assert_eq!(db.int(declared), 3, "each of the three says it");
+    assert_eq!(
+        db.rows("SELECT drift, src_urn, dst_urn FROM topology_drift('default')"),
+        [["declared_not_observed", "urn:svc:web", "urn:svc:cart"]]
+    );
+}
+
+const MACHINES: &str = r#"{"version": 4, "terraform_version": "1.9.0", "serial": 1, "lineage": "l", "outputs": {}, "resources": [
+  {"mode": "managed", "type": "hcloud_server", "name": "shop", "provider": "provider[\"registry.terraform.io/hetznercloud/hcloud\"]",
+   "instances": [{"attributes": {"id": "1000001", "name": "shop-1"}, "dependencies": ["hcloud_server.db"]}]},
+  {"mode": "managed", "type": "hcloud_server", "name": "db", "provider": "provider[\"registry.terraform.io/hetznercloud/hcloud\"]",
+   "instances": [{"attributes": {"id": "1000002", "name": "db-1"}}]}]}"#;
+
+const MACHINES_CHECKOUT: &str = r#"{"inventory/hosts": "[front]\nshop-1\n[cart]\ncart-1\n[database]\ndb-1\n",
+  "site.yml": "- hosts: front\n  roles: [shop]\n",
+  "roles/shop/tasks/main.yml": "- template: {src: app.conf, dest: /etc/app.conf}\n",
+  "roles/shop/templates/app.conf": "database_url = postgres://app@db-1:5432/shop\ncart_url = http://{{ groups['cart'][0] }}:8080\n"}"#;
+
+/// A service on a virtual machine: the state and the inventory speak of hosts, the traces of what runs on them.
+#[test]
+fn a_service_stands_for_the_machine_that_it_is_declared_to_be_on() {
+    let cluster = Cluster::without_workers();
+    let mut store = Store::default();
+    let call = |id: &str, more: serde_json::Value| {
+        let mut span = span(T0 + SECOND, &format!("{:032x}", 1), id, "", "shop", 1000, false);
+        span = span
+            .with("span_kind", Some(json!("3")))
+            .with("host_name", Some(json!("shop-1")));
+        let fields = more.as_object().expect("fields");
+        fields
+            .iter()
+            .fold(span, |span, (key, value)| span.with(key, Some(value.clone())))
+    };
+    let database = json!({"db_system": "postgresql", "server_address": "db-1", "db_name": "shop"});
+    store.add(Dataset::Traces, "default", call("000000000000000a", database));
+    store.add(
+        Dataset::Traces,
+        "default",
+        call("000000000000000b", json!({"peer_service": "cart"})),
+    );
+    store.add(
+        Dataset::Traces,
+        "default",
+        call("000000000000000c", json!({"peer_service": "pay"})),
+    );
+    let oo = OpenObserve::serve(store);
+    let mut db = bridge(&cluster, "machines");
+    add_openobserve(&mut db, &oo);
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    assert_eq!(
+        db.column(CALLED),
+        [
+            "urn:svc:shop>urn:db:postgres:db-1/shop",
+            "urn:svc:shop>urn:svc:cart",
+            "urn:svc:shop>urn:svc:pay"
+        ]
+    );
+    load(&mut db, "terraform", MACHINES, "terraform_state");
+    load(&mut db, "ansible", MACHINES_CHECKOUT, "ansible");
+    assert_eq!(
+        db.rows("SELECT DISTINCT src_urn, dst_urn, source FROM topology_at('default') WHERE relation = 'DEPENDS_ON' ORDER BY 1, 2, 3"),
+        [
+            ["urn:host:shop-1", "urn:host:cart-1", "ansible"],
+            ["urn:host:shop-1", "urn:host:db-1", "ansible"],
+            ["urn:host:shop-1", "urn:host:db-1", "terraform"],
+        ]
+    );
+    let drift = "SELECT drift, src_urn, dst_urn FROM topology_drift('default')";
+    assert_eq!(
+        db.rows(drift),
+        [["observed_not_declared", "urn:svc:shop", "urn:svc:pay"]],
+        "role shop runs on shop-1, group cart contains cart-1, db-1 is the database's address; nothing speaks of pay"
+    );
+    // When the role runs there no more, nothing says what does.
+    db.exec(
+        "UPDATE topo_edge_time SET valid = tstzrange(lower(valid), lower(valid) + '1 min') WHERE relation = 'RUNS_ON'",
+    );
+    db.exec("SELECT set_config('observe_bridge.clock', '2026-01-06 09:00:00+00', false)");
+    assert_eq!(
+        db.rows("SELECT drift, src_urn, dst_urn FROM topology_drift('default', '22:58:00')"),
+        [
+            ["declared_not_observed", "urn:host:shop-1", "urn:host:cart-1"],
+            ["declared_not_observed", "urn:host:shop-1", "urn:host:db-1"],
+            ["observed_not_declared", "urn:svc:shop", "urn:db:postgres:db-1/shop"],
+            ["observed_not_declared", "urn:svc:shop", "urn:svc:cart"],
+            ["observed_not_declared", "urn:svc:shop", "urn:svc:pay"],
+        ]
+    );
+}
+
 #[test]
 fn a_name_that_two_namespaces_have_joins_with_nothing_whatever_the_order() {
     let cluster = Cluster::without_workers();
@@ -194,6 +307,22 @@ fn rules_are_tried_before_they_are_used_and_bad_ones_are_refused() {
             "urn:db:postgres:main/shop",
         ),
         (
+            r#"'{"db.system": "postgresql", "server.address": "pgm-1.pg.rds.aliyuncs.com", "db.namespace": "shop"}', 'inferred'"#,
+            "urn:db:postgres:pgm-1/shop",
+        ),
+        (
+            r#"'{"db.system": "postgresql", "server.address": "main.postgres.database.azure.com", "db.namespace": "shop"}', 'inferred'"#,
+            "urn:db:postgres:main/shop",
+        ),
+        (
+            r#"'{"db.system": "postgresql", "server.address": "main.x1.eu-1.rds.amazonaws.com", "db.namespace": "shop"}', 'topology'"#,
+            "urn:db:postgres:main/shop",
+        ),
+        (
+            r#"'{"db.system": "postgresql", "server.address": "pgm-1.pg.rds.aliyuncs.com", "db.namespace": "shop"}', 'topology'"#,
+            "urn:db:postgres:pgm-1/shop",
+        ),
+        (
             r#"'{"db.system": "redis", "server.address": "cache.shop.svc.cluster.local"}', 'inferred'"#,
             "urn:svc:cache",
         ),
@@ -242,6 +371,20 @@ fn rules_are_tried_before_they_are_used_and_bad_ones_are_refused() {
             .message
             .contains("placeholder")
     );
+    // What is shipped would be back after a restore: it is disabled instead.
+    for statement in [
+        "DELETE FROM urn_rule WHERE rule = 'host'",
+        "UPDATE urn_rule SET rule = 'mine' WHERE rule = 'host'",
+        "UPDATE urn_rule SET shipped = false WHERE rule = 'host'",
+        "TRUNCATE urn_rule",
+    ] {
+        let error = db.refused(statement);
+        assert!(
+            error.sqlstate == "55000" && error.hint.contains("enabled = false"),
+            "{statement}: {error}"
+        );
+    }
+    db.exec("DELETE FROM urn_rule WHERE NOT shipped; UPDATE urn_rule SET enabled = false WHERE rule = 'service'");
     // A restore brings the shipped rows as they were changed.
     db.exec("INSERT INTO urn_rule (rule, applies_to, template, enabled, shipped) VALUES ('host', 'telemetry', 'urn:host:{host.name}', false, true)");
     assert_eq!(db.column("SELECT enabled FROM urn_rule WHERE rule = 'host'"), ["f"]);

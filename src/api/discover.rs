@@ -81,6 +81,7 @@ fn discover(tenant: &str, job: &str) -> Result<Vec<Row>> {
         required(rows.first().get_one()?, "tenant_id")
     })?;
     let plan = topo::sources::plan(tenant_id, kind)?;
+    fetch::refuse_after_stop()?;
     let read = fetch::evaluate_in_background("topo_discover", TIMEOUT, move |cancel| topo::read::all(plan, cancel))?;
     let mut rows = Vec::new();
     for source in read {

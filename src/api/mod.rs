@@ -14,5 +14,7 @@ pub mod sql_job;
 pub mod status;
 pub mod stream;
 mod tenant;
+pub mod topo_digest;
+pub mod topo_mask;
 pub mod topology;
 pub mod urns;

@@ -2,6 +2,7 @@
 
 use crate::backend::catalog;
 use crate::backend::session::{self, End, Session};
+use crate::backend::settings;
 use crate::error::{Error, Result, or_raise};
 use crate::jobs::{self, Worked};
 use crate::scheduler::{housekeeping, ledger};
@@ -73,7 +74,7 @@ pub fn can_run(procedure: &str, fcinfo: pg_sys::FunctionCallInfo) -> Result<()> 
             "Call it on the primary. Here it works after the promotion; workers, where preloaded, then start by themselves.",
         ));
     }
-    session::set_local(c"search_path", "pg_catalog, pg_temp")?;
+    settings::set_local(c"search_path", "pg_catalog, pg_temp")?;
     if catalog::current()?.is_none() {
         return Err(Error::invalid(
             PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

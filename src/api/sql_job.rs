@@ -1,6 +1,6 @@
 //! What the functions that define and guard SQL jobs need from the server's own parser, or as the job's owner.
 
-use crate::backend::session::set_local;
+use crate::backend::settings::set_local;
 use crate::error::{Error, Result, or_raise};
 use crate::jobs::definition;
 use pgrx::PgTupleDesc;

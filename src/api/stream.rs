@@ -11,11 +11,12 @@ use crate::source::{self, Context, Source};
 use crate::store::urn_rules;
 use chrono::{DateTime, SecondsFormat};
 use engine::patterns::Masker;
-use engine::record::Dataset;
+use engine::record::{Dataset, RejectReason};
 use engine::urn::rules::Rules;
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::{Map, Value};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Names of kinds, as arguments and in records.
 const KINDS: [(&str, Dataset); 3] = [
@@ -24,8 +25,50 @@ const KINDS: [(&str, Dataset); 3] = [
     ("span", Dataset::Traces),
 ];
 
-/// Deepest nesting within a record: it is read once more before it becomes a row, and the JSON library stops at 127.
-const MAX_NESTING: usize = 120;
+/// Records that were left out since they are none.
+#[derive(Default)]
+struct LeftOut(Mutex<Option<(u64, RejectReason)>>);
+
+impl LeftOut {
+    fn add(&self, reason: RejectReason) {
+        let mut left_out = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        left_out.get_or_insert((0, reason)).0 += 1;
+    }
+
+    /// Says how many, once.
+    fn tell(&self) {
+        let Some((count, first)) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return;
+        };
+        ereport!(
+            PgLogLevel::WARNING,
+            PgSqlErrorCode::ERRCODE_WARNING,
+            format!(
+                "records left out because they cannot be used: {count}, the first with {}",
+                first.as_str()
+            ),
+            "Windows leave them out, too, and keep samples of them in etl_reject."
+        );
+    }
+}
+
+/// The rows of a call; after the last one it says what was left out.
+struct Rows {
+    records: Records,
+    left_out: Arc<LeftOut>,
+}
+
+impl Iterator for Rows {
+    type Item = JsonB;
+
+    fn next(&mut self) -> Option<JsonB> {
+        let record = self.records.next();
+        if record.is_none() {
+            self.left_out.tell();
+        }
+        record
+    }
+}
 
 /// The records of a tenant in [from, to), of all enabled sources of `oo-agg`.
 ///
@@ -42,7 +85,7 @@ fn oo_stream(
     to: Option<TimestampWithTimeZone>,
     kinds: Option<Vec<Option<String>>>,
 ) -> SetOfIterator<'static, JsonB> {
-    SetOfIterator::new(Records(or_raise(start(tenant, from, to, kinds))))
+    SetOfIterator::new(or_raise(start(tenant, from, to, kinds)))
 }
 
 fn start(
@@ -50,7 +93,7 @@ fn start(
     from: Option<TimestampWithTimeZone>,
     to: Option<TimestampWithTimeZone>,
     kinds: Option<Vec<Option<String>>>,
-) -> Result<Flow> {
+) -> Result<Rows> {
     let range = interval(from, to)?;
     let datasets = datasets(kinds)?;
     let tenant_id: i64 = sql::select("SELECT etl_tenant_require($1)", &[tenant.into()], |rows| {
@@ -62,7 +105,9 @@ fn start(
     }
     let rules = Rules::clone(&*urn_rules::of(Some(tenant_id))?);
     let (concurrency, http_timeout) = (guc::fetch_concurrency(), guc::http_timeout());
-    Flow::start(move |cancel, sink| {
+    let left_out = Arc::<LeftOut>::default();
+    let refused = left_out.clone();
+    let flow = Flow::start(move |cancel, sink| {
         let context = Context {
             cancel,
             concurrency,
@@ -71,14 +116,20 @@ fn start(
         };
         for source in &sources {
             source::rows::rows(source, range, &context, &mut |raw| match normalised(source, raw) {
-                Some(record) if record.values().all(|value| nests_at_most(value, MAX_NESTING)) => {
-                    sink.put(told(record, &rules))
+                Ok(Some(record)) => sink.put(told(record, &rules)),
+                Ok(None) => Ok(()),
+                Err(reason) => {
+                    // As everywhere: one that is no record does not stop the others.
+                    refused.add(reason);
+                    Ok(())
                 }
-                // As everywhere: one that is no record does not stop the others.
-                Some(_) | None => Ok(()),
             })?;
         }
         Ok(())
+    })?;
+    Ok(Rows {
+        records: Records(flow),
+        left_out,
     })
 }
 
@@ -87,15 +138,6 @@ fn narrow(source: &mut Source, datasets: &[Dataset]) {
     source.selection = source.selection.only(datasets);
     if let Some(fallback) = source.config.fallback_mut() {
         narrow(fallback, datasets);
-    }
-}
-
-/// Whether lists and objects lie at most so deep in each other. A value comes from a text whose nesting was bounded.
-fn nests_at_most(value: &Value, depth: usize) -> bool {
-    match value {
-        Value::Array(items) => depth > 0 && items.iter().all(|item| nests_at_most(item, depth - 1)),
-        Value::Object(members) => depth > 0 && members.values().all(|member| nests_at_most(member, depth - 1)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
     }
 }
 

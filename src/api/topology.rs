@@ -1,13 +1,12 @@
 //! `topo_extract()` and `topo_unresolved()`: the extractors of the engine, from SQL; and the names of what they find.
 
-use crate::backend::json::{replace_nul, without_nul};
+use crate::backend::json::{self, without_nul};
 use crate::error::{Error, Result, or_raise};
 use crate::jobs::fetch;
 use engine::topology::ansible::{self, tree::Tree};
 use engine::topology::{Extracted, Format, TopologyError, extract};
 use engine::urn;
 use pgrx::JsonB;
-use pgrx::datum::AnyElement;
 use pgrx::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
@@ -15,7 +14,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// The format that is no single file: a JSON object of paths and contents.
 const ANSIBLE: &str = "ansible";
@@ -103,24 +101,6 @@ fn topo_caller(urn: &str) -> Option<String> {
     urn::caller(urn).map(|urn| urn.into_owned())
 }
 
-/// xxh3-64 of the bytes of a value of variable length; NULL for types of fixed length. It takes milliseconds where
-/// `jsonb_hash_extended`, which looks at every element, takes tenths of seconds.
-#[pg_extern(immutable, parallel_safe, strict)]
-#[search_path(pg_catalog, @extschema@, pg_temp)]
-fn topo_digest(value: AnyElement) -> Option<i64> {
-    // SAFETY: looks the type of a value up, which exists.
-    if unsafe { pg_sys::get_typlen(value.oid()) } != -1 {
-        return None;
-    }
-    // SAFETY: a value of a type of length -1 is a varlena. The unpacked one lives in the current memory context, and
-    // nothing frees it before its bytes are read.
-    let bytes = unsafe {
-        let unpacked = pg_sys::pg_detoast_datum_packed(value.datum().cast_mut_ptr());
-        pgrx::varlena::varlena_to_byte_slice(unpacked)
-    };
-    Some(xxh3_64(bytes) as i64)
-}
-
 /// On a thread of its own: the statement can be cancelled, and memory has its bound.
 fn read(content: &str, format: &str) -> Result<Extracted> {
     let (content, format) = (content.to_owned(), format.to_owned());
@@ -173,15 +153,24 @@ fn read_tree(content: &str, stop: Arc<AtomicBool>) -> Result<Extracted> {
     Ok(report.extracted)
 }
 
+/// The name is told only where it looks like one: with the arguments swapped it is a document, secrets and all.
 fn unknown_format(name: &str) -> Error {
+    let is_name = name.len() <= 30
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    let message = match is_name {
+        true => format!("there is no topology format \"{name}\""),
+        false => "the format is not the name of one".to_string(),
+    };
     let known: Vec<&str> = [AUTO, ANSIBLE]
         .into_iter()
         .chain(Format::ALL.into_iter().map(Format::name))
         .collect();
     Error::invalid(
         PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-        format!("there is no topology format \"{name}\""),
-        format!("Formats: {}.", known.join(", ")),
+        message,
+        format!("The content comes first, then its format: {}.", known.join(", ")),
     )
 }
 
@@ -199,7 +188,6 @@ fn refused(error: TopologyError) -> Error {
 }
 
 fn jsonb(value: &impl Serialize) -> Result<JsonB> {
-    let mut value = serde_json::to_value(value).map_err(|e| Error::Internal(e.to_string()))?;
-    replace_nul(&mut value);
-    Ok(JsonB(value))
+    let value = serde_json::to_value(value).map_err(|e| Error::Internal(e.to_string()))?;
+    Ok(json::jsonb(value))
 }

@@ -1,5 +1,6 @@
 //! What PostgreSQL's text and jsonb cannot hold.
 
+use pgrx::JsonB;
 use serde_json::Value;
 
 /// The text with U+FFFD for every NUL.
@@ -9,6 +10,12 @@ pub fn without_nul(text: String) -> String {
     } else {
         text
     }
+}
+
+/// A parameter or result of type jsonb. Names in it may be somebody else's: a NUL in one fails nothing.
+pub fn jsonb(mut value: Value) -> JsonB {
+    replace_nul(&mut value);
+    JsonB(value)
 }
 
 /// Replaces every NUL in texts and keys by U+FFFD.

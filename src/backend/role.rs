@@ -1,7 +1,7 @@
 //! Running statements of a user in that user's name, so that nothing of it outlasts them.
 
 use crate::backend::catalog;
-use crate::backend::session::set_local;
+use crate::backend::settings::set_local;
 use crate::backend::sql::{self, required};
 use crate::error::{Error, Result};
 use pgrx::pg_sys;

@@ -1,10 +1,10 @@
 //! Transactions: in a background worker, and inside `CALL etl_run()`, where a procedure commits by itself.
 
+use crate::backend::settings::set_local;
 use crate::backend::{catalog, locks};
 use crate::error::{Error, Result, catch};
 use pgrx::pg_sys;
 use std::cell::Cell;
-use std::ffi::CString;
 
 /// Where the code runs, which decides how a transaction begins and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,23 +213,4 @@ pub fn in_procedure<T>(call: impl FnOnce(Session) -> T) -> T {
         pg_sys::SPI_finish();
         result
     }
-}
-
-/// Sets a parameter until the end of the transaction.
-pub fn set_local(name: &std::ffi::CStr, value: &str) -> Result<()> {
-    let value = CString::new(value).map_err(|e| Error::Internal(e.to_string()))?;
-    // SAFETY: NUL-terminated strings that outlive the call; elevel 0 means: raise on a bad value.
-    unsafe {
-        pg_sys::set_config_option(
-            name.as_ptr(),
-            value.as_ptr(),
-            pg_sys::GucContext::PGC_SUSET,
-            pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_LOCAL,
-            true,
-            0,
-            false,
-        )
-    };
-    Ok(())
 }

@@ -3,7 +3,8 @@
 use crate::backend::clock;
 use crate::backend::latch;
 use crate::backend::locks::{self, Kind};
-use crate::backend::session::{End, Session, set_local};
+use crate::backend::session::{End, Session};
+use crate::backend::settings::set_local;
 use crate::backend::sql::{self, required};
 use crate::error::{Error, Result, catch};
 use crate::jobs::definition::{self, Definition};

@@ -3,6 +3,8 @@
 use crate::backend::latch;
 use crate::error::{Error, Result};
 use crate::{guc, memory};
+use engine::topology::ansible;
+use pgrx::prelude::*;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -58,25 +60,47 @@ impl Helper {
     }
 }
 
+/// Refuses work that shares anything with other work of the process once a helper thread stands still: it may hold a lock
+/// that the work would wait for, for ever.
+///
+/// # Errors
+/// A thread of this process stands still.
+pub fn refuse_after_stop() -> Result<()> {
+    if memory::stopped_threads() == 0 {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
+        "an earlier step of this connection needed more memory than it may use, and still holds what it had",
+        "Connect anew. observe_bridge.worker_memory_limit bounds what one step may use.",
+    ))
+}
+
 /// Runs `work` on a thread of its own and waits for it.
 ///
 /// `work` gets a flag that turns true when its result is no longer wanted: on a timeout, over the memory budget, on a
 /// cancel. The thread then ends by itself at its next check; nobody waits for it. It must touch nothing of PostgreSQL.
+///
+/// # Errors
+/// `TimedOut`, `OutOfBudget`, and what [`refuse_after_stop`] says.
 pub fn in_background<T: Send + 'static>(
     job: &str,
     timeout: Duration,
     work: impl FnOnce(Arc<AtomicBool>) -> T + Send + 'static,
 ) -> Result<T> {
+    refuse_after_stop()?;
     run(job, timeout, false, work)
 }
 
 /// [`in_background`] for work that evaluates what others wrote. Where it does not come to its next check soon, it gets no
-/// more memory and stands still until the process ends: a runner then ends, a session may go on.
+/// more memory and stands still until the process ends: a runner then ends, a session may go on with work that shares
+/// nothing with it but what [`ansible::prepare`] makes.
 pub fn evaluate_in_background<T: Send + 'static>(
     job: &str,
     timeout: Duration,
     work: impl FnOnce(Arc<AtomicBool>) -> T + Send + 'static,
 ) -> Result<T> {
+    ansible::prepare();
     run(job, timeout, true, work)
 }
 

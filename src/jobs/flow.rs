@@ -2,7 +2,7 @@
 
 use crate::backend::latch;
 use crate::error::{Error, Result};
-use crate::jobs::fetch::{SignalsBlocked, StopOnDrop};
+use crate::jobs::fetch::{self, SignalsBlocked, StopOnDrop};
 use crate::source::SourceError;
 use crate::{guc, memory};
 use std::io::{ErrorKind, Read, Write};
@@ -39,8 +39,6 @@ pub struct Flow {
     ended: Receiver<std::result::Result<(), SourceError>>,
     bell: UnixStream,
     limit: usize,
-    /// Threads of this process that had stopped for good before.
-    stopped: usize,
 }
 
 impl Sink {
@@ -86,10 +84,11 @@ impl Flow {
     /// records are no longer wanted.
     ///
     /// # Errors
-    /// The system has no thread or socket.
+    /// The system has no thread or socket; what [`fetch::refuse_after_stop`] says.
     pub fn start(
         work: impl FnOnce(Arc<AtomicBool>, &mut Sink) -> std::result::Result<(), SourceError> + Send + 'static,
     ) -> Result<Flow> {
+        fetch::refuse_after_stop()?;
         let failed = |what: &str, e: std::io::Error| Error::Internal(format!("{what}: {e}"));
         let flag = Arc::new(AtomicBool::new(false));
         let (ours, theirs) = UnixStream::pair().map_err(|e| failed("socketpair", e))?;
@@ -101,7 +100,6 @@ impl Flow {
         let stop = StopOnDrop(flag.clone());
         let limit = guc::worker_memory_limit();
         memory::bound_for(limit);
-        let stopped = memory::stopped_threads();
         let blocked = SignalsBlocked::new();
         let spawned = std::thread::Builder::new()
             .name("observe_bridge flow".into())
@@ -125,7 +123,6 @@ impl Flow {
             ended,
             bell: ours,
             limit,
-            stopped,
         })
     }
 
@@ -154,7 +151,7 @@ impl Flow {
                 Err(TryRecvError::Empty) => {}
             }
             let used = memory::live_bytes();
-            if used > self.limit || memory::stopped_threads() > self.stopped {
+            if used > self.limit || memory::stopped_threads() > 0 {
                 return Err(Error::OutOfBudget {
                     used,
                     limit: self.limit,

@@ -41,11 +41,7 @@ pub fn work_next(session: Session, place: Option<Place>, limit: Option<usize>) -
         // A thread of this process holds memory for good: a new process has all of its own.
         return match session {
             Session::Worker => Ok(Worked::Gone),
-            Session::Procedure => Err(Error::invalid(
-                PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
-                "an earlier step of this connection needed more memory than it may use, and still holds what it had",
-                "Connect anew. observe_bridge.worker_memory_limit bounds what one step may use.",
-            )),
+            Session::Procedure => fetch::refuse_after_stop().map(|()| Worked::Nothing),
         };
     }
     // What a job left behind goes before the next is claimed, or nothing is.

@@ -5,6 +5,7 @@
 
 use crate::backend::fault::{self, Point};
 use crate::backend::session::{End, Session};
+use crate::backend::settings::{self, KEPT_PLANS};
 use crate::error::Result;
 use crate::guc;
 use crate::jobs::{fetch, sources};
@@ -44,7 +45,7 @@ struct Fetched {
 pub fn run(session: Session, batch: &Batch, done: &mut usize) -> Result<()> {
     let tenant = batch.tenant_id;
     let plan = session.transact(|| {
-        let missing = partials::missing_ranges(tenant, batch.range())?;
+        let missing = settings::scoped(&KEPT_PLANS, || partials::missing_ranges(tenant, batch.range()))?;
         Ok(End::Rollback(Plan {
             sources: sources::load(tenant, NAME)?,
             windows: Windows::new(batch.range(), batch.runs.first().map_or(0, |r| r.window.len())),
@@ -109,7 +110,9 @@ fn write(
         .collect();
     session.transact(|| {
         fault::point(Point::Writing)?;
-        let coarse = store::write_windows(tenant, masker, &of_runs, &restored)?;
+        let coarse = settings::scoped(&KEPT_PLANS, || {
+            store::write_windows(tenant, masker, &of_runs, &restored)
+        })?;
         for (stats, lines) in stats.iter_mut().zip(coarse).filter(|(_, lines)| *lines > 0) {
             stats["records"]["coarse_logs"] = json!(lines);
         }

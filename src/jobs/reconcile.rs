@@ -6,6 +6,7 @@
 
 use crate::backend::clock::{from_timestamptz, to_timestamptz};
 use crate::backend::fault::{self, Point};
+use crate::backend::json::jsonb;
 use crate::backend::session::{End, Session};
 use crate::backend::sql::{self, required};
 use crate::error::{Error, Result};
@@ -29,8 +30,10 @@ pub const NAME: &str = "reconcile";
 /// A source and the part of time it is to be compared in.
 struct Check {
     source_id: i64,
-    check_no: i32,
+    /// Which check: so long after their end.
     recheck: Interval,
+    /// The same for people.
+    recheck_text: String,
     /// Windows that end in it are compared.
     part: Window,
 }
@@ -57,6 +60,11 @@ pub fn run(session: Session, batch: &Batch) -> Result<()> {
     let (started, tenant) = (Instant::now(), batch.tenant_id);
     let loaded = session.transact(|| Ok(End::Rollback(sources::load_each(tenant, oo_agg::NAME)?)))?;
     let loaded: HashMap<i64, Result<Source>> = loaded.into_iter().collect();
+    // What is compared with is told now: a server that was led elsewhere before says nothing about what was read.
+    session.transact(|| {
+        sql::execute("SELECT etl_sources_look()", &[])?;
+        Ok(End::Commit(()))
+    })?;
     let (mut outcome, mut given_up) = (Outcome::default(), HashSet::new());
     // Part by part, until no source has more.
     loop {
@@ -82,7 +90,7 @@ pub fn run(session: Session, batch: &Batch) -> Result<()> {
                 given_up.insert(check.source_id);
                 outcome
                     .failed
-                    .push(json!({ "source_id": check.source_id, "check_no": check.check_no, "error": error }));
+                    .push(json!({ "source_id": check.source_id, "recheck": check.recheck_text, "error": error }));
             }
         }
     }
@@ -155,15 +163,15 @@ fn emptied(read: &[Read], counts: &Counts) -> Option<Error> {
 /// What is to be compared now.
 fn due(tenant: i64) -> Result<Vec<Check>> {
     sql::select(
-        "SELECT source_id, check_no, recheck, checked_from, checked_to FROM etl_reconcile_due($1)",
+        "SELECT source_id, recheck, recheck::text, checked_from, checked_to FROM etl_reconcile_due($1)",
         &[tenant.into()],
         |rows| {
             let mut found = Vec::new();
             for row in rows {
                 found.push(Check {
                     source_id: required(row.get(1)?, "source_id")?,
-                    check_no: required(row.get(2)?, "check_no")?,
-                    recheck: required(row.get(3)?, "recheck")?,
+                    recheck: required(row.get(2)?, "recheck")?,
+                    recheck_text: required(row.get(3)?, "recheck")?,
                     part: Window::new(
                         from_timestamptz(required(row.get(4)?, "checked_from")?),
                         from_timestamptz(required(row.get(5)?, "checked_to")?),
@@ -245,7 +253,7 @@ fn record(check: &Check, checked: usize, late: &[(Read, Difference)]) -> Result<
         "SELECT etl_reconcile_record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         &[
             check.source_id.into(),
-            check.check_no.into(),
+            check.recheck.into(),
             to_timestamptz(check.part.from)?.into(),
             to_timestamptz(check.part.to)?.into(),
             i64::try_from(checked).unwrap_or(i64::MAX).into(),
@@ -266,9 +274,9 @@ fn note_failure(session: Session, check: &Check, error: &Value) -> Result<()> {
             "SELECT etl_reconcile_failed($1, $2, $3, $4)",
             &[
                 check.source_id.into(),
-                check.check_no.into(),
+                check.recheck.into(),
                 to_timestamptz(check.part.from)?.into(),
-                JsonB(error.clone()).into(),
+                jsonb(error.clone()).into(),
             ],
         )?;
         Ok(End::Commit(()))

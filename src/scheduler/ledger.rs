@@ -6,13 +6,12 @@
 
 use crate::backend::clock;
 use crate::backend::fault::{self, Point};
-use crate::backend::json::replace_nul;
+use crate::backend::json::jsonb;
 use crate::backend::locks::{self, Kind, Scope};
 use crate::backend::session::{End, Session};
 use crate::backend::sql::{self, required};
 use crate::error::{Error, Result};
 use engine::window::Window;
-use pgrx::JsonB;
 use pgrx::prelude::*;
 use pgrx::spi::SpiTupleTable;
 use serde_json::Value;
@@ -245,12 +244,10 @@ pub fn release(batch_id: i64) {
 
 /// Marks windows of a batch successful, in the order of time, and queues what depends on them. The last one gets the
 /// stats. Call it last in the transaction that writes the result: an error (one was lost) takes the result with it.
-pub fn finish_success(runs: &[Run], mut stats: Value) -> Result<()> {
-    // Names in them are somebody else's.
-    replace_nul(&mut stats);
+pub fn finish_success(runs: &[Run], stats: Value) -> Result<()> {
     let ours: bool = sql::update(
         "SELECT etl_finish_success($1, $2, $3)",
-        &[ids(runs).into(), attempts(runs).into(), JsonB(stats).into()],
+        &[ids(runs).into(), attempts(runs).into(), jsonb(stats).into()],
         |rows| required(rows.first().get_one()?, "etl_finish_success"),
     )?;
     if ours {
@@ -284,7 +281,7 @@ pub fn finish_failure(session: Session, runs: &[Run], error: &Error) -> Result<F
             &[
                 ids(runs).into(),
                 attempts(runs).into(),
-                JsonB(error.to_json()).into(),
+                jsonb(error.to_json()).into(),
                 error.is_transient().into(),
                 retry_after.into(),
             ],

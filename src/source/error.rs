@@ -104,6 +104,29 @@ impl SourceError {
         self
     }
 
+    /// As somebody needs it who waits for the answer: what a window does next is not his business.
+    pub fn for_asker(self) -> Self {
+        let hint = match self.kind {
+            ErrorKind::Unsettled => {
+                "Ask for a range that ends earlier, or name a server of kind openobserve as \"fallback\" in the options of \
+                 the source."
+            }
+            // What does not pass by has a hint of its own.
+            ErrorKind::Connection | ErrorKind::Timeout => return self,
+            ErrorKind::BadResponse if self.transient => {
+                "Ask again later; if it stays, check that the endpoint leads to the server and not to a proxy's page, and \
+                 look at the server's own log."
+            }
+            ErrorKind::Gone if self.transient => "Objects were merged while they were read: ask again.",
+            ErrorKind::Http(status) if !self.transient && (400..500).contains(&status) => {
+                "Look at the server's own log for what it does not like."
+            }
+            _ if self.transient => "Ask again later; if it stays, look at the server's own log.",
+            _ => return self,
+        };
+        self.hint(hint)
+    }
+
     /// With the wait the server asked for.
     pub fn retry_after(mut self, wait: Option<Duration>) -> Self {
         self.retry_after = wait.map(|w| w.min(MAX_RETRY_AFTER));
@@ -207,6 +230,31 @@ mod tests {
         }
         let gone = e(ErrorKind::Gone).transient(true);
         assert!(gone.is_transient() && !gone.is_permanent());
+    }
+
+    #[test]
+    fn who_waits_for_an_answer_hears_nothing_of_windows() {
+        let hint = |kind, transient| {
+            let e = SourceError::new(kind, "x").hint("The window is tried again.");
+            e.transient(transient).for_asker().hint.unwrap()
+        };
+        for kind in [
+            ErrorKind::Http(503),
+            ErrorKind::Http(400),
+            ErrorKind::BadResponse,
+            ErrorKind::Partial,
+            ErrorKind::Gone,
+        ] {
+            let hint = hint(kind, true);
+            assert!(
+                !hint.contains("window") && hint.to_lowercase().contains("ask again"),
+                "{hint}"
+            );
+        }
+        assert!(hint(ErrorKind::Http(400), false).contains("log"));
+        assert!(hint(ErrorKind::Unsettled, false).contains("fallback"));
+        let own = SourceError::config("x", "Set y.").for_asker();
+        assert_eq!(own.hint.as_deref(), Some("Set y."));
     }
 
     #[test]

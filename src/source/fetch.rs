@@ -3,6 +3,7 @@
 //! A window is the same whether it is fetched alone or in a range with others; [`Aggregator`] sees to that.
 
 use super::count::Counts;
+use super::doors::Doors;
 use super::error::SourceError;
 use super::rows::Each;
 use super::{Context, FetchStats, Locator, Selection, Source, SourceConfig, file, margin, openobserve, s3, synthetic};
@@ -68,8 +69,8 @@ pub trait Reader {
 /// any source holds for all. Records that cannot be told to belong to a window (a bad one without a good timestamp) are
 /// among the rejects of the first.
 ///
-/// Where buckets have settled up to the middle of the range, it is read in two parts: what is settled from the bucket,
-/// the rest from what stands in for it.
+/// Where objects have settled up to the middle of the range, it is read in two parts: what is settled from them,
+/// the rest from what stands in for them.
 ///
 /// Either everything the sources had is in the result, or there is an error: never a part. Memory: the aggregates of
 /// all windows and 32 bytes a span, beside a page or row group for each thread.
@@ -98,20 +99,16 @@ pub fn fetch(sources: &[Source], windows: Windows, ctx: &Context) -> Result<Fetc
     Ok(all)
 }
 
-/// Up to where the bucket of a source has settled; `None` for what is no bucket.
+/// Up to where the objects of a source have settled; `None` for what has none.
 pub(super) fn seam(source: &Source, windows: Windows) -> Option<i64> {
-    match &source.config {
-        SourceConfig::S3(c) => c.settle.as_ref().map(|settle| settle.seam(windows)),
-        _ => None,
-    }
+    source.config.settled().map(|settle| settle.seam(windows))
 }
 
-/// Refuses a range of which a bucket may not have everything yet, before any of it is read.
+/// Refuses a range of which objects may not have everything yet, before any of it is read.
 fn refuse_young(sources: &[Source], range: Window) -> Result<(), SourceError> {
     for source in sources {
-        if let SourceConfig::S3(c) = &source.config
-            && let Some(settle) = c.settle.as_ref().filter(|s| s.fallback.is_none() && range.to > s.until)
-        {
+        let settled = source.config.settled();
+        if let Some(settle) = settled.filter(|s| s.fallback.is_none() && range.to > s.until) {
             return Err(settle.too_young(&source.server, range));
         }
     }
@@ -177,24 +174,24 @@ pub(super) fn reader<'a>(
         windows,
         ctx,
     };
-    Ok(match &source.config {
-        SourceConfig::OpenObserve(c) => Box::new(openobserve::Reader::new(c, request)?),
-        SourceConfig::File(c) => Box::new(file::reader(c, request)?),
-        SourceConfig::Mock(c) => Box::new(synthetic::Reader::new(c, request)),
-        SourceConfig::S3(c) => match &c.settle {
-            Some(settle) if windows.range().to > settle.until => match &settle.fallback {
-                Some(fallback) => reader(fallback, windows, ctx)?,
-                None => return Err(settle.too_young(&source.server, windows.range())),
-            },
-            Some(settle) => {
-                // Nothing but parents is asked of it: its windows are empty.
-                let none = Windows::new(Window::new(settle.until, settle.until), windows.length());
-                let open = |source: &'a Source| move || reader(source, none, ctx);
-                let behind = settle.parents.as_deref().map(open);
-                Box::new(s3::Doors::new(s3::reader(c, request)?, settle.until, behind))
-            }
-            None => Box::new(s3::reader(c, request)?),
-        },
+    let settled = source.config.settled();
+    if let Some(young) = settled.filter(|settle| windows.range().to > settle.until) {
+        return match &young.fallback {
+            Some(fallback) => reader(fallback, windows, ctx),
+            None => Err(young.too_young(&source.server, windows.range())),
+        };
+    }
+    let objects: Box<dyn Reader + 'a> = match &source.config {
+        SourceConfig::OpenObserve(c) => return Ok(Box::new(openobserve::Reader::new(c, request)?)),
+        SourceConfig::Mock(c) => return Ok(Box::new(synthetic::Reader::new(c, request))),
         SourceConfig::Web(_) | SourceConfig::Git(_) => return Err(SourceError::no_records()),
-    })
+        SourceConfig::File(c) => Box::new(file::reader(c, request)?),
+        SourceConfig::S3(c) => Box::new(s3::reader(c, request)?),
+    };
+    let Some(settle) = settled else { return Ok(objects) };
+    // Nothing but parents is asked of it: its windows are empty.
+    let none = Windows::new(Window::new(settle.until, settle.until), windows.length());
+    let open = |source: &'a Source| move || reader(source, none, ctx);
+    let behind = settle.parents.as_deref().map(open);
+    Ok(Box::new(Doors::new(objects, settle.until, behind)))
 }

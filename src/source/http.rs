@@ -1,29 +1,39 @@
-//! The HTTP client: one keep-alive agent for all threads of a fetch, hard deadlines, bounded bodies. It never
-//! retries: the ledger does, and counts.
+//! The HTTP client: one keep-alive agent for all threads of a fetch, and for the next fetch; hard deadlines, bounded
+//! bodies. It never retries: the ledger does, and counts.
 
+mod agents;
 mod body;
 mod failure;
+mod gather;
 mod route;
 
 pub use body::Incoming;
-pub use route::{Route, system};
+pub use failure::certificate_error;
+pub use route::{Route, system, trusted};
 
 use super::error::{SourceError, excerpt};
 use super::resolve::OneHost;
+use agents::{Kept, Way};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use failure::transport_error;
+use failure::{tls_error, transport_error};
+use gather::Gather;
 use std::io::{self, Read};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 use ureq::http::{HeaderMap, HeaderValue, Uri, header};
-use ureq::unversioned::transport::DefaultConnector;
+use ureq::unversioned::transport::{Connector, DefaultConnector};
 use ureq::{Agent, Body, RequestBuilder, http};
 
 /// Longest time to resolve a name, and to connect (each also bounded by the deadline of the request).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes kept of an error's body.
 const MAX_ERROR_BODY: usize = 64 << 10;
+
+/// Connections that wait for the next request, at most.
+const MOST_IDLE: usize = 16;
+/// Bytes of a request that are sent at once.
+const OUTPUT_BUFFER: usize = 16 << 10;
 
 /// What came back.
 #[derive(Debug)]
@@ -55,8 +65,12 @@ pub enum Login<'a> {
 
 /// A client of one server with one login. Shared by reference between threads.
 pub struct Client {
-    agent: Agent,
+    kept: Kept,
+    /// Nobody may use the agent again.
+    spoilt: AtomicBool,
     authorization: Option<HeaderValue>,
+    /// The proxy, if it shows a certificate of its own.
+    tls_proxy: Option<String>,
     max_body: usize,
     requests: AtomicU64,
     bytes: AtomicU64,
@@ -76,33 +90,31 @@ impl Client {
         timeout: Duration,
         max_body: usize,
     ) -> Result<Self, SourceError> {
-        let connect = CONNECT_TIMEOUT.min(timeout);
-        let config = Agent::config_builder()
-            .timeout_global(Some(timeout))
-            .timeout_resolve(Some(connect))
-            .timeout_connect(Some(connect))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            // The postmaster's environment is no configuration of ours.
-            .proxy(route.proxy()?)
-            .tls_config(route.tls(endpoint))
-            .accept_encoding(body::ACCEPT)
-            .user_agent(concat!("observe_bridge/", env!("CARGO_PKG_VERSION")))
-            .build();
+        let way = Way {
+            endpoint: endpoint.to_string(),
+            route: route.clone(),
+            timeout,
+        };
         Ok(Client {
-            agent: Agent::with_parts(config, DefaultConnector::default(), OneHost::default()),
+            kept: Kept::take(way, agent)?,
+            spoilt: AtomicBool::new(false),
             authorization: login.map(|login| authorization(&login)).transpose()?,
+            tls_proxy: route.tls_proxy(),
             max_body,
             requests: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         })
     }
 
+    fn agent(&self) -> &Agent {
+        &self.kept.agent
+    }
+
     /// Ends every request in flight on any thread; later ones fail at once. A name lookup or a connect in progress
     /// runs into its own timeout.
     pub fn interrupt(&self) {
-        self.agent.clone().shutdown();
+        self.spoilt.store(true, Ordering::Relaxed);
+        self.agent().clone().shutdown();
     }
 
     /// Requests sent so far.
@@ -121,7 +133,7 @@ impl Client {
     /// `Connection`, `Timeout`, `Auth` (proxy) or `BadResponse` (a body that ends early, broken compression), with no
     /// message about the purpose of the request: the caller adds it.
     pub fn get(&self, uri: &str, body: &mut Vec<u8>) -> Result<Reply, SourceError> {
-        let request = self.authorized(self.agent.get(uri));
+        let request = self.authorized(self.agent().get(uri));
         self.receive(request.call(), body, whole)
     }
 
@@ -134,11 +146,11 @@ impl Client {
         body: &mut Vec<u8>,
     ) -> Result<(Reply, HeaderMap), SourceError> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let mut request = self.agent.get(uri).header(header::ACCEPT_ENCODING, "identity");
+        let mut request = self.agent().get(uri).header(header::ACCEPT_ENCODING, "identity");
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        let mut response = request.call().map_err(|e| transport_error(&e))?;
+        let mut response = request.call().map_err(|e| self.unanswered(&e))?;
         // What a store was once told of an object, not what it did to it now: the bytes are the object's own.
         response.headers_mut().remove(header::CONTENT_ENCODING);
         let headers = response.headers().clone();
@@ -157,7 +169,7 @@ impl Client {
         body: &mut Vec<u8>,
         take: impl FnOnce(&mut Incoming<'_>, &mut Vec<u8>) -> Result<T, SourceError>,
     ) -> Result<Reply<T>, SourceError> {
-        let request = self.agent.post(uri).header(header::CONTENT_TYPE, "application/json");
+        let request = self.agent().post(uri).header(header::CONTENT_TYPE, "application/json");
         self.receive(self.authorized(request).send(json), body, take)
     }
 
@@ -178,11 +190,23 @@ impl Client {
         body: &mut Vec<u8>,
     ) -> Result<Reply<()>, SourceError> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let mut request = self.agent.post(uri).header(header::ACCEPT_ENCODING, "identity");
+        let mut request = self.agent().post(uri).header(header::ACCEPT_ENCODING, "identity");
         for (name, value) in headers {
             request = request.header(name, value);
         }
         self.receive(request.send(content), body, whole)
+    }
+
+    /// What it means that no answer came; the agent is not used again.
+    fn unanswered(&self, e: &ureq::Error) -> SourceError {
+        self.spoilt.store(true, Ordering::Relaxed);
+        let mut error = transport_error(e);
+        if let (Some(proxy), true, Some(hint)) = (&self.tls_proxy, tls_error(e).is_some(), &mut error.hint) {
+            hint.push_str(&format!(
+                " The proxy {proxy} is reached over TLS too: it may be its certificate."
+            ));
+        }
+        error
     }
 
     fn receive<T>(
@@ -192,7 +216,7 @@ impl Client {
         take: impl FnOnce(&mut Incoming<'_>, &mut Vec<u8>) -> Result<T, SourceError>,
     ) -> Result<Reply<T>, SourceError> {
         body.clear();
-        let mut response = result.map_err(|e| transport_error(&e))?;
+        let mut response = result.map_err(|e| self.unanswered(&e))?;
         let status = response.status().as_u16();
         let text = |name: header::HeaderName| {
             let value = response.headers().get(name)?.to_str().ok()?;
@@ -211,7 +235,13 @@ impl Client {
                 .announced(announced);
             return match take(&mut incoming, body) {
                 _ if incoming.is_over() => Ok(Reply::TooLarge),
-                taken => taken.map(Reply::Ok),
+                taken => {
+                    // Also where it was the content: how much of the body was read nobody knows.
+                    if taken.is_err() {
+                        self.spoilt.store(true, Ordering::Relaxed);
+                    }
+                    taken.map(Reply::Ok)
+                }
             };
         }
         let refusal = Refusal {
@@ -226,6 +256,37 @@ impl Client {
         }
         Ok(Reply::Status(refusal))
     }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if !self.spoilt.load(Ordering::Relaxed) {
+            self.kept.clone().give_back();
+        }
+    }
+}
+
+fn agent(way: &Way) -> Result<Agent, SourceError> {
+    let connect = CONNECT_TIMEOUT.min(way.timeout);
+    let config = Agent::config_builder()
+        .timeout_global(Some(way.timeout))
+        .timeout_resolve(Some(connect))
+        .timeout_connect(Some(connect))
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        // As many as there are threads: they come back one by one at the end of a fetch.
+        .max_idle_connections(MOST_IDLE)
+        .max_idle_connections_per_host(MOST_IDLE)
+        .output_buffer_size(OUTPUT_BUFFER)
+        // The postmaster's environment is no configuration of ours.
+        .proxy(way.route.proxy()?)
+        .tls_config(way.route.tls(&way.endpoint))
+        .accept_encoding(body::ACCEPT)
+        .user_agent(concat!("observe_bridge/", env!("CARGO_PKG_VERSION")))
+        .build();
+    let connector = DefaultConnector::default().chain(Gather);
+    Ok(Agent::with_parts(config, connector, OneHost::default()))
 }
 
 /// The whole body into the buffer.

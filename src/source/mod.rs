@@ -1,5 +1,5 @@
 //! Sources: bytes in, aggregates out. Plain Rust: nothing here knows of PostgreSQL, so all of it may run on helper
-//! threads. Whoever calls [`fetch()`] or [`replay`] does so on a thread with all signals blocked; the threads started
+//! threads. Whoever calls [`fetch()`] or [`replay()`] does so on a thread with all signals blocked; the threads started
 //! below inherit that.
 
 pub mod count;
@@ -15,21 +15,26 @@ pub mod objects;
 pub mod openobserve;
 pub mod options;
 pub mod pattern;
+pub mod replay;
 pub mod rows;
 pub mod s3;
 pub mod sample;
 pub mod server;
 
+mod doors;
 mod margin;
 mod pool;
 mod resolve;
+mod settle;
 mod synthetic;
 mod tap;
 
 pub use error::SourceError;
 pub use fetch::fetch;
 pub use options::Selection;
+pub use replay::{Replayed, replay};
 pub use sample::Sample;
+pub use settle::Settle;
 
 use engine::patterns::Masker;
 use engine::record::Dataset;
@@ -57,31 +62,57 @@ pub enum SourceConfig {
 }
 
 impl SourceConfig {
-    /// What stands in for a bucket at windows that have not settled.
-    pub fn fallback_mut(&mut self) -> Option<&mut Source> {
+    /// Whether objects of a window may come long after its end.
+    fn lags(&self) -> bool {
         match self {
-            SourceConfig::S3(c) => c.settle.as_mut()?.fallback.as_deref_mut(),
+            SourceConfig::S3(_) => true,
+            SourceConfig::File(c) => c.arrangement.layout == objects::Layout::OpenObserve,
+            _ => false,
+        }
+    }
+
+    /// Which windows are whole where there are objects; `None` where nothing is said, or there are none.
+    fn settled(&self) -> Option<&Settle> {
+        match self {
+            SourceConfig::S3(c) => c.settle.as_ref(),
+            SourceConfig::File(c) => c.settle.as_ref(),
             _ => None,
         }
     }
 
-    /// Says of a bucket which windows are whole; see [`s3::Settle`].
+    /// What stands in for objects at windows that have not settled.
+    pub fn fallback_mut(&mut self) -> Option<&mut Source> {
+        match self {
+            SourceConfig::S3(c) => c.settle.as_mut()?.fallback.as_deref_mut(),
+            SourceConfig::File(c) => c.settle.as_mut()?.fallback.as_deref_mut(),
+            _ => None,
+        }
+    }
+
+    /// Says of a bucket or a folder which windows are whole; see [`Settle`].
     ///
     /// # Errors
-    /// `Config` for options that only a bucket has; those of [`s3::Settle::new`].
+    /// `Config` for options that only these have; those of [`Settle::new`].
     pub fn settle<E: From<SourceError>>(
         &mut self,
         selection: &Selection,
         now: i64,
         fallback: impl FnOnce(&str) -> Result<SourceConfig, E>,
     ) -> Result<(), E> {
+        let asked = selection.settle_us.is_some() || selection.fallback.is_some();
         match self {
             SourceConfig::S3(c) => {
-                c.settle = Some(s3::Settle::new(c.arrangement.layout, selection, now, fallback)?);
+                c.settle = Some(Settle::new(c.arrangement.layout, selection, now, fallback)?);
                 Ok(())
             }
-            _ if selection.settle_us.is_some() || selection.fallback.is_some() => Err(SourceError::config(
-                "the source options \"settle\" and \"fallback\" are for servers of kind s3",
+            // A plain file is there or not, and a time that has not come yet may be asked for.
+            SourceConfig::File(c) if c.arrangement.layout != objects::Layout::OpenObserve && !asked => Ok(()),
+            SourceConfig::File(c) => {
+                c.settle = Some(Settle::new(c.arrangement.layout, selection, now, fallback)?);
+                Ok(())
+            }
+            _ if asked => Err(SourceError::config(
+                "the source options \"settle\" and \"fallback\" are for servers of kind s3 and file",
                 "Leave them away: other servers have their records at once.",
             )
             .into()),
@@ -141,6 +172,8 @@ pub struct FetchStats {
     pub files: u64,
     /// Objects in a format that cannot be read.
     pub unreadable: u64,
+    /// Objects beside them whose names do not tell a format.
+    pub skipped: u64,
     /// Usable records inside the windows.
     pub logs: u64,
     pub metrics: u64,
@@ -155,6 +188,7 @@ impl FetchStats {
         self.pages += other.pages;
         self.files += other.files;
         self.unreadable += other.unreadable;
+        self.skipped += other.skipped;
         self.logs += other.logs;
         self.metrics += other.metrics;
         self.spans += other.spans;
@@ -166,24 +200,5 @@ impl FetchStats {
             Dataset::Metrics => self.metrics += records,
             Dataset::Traces => self.spans += records,
         }
-    }
-}
-
-/// The raw records behind a locator, as JSON texts, as the sample says. None may be of the sample where others are.
-///
-/// # Errors
-/// `Gone` when the source no longer has any record of the window; else as for [`fetch()`].
-pub fn replay(
-    config: &SourceConfig,
-    locator: &Locator,
-    sample: &Sample,
-    ctx: &Context,
-) -> Result<Vec<String>, SourceError> {
-    match config {
-        SourceConfig::OpenObserve(c) => openobserve::replay(c, locator, sample, ctx),
-        SourceConfig::File(c) => file::replay(c, locator, sample, ctx),
-        SourceConfig::Mock(c) => Ok(synthetic::replay(c, locator, sample)),
-        SourceConfig::S3(c) => s3::replay(c, locator, sample, ctx),
-        SourceConfig::Web(_) | SourceConfig::Git(_) => Err(SourceError::no_records()),
     }
 }

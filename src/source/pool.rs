@@ -6,6 +6,7 @@
 use super::error::{ErrorKind, SourceError};
 use std::any::Any;
 use std::collections::VecDeque;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -19,8 +20,8 @@ pub struct Queue<'a, T> {
     state: Mutex<State<T>>,
     /// For the threads: there is a task, or the end of the work.
     changed: Condvar,
-    /// For the supervisor: the end of the work.
-    ended: Condvar,
+    /// For the supervisor: the end of the work, or more of it than there are threads for.
+    called: Condvar,
     cancel: &'a AtomicBool,
 }
 
@@ -28,16 +29,23 @@ struct State<T> {
     waiting: VecDeque<T>,
     /// Tasks waiting or being worked on.
     unfinished: usize,
+    /// Threads that have no task now; they will look for one.
+    free: usize,
+    /// Threads that may still be started.
+    room: usize,
     failed: Option<SourceError>,
 }
 
 impl<T> Queue<'_, T> {
-    /// Adds a task. Only a running task may call this: at the end of the last one the threads leave.
+    /// Adds a task, for a new thread if all are busy. Only a running task may call this: at the end of the last one the threads leave.
     pub fn push(&self, task: T) {
         let mut state = self.lock();
         state.waiting.push_back(task);
         state.unfinished += 1;
         self.changed.notify_one();
+        if state.wants_thread() {
+            self.called.notify_one();
+        }
     }
 
     /// `Err` once the work is to stop: for long tasks to ask between two steps.
@@ -61,6 +69,7 @@ impl<T> Queue<'_, T> {
                 return None;
             }
             if let Some(task) = state.waiting.pop_front() {
+                state.free -= 1;
                 return Some(task);
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -70,18 +79,24 @@ impl<T> Queue<'_, T> {
     fn finished(&self, result: Result<(), SourceError>) {
         let mut state = self.lock();
         state.unfinished -= 1;
+        state.free += 1;
         if let Err(e) = result {
             // Errors of tasks that were interrupted by the first failure say nothing.
             state.failed.get_or_insert(e);
         }
         if state.unfinished == 0 || state.failed.is_some() {
             self.changed.notify_all();
-            self.ended.notify_all();
+            self.called.notify_one();
         }
     }
 
-    /// Waits for the end of the work. `interrupt` is called once if it ends early, to wake tasks blocked on I/O.
-    fn supervise(&self, interrupt: impl Fn()) {
+    /// Starts threads as they are needed, and waits for the end of the work. `interrupt` is called once if it ends early, to
+    /// wake tasks blocked on I/O.
+    ///
+    /// # Errors
+    /// There is not a single thread.
+    fn supervise(&self, mut start: impl FnMut() -> io::Result<()>, interrupt: impl Fn()) -> Result<(), SourceError> {
+        let mut started = 0;
         let mut state = self.lock();
         loop {
             if self.cancel.load(Ordering::Relaxed) {
@@ -90,13 +105,31 @@ impl<T> Queue<'_, T> {
             if state.failed.is_some() {
                 self.changed.notify_all();
                 drop(state);
-                return interrupt();
+                interrupt();
+                return Ok(());
             }
             if state.unfinished == 0 {
-                return;
+                return Ok(());
+            }
+            if state.wants_thread() {
+                (state.room, state.free) = (state.room - 1, state.free + 1);
+                drop(state);
+                let outcome = start();
+                state = self.lock();
+                match outcome {
+                    Ok(()) => started += 1,
+                    // Fewer threads do the same work; none cannot.
+                    Err(_) if started > 0 => (state.room, state.free) = (0, state.free - 1),
+                    Err(e) => {
+                        return Err(
+                            SourceError::new(ErrorKind::Io, "cannot start a fetch thread").detail(e.to_string())
+                        );
+                    }
+                }
+                continue;
             }
             state = self
-                .ended
+                .called
                 .wait_timeout(state, CANCEL_POLL)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
@@ -104,7 +137,13 @@ impl<T> Queue<'_, T> {
     }
 }
 
-/// Works `tasks`, and what they push, on at most `threads` threads. Each thread has a worker of its own; the workers
+impl<T> State<T> {
+    fn wants_thread(&self) -> bool {
+        self.waiting.len() > self.free && self.room > 0
+    }
+}
+
+/// Works `tasks`, and what they push, on at most `threads` threads, no more than there are tasks at once. Each thread has a worker of its own; the workers
 /// come back in no particular order. `work` is called with a task, the thread's worker and the queue.
 ///
 /// # Errors
@@ -121,34 +160,30 @@ pub fn run<T: Send, W: Send>(
         state: Mutex::new(State {
             unfinished: tasks.len(),
             waiting: tasks.into(),
+            free: 0,
+            room: threads.max(1),
             failed: None,
         }),
         changed: Condvar::new(),
-        ended: Condvar::new(),
+        called: Condvar::new(),
         cancel,
+    };
+    let body = || {
+        let mut w = worker();
+        while let Some(task) = queue.next() {
+            let result = catch_unwind(AssertUnwindSafe(|| work(task, &mut w, &queue)));
+            queue.finished(result.unwrap_or_else(|panic| Err(panicked(&*panic))));
+        }
+        w
     };
     let workers = std::thread::scope(|scope| {
         let mut handles = Vec::new();
-        for n in 0..threads.max(1) {
-            let thread = std::thread::Builder::new().name(format!("ob-fetch-{n}"));
-            let body = || {
-                let mut w = worker();
-                while let Some(task) = queue.next() {
-                    let result = catch_unwind(AssertUnwindSafe(|| work(task, &mut w, &queue)));
-                    queue.finished(result.unwrap_or_else(|panic| Err(panicked(&*panic))));
-                }
-                w
-            };
-            match thread.spawn_scoped(scope, body) {
-                Ok(handle) => handles.push(handle),
-                // Fewer threads do the same work; none cannot.
-                Err(_) if n > 0 => break,
-                Err(e) => {
-                    return Err(SourceError::new(ErrorKind::Io, "cannot start a fetch thread").detail(e.to_string()));
-                }
-            }
-        }
-        queue.supervise(interrupt);
+        let start = || {
+            let thread = std::thread::Builder::new().name(format!("ob-fetch-{}", handles.len()));
+            handles.push(thread.spawn_scoped(scope, body)?);
+            Ok(())
+        };
+        queue.supervise(start, interrupt)?;
         handles
             .into_iter()
             .map(|h| h.join().map_err(|panic| panicked(&*panic)))
@@ -191,6 +226,42 @@ mod tests {
         });
         assert_eq!(total, Ok(600));
         assert_eq!(sum(vec![], |_, _, _| Ok(())), Ok(0));
+    }
+
+    #[test]
+    fn there_are_as_many_threads_as_tasks_at_once() {
+        let never = AtomicBool::new(false);
+        let threads = |tasks: Vec<u32>, work: &(dyn Fn(u32, &Queue<'_, u32>) + Sync)| {
+            let work = |n, _: &mut (), queue: &Queue<'_, u32>| {
+                work(n, queue);
+                Ok(())
+            };
+            run(tasks, 4, &never, || (), work, || ()).unwrap().len()
+        };
+        assert_eq!(threads(vec![], &|_, _| ()), 0);
+        // One after the other.
+        assert_eq!(threads(vec![1], &|_, _| ()), 1);
+        // A task that waits for the one it has pushed gets a second thread for it.
+        let (pushed, done) = (AtomicBool::new(false), AtomicBool::new(false));
+        let both = threads(vec![1], &|_, queue| {
+            if pushed.swap(true, Ordering::SeqCst) {
+                done.store(true, Ordering::SeqCst);
+                return;
+            }
+            queue.push(2);
+            while !done.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+        });
+        assert_eq!(both, 2);
+        // Never more than are allowed.
+        let meet = std::sync::Barrier::new(4);
+        assert_eq!(
+            threads(vec![1; 8], &|_, _| {
+                meet.wait();
+            }),
+            4
+        );
     }
 
     #[test]

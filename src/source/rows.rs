@@ -5,7 +5,7 @@ use super::fetch::{reader, seam};
 use super::{Context, Source};
 use engine::decode::fields::LabelChoice;
 use engine::decode::{Options, normal};
-use engine::record::Dataset;
+use engine::record::{Dataset, RejectReason};
 use engine::window::{MINUTE_US, Window, Windows};
 use serde_json::{Map, Value};
 
@@ -29,24 +29,28 @@ pub type Each<'a> = dyn FnMut(&Raw<'_>) -> Result<(), SourceError> + Send + 'a;
 /// either side.
 ///
 /// # Errors
-/// As [`fetch()`](super::fetch()), and those of `each`. Some records may have been handed on by then.
+/// As [`fetch()`](super::fetch()), with hints for whoever asks, and those of `each`. Some records may have been handed on
+/// by then.
 pub fn rows(source: &Source, range: Window, ctx: &Context, each: &mut Each<'_>) -> Result<(), SourceError> {
     let middle = seam(source, Windows::new(range, MINUTE_US)).unwrap_or(range.from);
     let parts = [Window::new(range.from, middle), Window::new(middle, range.to)];
     let parts = parts.into_iter().filter(|part| !part.is_empty());
     // All doors first: what cannot be read is said before the first record.
     let readers: Vec<_> = parts
-        .map(|part| reader(source, part.into(), ctx))
+        .map(|part| reader(source, part.into(), ctx).map_err(SourceError::for_asker))
         .collect::<Result<_, _>>()?;
     for mut reader in readers {
-        reader.rows(each)?;
+        reader.rows(each).map_err(SourceError::for_asker)?;
     }
     Ok(())
 }
 
-/// The record in the form of [`normal::normalise`], with the name of the `stream` where that is known. `None` for what
-/// is no record, or a metric that the selection leaves out.
-pub fn normalised(source: &Source, raw: &Raw<'_>) -> Option<Map<String, Value>> {
+/// The record in the form of [`normal::normalise`], with the name of the `stream` where that is known. `None` for a metric
+/// that the selection leaves out.
+///
+/// # Errors
+/// Why it is no record.
+pub fn normalised(source: &Source, raw: &Raw<'_>) -> Result<Option<Map<String, Value>>, RejectReason> {
     let options = match raw.stream {
         Some(stream) => Options::stream(raw.dataset, stream, LabelChoice::None),
         None => Options::new(raw.dataset),
@@ -58,5 +62,5 @@ pub fn normalised(source: &Source, raw: &Raw<'_>) -> Option<Map<String, Value>> 
     };
     record.insert("server".to_string(), source.server.as_str().into());
     record.extend(raw.stream.map(|stream| ("stream".to_string(), stream.into())));
-    wanted.then_some(record)
+    Ok(wanted.then_some(record))
 }

@@ -37,6 +37,14 @@ impl Sample {
         }
     }
 
+    /// The same with another number of records.
+    pub fn up_to(&self, max: usize) -> Self {
+        Sample {
+            max,
+            filter: self.filter.clone(),
+        }
+    }
+
     /// Whether any record will do.
     pub fn takes_all(&self) -> bool {
         self.filter.is_empty()

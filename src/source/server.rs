@@ -97,7 +97,14 @@ impl Kind {
             ),
             Kind::File => (
                 &["path"],
-                &["layout", "org", "path_template", "path_slack", "metadata_url"],
+                &[
+                    "layout",
+                    "org",
+                    "path_template",
+                    "path_slack",
+                    "metadata_url",
+                    "ca_certificate",
+                ],
             ),
             Kind::Mock => (&[], &MockConfig::OPTIONS),
             Kind::Http => (&["url"], &["ca_certificate", "proxy"]),
@@ -209,6 +216,7 @@ pub fn config(server: &Options, mapping: &Options, file_roots: Vec<PathBuf>) -> 
             path: text("path").unwrap_or_default().into(),
             roots: file_roots,
             arrangement: arrangement()?,
+            settle: None,
         }),
         Kind::Http => SourceConfig::Web(WebConfig::parse(server, mapping)?),
         Kind::Git => SourceConfig::Git(GitConfig::parse(server, mapping, file_roots)?),

@@ -62,7 +62,7 @@ impl fetch::Reader for Reader<'_> {
                 metric: &|name| dataset == Dataset::Metrics && selection.metrics.matches(name),
                 label: &|name| selection.metric_labels.keeps(name),
             };
-            let mut tap = Tap::new(&mut aggregator, windows, None);
+            let mut tap = Tap::new(&mut aggregator, windows, None, true);
             self.minutes(records_range(dataset, windows.range()), |part| {
                 mock::fetch(self.config, part, &wanted, &mut tap);
             })?;

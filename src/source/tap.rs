@@ -10,6 +10,7 @@ pub struct Tap<'a, S> {
     inner: &'a mut S,
     windows: Windows,
     metrics: Option<&'a Patterns>,
+    timeless: bool,
     /// Records of each window, as forwarded.
     pub records: Vec<u64>,
     /// Refused records of each window, as far as they say when they were.
@@ -17,11 +18,13 @@ pub struct Tap<'a, S> {
 }
 
 impl<'a, S: RecordSink> Tap<'a, S> {
-    /// `metrics`: `None` forwards every metric.
-    pub fn new(inner: &'a mut S, windows: Windows, metrics: Option<&'a Patterns>) -> Self {
+    /// `metrics`: `None` forwards every metric. `timeless`: whether refused records that do not say when they were are
+    /// forwarded; those of what is read around the windows belong to others.
+    pub fn new(inner: &'a mut S, windows: Windows, metrics: Option<&'a Patterns>, timeless: bool) -> Self {
         Tap {
             inner,
             windows,
+            timeless,
             metrics: metrics.filter(|p| !p.is_all()),
             records: vec![0; windows.count()],
             rejected: vec![0; windows.count()],
@@ -62,6 +65,9 @@ impl<S: RecordSink> RecordSink for Tap<'_, S> {
         if let Some(rejected) = window.and_then(|i| self.rejected.get_mut(i)) {
             *rejected += 1;
         }
+        if ts.is_none() && !self.timeless {
+            return;
+        }
         self.inner.reject(dataset, reason, ts, sample);
     }
 }
@@ -94,7 +100,7 @@ mod tests {
     fn counts_the_windows_and_picks_metrics_by_name() {
         let only_up = Patterns::new(["up"]);
         let mut seen = Seen::default();
-        let mut tap = Tap::new(&mut seen, Windows::new(Window::new(10, 20), 5), Some(&only_up));
+        let mut tap = Tap::new(&mut seen, Windows::new(Window::new(10, 20), 5), Some(&only_up), true);
         for (ts, metric) in [(9, "up"), (10, "up"), (19, "up"), (15, "down"), (20, "up")] {
             tap.metric(MetricPoint {
                 ts,
@@ -120,5 +126,11 @@ mod tests {
         assert_eq!(tap.rejected, [0, 1], "those of a window");
         assert_eq!(seen.0[..5], ["up", "up", "up", "up", "line"]);
         assert_eq!(seen.0[5..], ["missing_body"; 3]);
+        let mut around = Seen::default();
+        let mut tap = Tap::new(&mut around, Windows::new(Window::new(10, 20), 5), None, false);
+        for ts in [None, Some(17)] {
+            tap.reject(Dataset::Logs, RejectReason::BadTimestamp, ts, "");
+        }
+        assert_eq!(around.0.len(), 1);
     }
 }

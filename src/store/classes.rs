@@ -2,6 +2,7 @@
 //!
 //! Classes are computed by `engine::patterns::alias` from all patterns of a tenant, as soon as a new one is entered.
 
+use crate::backend::settings;
 use crate::backend::sql::{self, required};
 use crate::error::Result;
 use engine::patterns::Masker;
@@ -18,6 +19,12 @@ const MOST: i64 = 100_000;
 /// A class that has no pattern of its own yet gets a row: its template, with the sample of its earliest member. An alias
 /// is never taken back, though retention may have left fewer members than made it.
 pub fn refresh(tenant: i64, masker: &Masker) -> Result<()> {
+    // What this transaction has entered is unknown to the planner: a loop over tables that it thinks empty would take
+    // minutes for ten thousand patterns.
+    settings::scoped(&[(c"enable_nestloop", "off")], || compute(tenant, masker))
+}
+
+fn compute(tenant: i64, masker: &Masker) -> Result<()> {
     let many: bool = sql::select(
         "SELECT count(*) > $2 FROM (SELECT FROM log_pattern WHERE tenant_id = $1 LIMIT $2 + 1) p",
         &[tenant.into(), MOST.into()],
@@ -50,15 +57,14 @@ pub fn refresh(tenant: i64, masker: &Masker) -> Result<()> {
     let rules: Vec<&str> = outcome.aliases.iter().map(|a| a.rule.as_str()).collect();
     sql::execute(
         "INSERT INTO log_pattern (tenant_id, fingerprint_id, class_id, pattern, sample_message, severity, first_seen, last_seen)
-         SELECT $1, c.id, c.id, c.pattern, m.sample_message, m.severity, m.first_seen, m.last_seen
+         SELECT $1, c.id, c.id, c.pattern, (array_agg(p.sample_message ORDER BY p.first_seen, p.fingerprint_id))[1],
+                (array_agg(p.severity ORDER BY array_position('{TRACE,DEBUG,INFO,WARN,ERROR,FATAL}', p.severity) DESC NULLS LAST))[1],
+                min(p.first_seen), max(p.last_seen)
            FROM unnest($2::bigint[], $3::text[]) AS c (id, pattern)
-           CROSS JOIN LATERAL (
-               SELECT (array_agg(p.sample_message ORDER BY p.first_seen, p.fingerprint_id))[1] AS sample_message,
-                      (array_agg(p.severity ORDER BY array_position('{TRACE,DEBUG,INFO,WARN,ERROR,FATAL}', p.severity) DESC NULLS LAST))[1] AS severity,
-                      min(p.first_seen) AS first_seen, max(p.last_seen) AS last_seen
-                 FROM unnest($4::bigint[], $5::bigint[]) AS a (fingerprint_id, class_id)
-                 JOIN log_pattern p ON p.tenant_id = $1 AND p.fingerprint_id = a.fingerprint_id
-                WHERE a.class_id = c.id) m
+           JOIN unnest($4::bigint[], $5::bigint[]) AS a (fingerprint_id, class_id) ON a.class_id = c.id
+           JOIN log_pattern p ON p.tenant_id = $1 AND p.fingerprint_id = a.fingerprint_id
+          WHERE NOT EXISTS (SELECT FROM log_pattern k WHERE k.tenant_id = $1 AND k.fingerprint_id = c.id)
+          GROUP BY c.id, c.pattern
          ON CONFLICT (tenant_id, fingerprint_id) DO NOTHING",
         &[
             tenant.into(),

@@ -1,14 +1,13 @@
 //! `oo_locator`: the way from an aggregate back to its raw records.
 
 use crate::backend::clock::to_timestamptz;
+use crate::backend::json::{jsonb, without_nul};
 use crate::backend::sql::{self, required};
 use crate::error::Result;
 use crate::source::Locator;
 use crate::store::timestamps;
 use engine::record::Dataset;
 use engine::window::Window;
-use pgrx::JsonB;
-use serde_json::Value;
 use std::collections::HashMap;
 
 /// Ids of locators by dataset, for `sample_ref`: of each the first that led to any record; 0 when there is none.
@@ -41,8 +40,8 @@ pub fn write(tenant: i64, window: Window, locators: &[Locator]) -> Result<Refere
             locators.iter().map(|l| l.object_key.as_str()).collect::<Vec<_>>().into(),
             timestamps(locators.iter().map(|l| l.t_from))?.into(),
             timestamps(locators.iter().map(|l| l.t_to))?.into(),
-            locators.iter().map(|l| l.query_hint.as_deref()).collect::<Vec<_>>().into(),
-            locators.iter().map(|l| JsonB(l.attributes.clone())).collect::<Vec<_>>().into(),
+            locators.iter().map(|l| l.query_hint.clone().map(without_nul)).collect::<Vec<_>>().into(),
+            locators.iter().map(|l| jsonb(l.attributes.clone())).collect::<Vec<_>>().into(),
         ],
         |rows| {
             for row in rows {
@@ -55,9 +54,7 @@ pub fn write(tenant: i64, window: Window, locators: &[Locator]) -> Result<Refere
     )?;
     supersede(tenant, window, ids.values().copied().collect())?;
     let first = |dataset: Dataset| {
-        let locator = locators
-            .iter()
-            .find(|l| l.dataset == dataset && records(&l.attributes) > 0)?;
+        let locator = locators.iter().find(|l| l.dataset == dataset && l.records() > 0)?;
         ids.get(&(
             dataset.as_str().to_string(),
             locator.bucket.clone(),
@@ -86,13 +83,4 @@ fn supersede(tenant: i64, window: Window, ids: Vec<i64>) -> Result<()> {
         ],
     )?;
     Ok(())
-}
-
-/// How many records a locator led to: `records`, or the sum over `streams`.
-fn records(attributes: &Value) -> u64 {
-    let streams = attributes.get("streams").and_then(Value::as_object);
-    match streams {
-        Some(streams) => streams.values().filter_map(Value::as_u64).sum(),
-        None => attributes.get("records").and_then(Value::as_u64).unwrap_or(0),
-    }
 }

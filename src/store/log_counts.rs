@@ -63,26 +63,28 @@ pub fn replace(tenant: i64, bucket: i64, rows: &[LogRow], ids: &Ids) -> Result<(
     )
 }
 
+/// The bucket's rows as they are. They come as arrays: to hand over a row for each would cost more than to find them.
 fn present(tenant: i64, bucket: i64) -> Result<HashMap<Key, Counts>> {
     sql::select(
-        "SELECT resource_id, fingerprint_id, count_total, count_error, coalesce(sample_ref, 0)
+        "SELECT array_agg(resource_id), array_agg(fingerprint_id), array_agg(count_total), array_agg(count_error),
+                array_agg(coalesce(sample_ref, 0))
            FROM log_pattern_5m WHERE tenant_id = $1 AND bucket = $2",
         &[tenant.into(), to_timestamptz(bucket)?.into()],
         |rows| {
-            let mut found = HashMap::with_capacity(rows.len());
-            for row in rows {
-                let key = (
-                    required(row.get(1)?, "resource_id")?,
-                    required(row.get(2)?, "fingerprint_id")?,
-                );
-                let counts = Counts {
-                    total: required(row.get(3)?, "count_total")?,
-                    errors: required(row.get(4)?, "count_error")?,
-                    sample_ref: required(row.get(5)?, "sample_ref")?,
-                };
-                found.insert(key, counts);
-            }
-            Ok(found)
+            let row = rows.first();
+            let Some(resources) = row.get::<Vec<i64>>(1)? else {
+                return Ok(HashMap::new());
+            };
+            let column = |i, name| required(row.get::<Vec<i64>>(i)?, name);
+            let keys = resources.into_iter().zip(column(2, "fingerprint_id")?);
+            let totals = column(3, "count_total")?.into_iter().zip(column(4, "count_error")?);
+            let counts = totals.zip(column(5, "sample_ref")?);
+            let counts = counts.map(|((total, errors), sample_ref)| Counts {
+                total,
+                errors,
+                sample_ref,
+            });
+            Ok(keys.zip(counts).collect())
         },
     )
 }

@@ -1,7 +1,9 @@
 //! Everything that writes the fact tables. All of it runs inside the one transaction of its windows.
 
+mod calls;
 pub mod classes;
 mod coarse;
+pub mod forget;
 pub mod graph;
 pub mod histograms;
 pub mod locators;
@@ -12,6 +14,7 @@ pub mod metrics;
 pub mod partials;
 pub mod rejects;
 pub mod remask;
+mod replace;
 pub mod resources;
 pub mod urn_rules;
 

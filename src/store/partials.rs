@@ -8,8 +8,8 @@ use crate::backend::sql::{self, required};
 use crate::error::{Error, Result};
 use crate::store::locators::References;
 use crate::store::resources::Ids;
-use crate::store::{CHUNK, log_counts, timestamps};
-use engine::partial::{self, Bucket5, CallRow, MinutePartial};
+use crate::store::{calls, log_counts, timestamps};
+use engine::partial::{self, Bucket5, MinutePartial};
 use engine::window::{BUCKET5_US, MINUTE_US, Window, floor};
 use pgrx::prelude::*;
 
@@ -25,22 +25,25 @@ pub fn missing_ranges(tenant: i64, window: Window) -> Result<Vec<Window>> {
         floor(window.from, BUCKET5_US),
         floor(window.to + BUCKET5_US - 1, BUCKET5_US),
     );
-    let minutes = sql::select(
-        "SELECT m FROM generate_series($2::timestamptz, $3::timestamptz - interval '1 minute', interval '1 minute') AS m
+    if window == Window::new(from, to) {
+        return Ok(Vec::new());
+    }
+    let candidates = sql::select(
+        "SELECT m, bucket, counted
+           FROM generate_series($2::timestamptz, $3::timestamptz - interval '1 minute', interval '1 minute') AS m
            CROSS JOIN LATERAL (SELECT date_bin('5 minutes', m, 'epoch') AS bucket) b
            LEFT JOIN etl_job_run r
                   ON r.job = 'oo-agg' AND r.tenant_id = $1 AND r.window_from = m AND r.window_to = m + interval '1 minute'
+          CROSS JOIN LATERAL (
+                SELECT coalesce(r.status = 'success' OR r.status = 'queued' AND r.attempt > 0 AND r.error IS NULL, false)
+                       OR EXISTS (SELECT FROM etl_partial_1m p WHERE p.tenant_id = $1 AND p.bucket = m) AS counted) c
           WHERE (m < $4 OR m >= $5)
             AND m + interval '1 minute' <= etl_now() - (SELECT e.delay FROM etl_job_effective e
                                                          WHERE e.job = 'oo-agg' AND e.tenant_id = $1)
             AND NOT EXISTS (SELECT FROM etl_partial_1m p WHERE p.tenant_id = $1 AND p.bucket = m AND p.format = $6)
-            AND (r.status = 'success'
-                 OR r.status = 'queued' AND r.attempt > 0 AND r.error IS NULL
-                 OR EXISTS (SELECT FROM etl_partial_1m p WHERE p.tenant_id = $1 AND p.bucket = m)
+            AND (counted
                  OR NOT EXISTS (SELECT FROM etl_partial_1m p
-                                 WHERE p.tenant_id = $1 AND p.bucket >= b.bucket AND p.bucket < b.bucket + interval '5 minutes')
-                    AND (EXISTS (SELECT FROM log_pattern_5m l WHERE l.tenant_id = $1 AND l.bucket = b.bucket)
-                         OR EXISTS (SELECT FROM service_call_5m c WHERE c.tenant_id = $1 AND c.bucket = b.bucket)))
+                                 WHERE p.tenant_id = $1 AND p.bucket >= b.bucket AND p.bucket < b.bucket + interval '5 minutes'))
           ORDER BY m",
         &[
             tenant.into(),
@@ -51,21 +54,43 @@ pub fn missing_ranges(tenant: i64, window: Window) -> Result<Vec<Window>> {
             partial::FORMAT.into(),
         ],
         |rows| {
-            let mut minutes = Vec::new();
+            let mut found = Vec::new();
             for row in rows {
-                minutes.push(from_timestamptz(required(row.get::<TimestampWithTimeZone>(1)?, "m")?));
+                let instant = |i| required(row.get::<TimestampWithTimeZone>(i)?, "m, bucket");
+                let counted: bool = required(row.get(3)?, "counted")?;
+                found.push((from_timestamptz(instant(1)?), from_timestamptz(instant(2)?), counted));
             }
-            Ok(minutes)
+            Ok(found)
         },
     )?;
     let mut ranges: Vec<Window> = Vec::new();
-    for m in minutes {
+    // The last bucket that was asked for, and whether it has rows.
+    let mut asked: Option<(i64, bool)> = None;
+    for (m, bucket, counted) in candidates {
+        let counted = counted
+            || match asked {
+                Some((of, known)) if of == bucket => known,
+                _ => asked.insert((bucket, has_rows(tenant, bucket)?)).1,
+            };
+        if !counted {
+            continue;
+        }
         match ranges.last_mut() {
             Some(last) if last.to == m => last.to += MINUTE_US,
             _ => ranges.push(Window::new(m, m + MINUTE_US)),
         }
     }
     Ok(ranges)
+}
+
+/// Whether the 5-minute tables have rows of a bucket.
+fn has_rows(tenant: i64, bucket: i64) -> Result<bool> {
+    sql::select(
+        "SELECT EXISTS (SELECT FROM log_pattern_5m WHERE tenant_id = $1 AND bucket = $2)
+                OR EXISTS (SELECT FROM service_call_5m WHERE tenant_id = $1 AND bucket = $2)",
+        &[tenant.into(), to_timestamptz(bucket)?.into()],
+        |rows| required(rows.first().get_one()?, "exists"),
+    )
 }
 
 /// Replaces the partials of the run's own minutes.
@@ -129,13 +154,7 @@ pub fn recompute(tenant: i64, bucket: i64, ids: &mut Ids) -> Result<()> {
         what: "partials of a 5-minute bucket",
         detail: e.to_string(),
     })?;
-    sql::execute(
-        "DELETE FROM service_call_5m WHERE tenant_id = $1 AND bucket = $2",
-        &[tenant.into(), to_timestamptz(bucket)?.into()],
-    )?;
-    for chunk in merged.calls.chunks(CHUNK) {
-        insert_calls(tenant, bucket, chunk, ids)?;
-    }
+    calls::replace(tenant, bucket, &merged.calls, ids)?;
     log_counts::replace(tenant, bucket, &merged.logs, ids)
 }
 
@@ -162,36 +181,4 @@ fn load(tenant: i64, bucket: i64) -> Result<Vec<MinutePartial>> {
             Ok(found)
         },
     )
-}
-
-fn insert_calls(tenant: i64, bucket: i64, rows: &[CallRow], ids: &Ids) -> Result<()> {
-    sql::execute(
-        "INSERT INTO service_call_5m (bucket, tenant_id, src_resource_id, dst_resource_id, calls, errors, rps, err_rate,
-                                      p50_ms, p95_ms, inferred, sample_ref)
-         SELECT $2, $1, r.src, r.dst, r.calls, r.errors, r.rps, r.err_rate, r.p50_ms, r.p95_ms, r.inferred,
-                nullif(r.sample_ref, 0)
-           FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::float8[], $8::float8[],
-                       $9::float8[], $10::float8[], $11::bool[], $12::bigint[])
-                AS r (src, dst, calls, errors, rps, err_rate, p50_ms, p95_ms, inferred, sample_ref)",
-        &[
-            tenant.into(),
-            to_timestamptz(bucket)?.into(),
-            ids_of(rows.iter().map(|r| &r.src), ids)?.into(),
-            ids_of(rows.iter().map(|r| &r.dst), ids)?.into(),
-            rows.iter().map(|r| r.calls).collect::<Vec<_>>().into(),
-            rows.iter().map(|r| r.errors).collect::<Vec<_>>().into(),
-            rows.iter().map(|r| r.rps).collect::<Vec<_>>().into(),
-            rows.iter().map(|r| r.err_rate).collect::<Vec<_>>().into(),
-            rows.iter().map(|r| r.p50_ms).collect::<Vec<_>>().into(),
-            rows.iter().map(|r| r.p95_ms).collect::<Vec<_>>().into(),
-            rows.iter().map(|r| r.inferred).collect::<Vec<_>>().into(),
-            rows.iter().map(|r| r.sample_ref).collect::<Vec<_>>().into(),
-        ],
-    )?;
-    Ok(())
-}
-
-/// The column of ids for a column of URNs.
-fn ids_of<'a>(urns: impl Iterator<Item = &'a String>, ids: &Ids) -> Result<Vec<i64>> {
-    urns.map(|urn| ids.id_of(urn)).collect()
 }

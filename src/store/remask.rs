@@ -3,6 +3,7 @@
 //! Other masks make other fingerprints of all lines. What is stored keeps its own, for ever. Here the stored samples are
 //! masked anew, and an alias leads from what a sample had to what it has now, so that classes go on as they were.
 
+use crate::backend::settings;
 use crate::backend::sql::{self, required};
 use crate::error::Result;
 use crate::store::CHUNK;
@@ -32,6 +33,11 @@ pub fn is_due(tenant: i64, masker: &Masker) -> Result<bool> {
 /// how many fingerprints of other masks there are. The caller holds the lock of the tenant's patterns, and computes
 /// the classes after it.
 pub fn all(tenant: i64, masker: &Masker) -> Result<usize> {
+    // As in `classes::refresh`: the planner does not know how much is new.
+    settings::scoped(&[(c"enable_nestloop", "off")], || bridge_all(tenant, masker))
+}
+
+fn bridge_all(tenant: i64, masker: &Masker) -> Result<usize> {
     let (mut after, mut bridged) = (None, 0);
     loop {
         let (old, current, last) = chunk(tenant, masker, after)?;

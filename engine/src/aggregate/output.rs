@@ -46,7 +46,7 @@ pub struct MetricRow {
     /// `percentile_cont(0.95)`.
     pub p95: f64,
     pub count: i64,
-    /// What the counters among its series grew by in this minute; `None` if none of them is one.
+    /// What the counters among its series grew by in this minute; `None` if none of them is one, or has a sample before.
     pub increase: Option<f64>,
 }
 
@@ -63,9 +63,9 @@ pub struct HistogramRow {
     pub labels_hash: i64,
     /// A JSON object with its keys sorted and secrets masked.
     pub labels: Option<String>,
-    /// Observations; `None` without a bucket for all of them.
+    /// Observations; `None` without a bucket for all of them whose growth is known.
     pub count: Option<f64>,
-    /// The sum of the observations; `None` where the histogram has no `_sum`.
+    /// The sum of the observations; `None` where the histogram has no `_sum`, or none whose growth is known.
     pub sum: Option<f64>,
     /// Quantiles, see [`bucket_quantile`](crate::quantile::bucket_quantile).
     pub p50: Option<f64>,

@@ -1,5 +1,7 @@
 //! The samples of one row of `metric_1m`, and what the series among them grew by.
 
+use std::iter;
+
 use hashbrown::HashMap;
 
 use super::sum;
@@ -144,8 +146,8 @@ impl Points {
         self.series.get(point.series as usize)
     }
 
-    /// What each counting series of the settled samples grew by, in the order of their numbers. `before` is the last
-    /// value of a series before these.
+    /// What each counting series of the settled samples grew by, in the order of their numbers; those of which nobody
+    /// knows are left out. `before` is the last value of a series before these.
     pub(super) fn growth(&self, before: impl Fn(u64) -> Option<f64>) -> impl Iterator<Item = Growth> {
         let number = |p: &Point| self.series_of(p).map(|s| s.number);
         let series = self.points.chunk_by(move |a, b| number(a) == number(b));
@@ -155,7 +157,7 @@ impl Points {
             let counted = points.iter().filter_map(|p| Some((self.series_of(p)?.counts, p.value)));
             Some(Growth {
                 le: first.le,
-                by: grown(counted, before(first.number)),
+                by: grown(counted, before(first.number))?,
             })
         })
     }
@@ -163,17 +165,19 @@ impl Points {
 
 /// What one series grew by: a counter from each value to the next, and from zero where it is below the one before it
 /// (that is a reset, as in Prometheus); the values themselves where they are deltas. A counter's first value with nothing
-/// before it says nothing.
-fn grown(samples: impl Iterator<Item = (Counts, f64)>, before: Option<f64>) -> f64 {
+/// before it says nothing: `None` if there is no other.
+fn grown(samples: impl Iterator<Item = (Counts, f64)>, before: Option<f64>) -> Option<f64> {
     let mut former = before;
-    sum::bounded(samples.filter_map(|(counts, value)| match counts {
+    let mut steps = samples.filter_map(|(counts, value)| match counts {
         Counts::No => None,
         Counts::Delta => Some(value),
         Counts::Cumulative => {
             let former = former.replace(value)?;
             Some(if value >= former { value - former } else { value })
         }
-    }))
+    });
+    let first = steps.next()?;
+    Some(sum::bounded(iter::once(first).chain(steps)))
 }
 
 #[cfg(test)]
@@ -210,7 +214,11 @@ mod tests {
         assert_eq!(growth(Counts::Cumulative, &samples, None), [4.0 + 2.0 + 2.0]);
         assert_eq!(growth(Counts::Cumulative, &samples, Some(3.0)), [2.0 + 4.0 + 2.0 + 2.0]);
         assert_eq!(growth(Counts::Cumulative, &samples, Some(7.0)), [5.0 + 4.0 + 2.0 + 2.0]);
-        assert_eq!(growth(Counts::Cumulative, &samples[..1], None), [0.0]);
+        assert_eq!(growth(Counts::Cumulative, &samples[..1], Some(5.0)), [0.0]);
+        assert!(
+            growth(Counts::Cumulative, &samples[..1], None).is_empty(),
+            "nobody knows"
+        );
         assert_eq!(growth(Counts::Delta, &samples, Some(3.0)), [20.0]);
         assert!(growth(Counts::No, &samples, Some(3.0)).is_empty());
         let two = [(2, 10, 5.0), (1, 10, 1.0), (2, 20, 6.0), (1, 20, 8.0)];

@@ -1,4 +1,6 @@
 mod ranges;
+mod repeats;
+mod sparse;
 
 use proptest::prelude::*;
 

@@ -3,7 +3,7 @@
 
 use super::cursor::{Cursor, utf8};
 use super::hit::Hits;
-use super::json::{SearchPage, texts};
+use super::json::SearchPage;
 use super::row::RowSink;
 use super::{DecodeError, Options};
 use std::io::Read;
@@ -129,18 +129,10 @@ fn head(c: &mut Cursor<'_>) -> Result<SearchPage, DecodeError> {
 
 /// A member of the answer beside its hits.
 fn field(page: &mut SearchPage, c: &mut Cursor<'_>, key: &str) -> Result<(), DecodeError> {
-    match key {
-        "hits" => return Err(DecodeError::at(c.offset(), "the answer has \"hits\" twice")),
-        "total" => page.total = c.raw()?.parse().ok(),
-        "is_partial" => page.is_partial = !matches!(c.raw()?, "false" | "null"),
-        "new_start_time" => page.new_start_time = c.raw()?.parse().ok(),
-        "new_end_time" => page.new_end_time = c.raw()?.parse().ok(),
-        "function_error" => page.function_error = texts(c)?,
-        _ => {
-            c.raw()?;
-        }
+    if key == "hits" {
+        return Err(DecodeError::at(c.offset(), "the answer has \"hits\" twice"));
     }
-    Ok(())
+    page.tell(key, c.raw()?)
 }
 
 /// Decodes an answer while it is read, to its end. Memory: `buffer`, twice the longest hit or 512 kB.

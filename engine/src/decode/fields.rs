@@ -243,7 +243,7 @@ pub(super) fn role(dataset: Dataset, name: &str) -> Option<(Role, u8)> {
 /// let schema = ["_timestamp", "hostname", "level", "log", "message", "msg", "thread"];
 /// assert_eq!(
 ///     needed_columns(Dataset::Logs, &schema, &LabelChoice::None),
-///     ["_timestamp", "message", "msg", "level", "hostname"]
+///     ["_timestamp", "message", "msg", "log", "level", "hostname"]
 /// );
 /// ```
 pub fn needed_columns(dataset: Dataset, schema: &[impl AsRef<str>], labels: &LabelChoice) -> Vec<String> {

@@ -35,8 +35,16 @@ impl Target<'_> {
 struct Keys<'a> {
     dataset: Dataset,
     labels: &'a LabelChoice,
-    entries: Vec<(&'a str, Target<'a>)>,
+    entries: Vec<Entry<'a>>,
     next: usize,
+}
+
+/// A key.
+struct Entry<'a> {
+    key: &'a str,
+    /// The key as it stands in the text, from behind the last comma to its colon.
+    raw: &'a str,
+    target: Target<'a>,
 }
 
 /// Streams with more columns resolve the rest of them for every record.
@@ -48,31 +56,34 @@ impl<'a> Keys<'a> {
         (role(self.dataset, key), label.flatten())
     }
 
-    /// Reads a key; `None` if it is no text, or one we need but spelled with escapes.
+    /// Reads a key with its colon; `None` if it is no text, or one we need but spelled with escapes.
     #[inline]
     fn read(&mut self, text: &mut Plain<'a>) -> Option<Target<'a>> {
-        if let Some((key, target)) = self.entries.get(self.next)
-            && text.eat_text(key)
+        if let Some(entry) = self.entries.get(self.next)
+            && text.eat_raw(entry.raw)
         {
             self.next += 1;
-            return Some(*target);
+            return Some(entry.target);
         }
-        match text.string()? {
-            Cow::Borrowed(key) => Some(self.target(key)),
+        let start = text.position();
+        let key = text.string()?;
+        text.expect(b':')?;
+        match key {
+            Cow::Borrowed(key) => Some(self.target(key, text.since(start))),
             Cow::Owned(key) => (self.resolve(&key) == (None, None)).then_some(Target::NONE),
         }
     }
 
-    fn target(&mut self, key: &'a str) -> Target<'a> {
+    fn target(&mut self, key: &'a str, raw: &'a str) -> Target<'a> {
         let ahead = self.entries.get(self.next..).unwrap_or_default();
         let behind = || self.entries.iter().take(self.next);
-        let found = match ahead.iter().position(|(k, _)| *k == key) {
+        let found = match ahead.iter().position(|entry| entry.key == key) {
             Some(i) => Some(self.next + i),
-            None => behind().position(|(k, _)| *k == key),
+            None => behind().position(|entry| entry.key == key),
         };
-        if let Some((i, (_, target))) = found.and_then(|i| Some((i, self.entries.get(i)?))) {
+        if let Some((i, entry)) = found.and_then(|i| Some((i, self.entries.get(i)?))) {
             self.next = i + 1;
-            return *target;
+            return entry.target;
         }
         let (role, label) = self.resolve(key);
         let target = Target {
@@ -80,7 +91,7 @@ impl<'a> Keys<'a> {
             label: label.map(|label| (key, label)),
         };
         if self.entries.len() < KEYS_KEPT {
-            self.entries.push((key, target));
+            self.entries.push(Entry { key, raw, target });
             self.next = self.entries.len();
         }
         target
@@ -150,7 +161,6 @@ impl<'a> Hits<'a> {
         }
         loop {
             let target = self.keys.read(&mut text)?;
-            text.expect(b':')?;
             let label = target.label.filter(|(_, label)| self.row.wants(*label));
             match (target.role, label) {
                 (None, None) => text.skip()?,
@@ -166,10 +176,11 @@ impl<'a> Hits<'a> {
                     }
                 }
             }
-            if text.eat(b'}') {
-                return self.row.sort_labels().then(|| text.position());
+            match text.next() {
+                b',' => {}
+                b'}' => return self.row.sort_labels().then(|| text.position()),
+                _ => return None,
             }
-            text.expect(b',')?;
         }
     }
 

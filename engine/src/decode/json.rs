@@ -4,6 +4,7 @@ use super::answer::{self, Answer, ReadError};
 use super::cursor::{Cursor, string, utf8};
 use super::hit::Hits;
 use super::row::{Parents, Records, RowSink, SAMPLE_BYTES, cut};
+use super::scalar::{Field, Scalar};
 use super::{DecodeError, Options, ParentSink};
 use crate::record::{Dataset, RecordSink, RejectReason};
 use crate::window::Window;
@@ -24,6 +25,36 @@ pub struct SearchPage {
     pub new_start_time: Option<i64>,
     /// UTC microseconds: set if the server has moved the end of the window.
     pub new_end_time: Option<i64>,
+}
+
+impl SearchPage {
+    /// Takes a member of the answer beside its hits, as JSON; the others are left out. A moved end of the window that
+    /// cannot be read makes the answer incomplete: nobody knows what it is of.
+    ///
+    /// # Errors
+    /// `raw` is not JSON.
+    pub fn tell(&mut self, key: &str, raw: &str) -> Result<(), DecodeError> {
+        let time = |raw| match string(raw).map_or(Scalar::Json(raw), Scalar::Text).to_timestamp() {
+            _ if raw == "null" => Some(None),
+            Field::Good(at) => Some(Some(at)),
+            Field::Absent | Field::Bad => None,
+        };
+        match key {
+            "total" => self.total = raw.parse().ok(),
+            "is_partial" => self.is_partial |= !matches!(raw, "false" | "null"),
+            "new_start_time" => {
+                self.is_partial |= time(raw).is_none();
+                self.new_start_time = time(raw).flatten();
+            }
+            "new_end_time" => {
+                self.is_partial |= time(raw).is_none();
+                self.new_end_time = time(raw).flatten();
+            }
+            "function_error" => self.function_error = texts(&mut Cursor::new(raw))?,
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 /// Decodes the body of a `_search` answer with status 200 into `sink`.
@@ -88,7 +119,7 @@ pub fn parents_from_search_stream<S: ParentSink + ?Sized>(
 }
 
 /// An array of texts, a text, or nothing; what is not a text is given as JSON.
-pub(super) fn texts(c: &mut Cursor<'_>) -> Result<Vec<String>, DecodeError> {
+fn texts(c: &mut Cursor<'_>) -> Result<Vec<String>, DecodeError> {
     let text = |raw: &str| string(raw).map_or_else(|| raw.to_owned(), |t| t.into_owned());
     let mut out = Vec::new();
     if c.peek() == Some(b'[') {

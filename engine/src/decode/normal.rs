@@ -8,12 +8,23 @@ use crate::text::without_nul;
 use crate::urn;
 use serde_json::{Map, Value, json as object};
 
-/// One raw record (a JSON object) as a normalised one; `None` for one that [`json::ndjson`] refuses.
+/// Deepest nesting of an attribute: records are read once more on their way, and the JSON library stops at 127.
+const MAX_NESTING: usize = 120;
+/// The only attribute of a record whose columns cannot be told apart: its text.
+const RAW: &str = "raw";
+/// Stands for a text whose secrets cannot all be told.
+const NOT_SHOWN: &str = "not shown: may hold secrets";
+
+/// One raw record (a JSON object) as a normalised one.
 ///
 /// All have `kind` (`log`, `metric`, `span`), `time` (UTC microseconds since the epoch), `urn`, and in `attrs` every
 /// column that is not told otherwise. A log has `body` and `severity` (null if it has none); a metric `metric` and
 /// `value`; a span `trace_id`, `span_id`, `parent_span_id`, `duration_us` and `error`. Texts are without secrets and
-/// without NUL, as in samples and labels.
+/// without NUL, as in samples and labels. Where the JSON library refuses the columns (nested more than 120 deep, a number
+/// that no type holds), `attrs` has one member `raw`, the text of the record, if that hides what its columns would.
+///
+/// # Errors
+/// Why [`json::ndjson`] refuses it.
 ///
 /// ```
 /// use engine::{decode::{Options, normal::normalise}, record::Dataset};
@@ -23,16 +34,34 @@ use serde_json::{Map, Value, json as object};
 /// assert_eq!(record["body"], "password=***");
 /// assert_eq!(record["attrs"], serde_json::json!({"app": "web", "code": 200}));
 /// ```
-pub fn normalise(options: &Options, raw: &str) -> Option<Map<String, Value>> {
-    let mut sink = Normal(None);
+pub fn normalise(options: &Options, raw: &str) -> Result<Map<String, Value>, RejectReason> {
+    let mut sink = Normal(Err(RejectReason::NotAnObject));
     json::ndjson(options, raw.as_bytes(), &mut sink);
     let mut record = sink.0?;
-    let attributes: Map<String, Value> = serde_json::from_str(raw).ok()?;
-    let told = told(options.dataset, &attributes);
+    let readable = |attributes: &Map<String, Value>| attributes.values().all(|value| nests_at_most(value, MAX_NESTING));
+    let attributes = match serde_json::from_str(raw).ok().filter(readable) {
+        Some(attributes) => others(options.dataset, attributes),
+        None => Map::from_iter([(RAW.to_string(), whole(raw))]),
+    };
+    record.insert("attrs".to_string(), Value::Object(attributes));
+    Ok(record)
+}
+
+/// The columns that the members of the record do not tell, without secrets.
+fn others(dataset: Dataset, attributes: Map<String, Value>) -> Map<String, Value> {
+    let told = told(dataset, &attributes);
     let kept = attributes.into_iter().filter(|(name, _)| !told.contains(name));
-    let attributes = kept.map(|(name, value)| (without_nul(&name).into_owned(), masked(&name, value)));
-    record.insert("attrs".to_string(), Value::Object(attributes.collect()));
-    Some(record)
+    kept.map(|(name, value)| (without_nul(&name).into_owned(), masked(&name, value)))
+        .collect()
+}
+
+/// Whether lists and objects lie at most so deep in each other. A value comes from a text whose nesting was bounded.
+fn nests_at_most(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Array(items) => depth > 0 && items.iter().all(|item| nests_at_most(item, depth - 1)),
+        Value::Object(members) => depth > 0 && members.values().all(|member| nests_at_most(member, depth - 1)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+    }
 }
 
 /// The columns that the members of the record already tell: of each role the one that wins.
@@ -77,13 +106,31 @@ fn text(text: &str) -> Value {
     Value::String(mask_secrets(&without_nul(text)).into_owned())
 }
 
-/// Keeps the record it is given.
-struct Normal(Option<Map<String, Value>>);
+/// The text of a record without secrets; none of it where columns hide more than a text does: what lies in a list or an
+/// object under the name of a secret, and what has an escaped name.
+fn whole(raw: &str) -> Value {
+    let raw = without_nul(raw);
+    let opens = |c: char| matches!(c, '[' | '{');
+    let mut name = "";
+    let nested = raw.split('"').any(|piece| {
+        let value = piece.trim_start().strip_prefix(':').map(str::trim_start);
+        let secret = value.is_some_and(|value| value.starts_with(opens)) && !mask_value(name, "").is_empty();
+        name = piece;
+        secret
+    });
+    if nested || raw.contains("\\u") {
+        return NOT_SHOWN.into();
+    }
+    text(&raw)
+}
+
+/// Keeps the record it is given, or why there is none.
+struct Normal(Result<Map<String, Value>, RejectReason>);
 
 impl Normal {
     fn keep(&mut self, record: Value) {
         if let Value::Object(record) = record {
-            self.0 = Some(record);
+            self.0 = Ok(record);
         }
     }
 }
@@ -115,7 +162,9 @@ impl RecordSink for Normal {
         }));
     }
 
-    fn reject(&mut self, _: Dataset, _: RejectReason, _: Option<i64>, _: &str) {}
+    fn reject(&mut self, _: Dataset, reason: RejectReason, _: Option<i64>, _: &str) {
+        self.0 = Err(reason);
+    }
 }
 
 #[cfg(test)]
@@ -124,7 +173,7 @@ mod tests {
     use crate::decode::fields::LabelChoice;
 
     fn of(options: &Options, raw: Value) -> Option<Value> {
-        normalise(options, &raw.to_string()).map(Value::Object)
+        normalise(options, &raw.to_string()).ok().map(Value::Object)
     }
 
     #[test]
@@ -180,16 +229,40 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_record_is_none() {
+    fn what_is_no_record_is_refused() {
         let logs = Options::new(Dataset::Logs);
-        assert_eq!(normalise(&logs, "no json"), None);
-        assert_eq!(of(&logs, object!({ "body": "when?" })), None);
-        assert_eq!(of(&logs, object!({ "_timestamp": 5 })), None);
-        let deep = format!(
-            "{{\"_timestamp\":1,\"body\":\"x\",\"d\":{}{}}}",
-            "[".repeat(9999),
-            "]".repeat(9999)
-        );
-        assert_eq!(normalise(&logs, &deep), None);
+        let of = |raw: Value| normalise(&logs, &raw.to_string());
+        assert_eq!(normalise(&logs, "no json"), Err(RejectReason::NotAnObject));
+        assert_eq!(normalise(&logs, ""), Err(RejectReason::NotAnObject));
+        assert_eq!(of(object!({ "body": "when?" })), Err(RejectReason::MissingTimestamp));
+        assert_eq!(of(object!({ "_timestamp": 5 })), Err(RejectReason::MissingBody));
+    }
+
+    /// The decoder takes them, the JSON library does not: they are records all the same.
+    #[test]
+    fn what_only_the_json_library_refuses_comes_as_its_text() {
+        let logs = Options::new(Dataset::Logs);
+        for depth in [120, 121, 126, 127, 9_999] {
+            let nested = format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+            let raw = format!("{{\"_timestamp\":1,\"body\":\"x\",\"api_key\":\"hunter2\",\"d\":{nested}}}");
+            let record = Value::Object(normalise(&logs, &raw).unwrap());
+            let raw = record["attrs"]["raw"].as_str();
+            assert_eq!((&record["time"], &record["body"]), (&object!(1), &object!("x")));
+            assert_eq!(raw.is_some_and(|raw| raw.contains(&nested)), depth > 120, "{depth}");
+            assert!(!record.to_string().contains("hunter2"), "{depth}");
+            assert!(serde_json::from_str::<Value>(&record.to_string()).is_ok(), "{depth}");
+        }
+        let raw = r#"{"_timestamp":1,"body":"x","big":1e999}"#;
+        let record = normalise(&logs, raw).unwrap();
+        assert_eq!(record["attrs"], object!({ "raw": raw }));
+        for secret in [
+            r#""password":["hunter2"]"#,
+            r#""password" : { "a": [["hunter2"]] }"#,
+            r#""pass\u0077ord":"hunter2""#,
+        ] {
+            let raw = format!("{{\"_timestamp\":1,\"body\":\"x\",{secret},\"big\":1e999}}");
+            let record = normalise(&logs, &raw).unwrap();
+            assert_eq!(record["attrs"], object!({ "raw": NOT_SHOWN }), "{secret}");
+        }
     }
 }

@@ -27,9 +27,10 @@ const BATCH_ROWS: usize = 4096;
 /// The bytes of a Parquet file, wherever they are.
 pub trait Source: ChunkReader + 'static {
     /// Told once the footer is known and before any row is read: the byte ranges of the columns that are needed, row
-    /// group by row group, in the order of reading. For readers that pay by the request.
-    fn will_read(&self, groups: Vec<Vec<Range<u64>>>) {
-        let _ = groups;
+    /// group by row group, in the order of reading. `filter` is read before all of them, to tell which rows are wanted;
+    /// it is empty if all are. For readers that pay by the request.
+    fn will_read(&self, filter: Vec<Range<u64>>, groups: Vec<Vec<Range<u64>>>) {
+        let _ = (filter, groups);
     }
 }
 
@@ -91,8 +92,12 @@ impl File {
         }
         let (row_groups_total, row_groups_read) = (groups.len(), read.len());
         guard(|| {
-            let needed = read.iter().filter_map(|group| groups.get(*group));
-            reader.will_read(needed.map(|group| needed_bytes(group, &projection)).collect());
+            let needed = || read.iter().filter_map(|group| groups.get(*group));
+            let filter = match all_inside {
+                true => Vec::new(),
+                false => needed().flat_map(|group| needed_bytes(group, &time_only)).collect(),
+            };
+            reader.will_read(filter, needed().map(|group| needed_bytes(group, &projection)).collect());
             Ok(())
         })?;
         let reader = guard(|| {

@@ -25,13 +25,26 @@ impl<'a> Plain<'a> {
     }
 
     /// How much of the text has been read.
+    #[inline]
     pub(super) fn position(&self) -> usize {
         self.at
+    }
+
+    /// What has been read since `position`.
+    pub(super) fn since(&self, position: usize) -> &'a str {
+        self.text.get(position..self.at).unwrap_or_default()
     }
 
     /// The next byte that is not white space; 0 at the end.
     #[inline]
     fn peek(&mut self) -> u8 {
+        match self.text.as_bytes().get(self.at) {
+            Some(&b) if b > b' ' => b,
+            _ => self.peek_further(),
+        }
+    }
+
+    fn peek_further(&mut self) -> u8 {
         let bytes = self.text.as_bytes();
         while let Some(&b) = bytes.get(self.at) {
             if !matches!(b, b' ' | b'\n' | b'\r' | b'\t') {
@@ -40,6 +53,14 @@ impl<'a> Plain<'a> {
             self.at += 1;
         }
         0
+    }
+
+    /// Takes the next byte that is not white space; 0 at the end.
+    #[inline]
+    pub(super) fn next(&mut self) -> u8 {
+        let next = self.peek();
+        self.at += usize::from(next != 0);
+        next
     }
 
     /// Takes `byte` if it comes next.
@@ -56,19 +77,14 @@ impl<'a> Plain<'a> {
         self.eat(byte).then_some(())
     }
 
-    /// Takes the text `wanted` if it comes next. It must need no escapes.
+    /// Takes `wanted` if the JSON goes on with it, byte by byte.
     #[inline]
-    pub(super) fn eat_text(&mut self, wanted: &str) -> bool {
-        let found = self.peek() == b'"' && {
-            let rest = self.text.as_bytes().get(self.at + 1..).unwrap_or_default();
-            let end = rest.get(wanted.len());
-            end == Some(&b'"')
-                && rest
-                    .get(..wanted.len())
-                    .is_some_and(|found| same(found, wanted.as_bytes()))
-        };
+    pub(super) fn eat_raw(&mut self, wanted: &str) -> bool {
+        let end = self.at + wanted.len();
+        let next = self.text.as_bytes().get(self.at..end);
+        let found = next.is_some_and(|next| same(next, wanted.as_bytes()));
         if found {
-            self.at += wanted.len() + 2;
+            self.at = end;
         }
         found
     }
@@ -77,6 +93,12 @@ impl<'a> Plain<'a> {
     #[inline]
     pub(super) fn string(&mut self) -> Option<Cow<'a, str>> {
         self.expect(b'"')?;
+        self.rest_of_string()
+    }
+
+    /// Reads a text behind its first quote.
+    #[inline]
+    fn rest_of_string(&mut self) -> Option<Cow<'a, str>> {
         let start = self.at;
         let end = special(self.text.as_bytes(), start)?;
         if self.text.as_bytes().get(end) == Some(&b'"') {
@@ -106,7 +128,10 @@ impl<'a> Plain<'a> {
     #[inline]
     pub(super) fn cell(&mut self) -> Option<Scalar<'a>> {
         match self.peek() {
-            b'"' => self.string().map(Scalar::Text),
+            b'"' => {
+                self.at += 1;
+                self.rest_of_string().map(Scalar::Text)
+            }
             b'-' | b'0'..=b'9' => self.number(),
             b'n' => self.word("null", Scalar::Null),
             b't' => self.word("true", Scalar::Bool(true)),
@@ -183,14 +208,16 @@ impl<'a> Plain<'a> {
 }
 
 const ONES: u64 = u64::from_le_bytes([1; 8]);
+const HIGH: u64 = ONES << 7;
 
 /// The number that eight digits spell: first in pairs, then in fours, then all.
 #[inline]
 fn eight_digits(digits: &[u8; 8]) -> Option<i64> {
-    if !digits.iter().all(u8::is_ascii_digit) {
+    let x = u64::from_le_bytes(*digits) ^ (ONES * b'0' as u64);
+    // More than 9 reaches the high bit of its byte, or had it.
+    if (x | x.wrapping_add(ONES * 0x76)) & HIGH != 0 {
         return None;
     }
-    let x = u64::from_le_bytes(*digits) - ONES * b'0' as u64;
     let pairs = (x * 10 + (x >> 8)) & 0x00ff_00ff_00ff_00ff;
     let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
     Some(((fours * 10_000 + (fours >> 32)) & 0xffff_ffff) as i64)
@@ -199,35 +226,38 @@ fn eight_digits(digits: &[u8; 8]) -> Option<i64> {
 /// Whether two texts of equal length are the same: for short ones quicker than a call.
 #[inline]
 fn same(a: &[u8], b: &[u8]) -> bool {
-    match (a.first_chunk::<8>(), b.first_chunk::<8>()) {
-        (Some(x), Some(y)) if a.len() <= 16 => x == y && a.last_chunk::<8>() == b.last_chunk(),
-        (Some(_), Some(_)) => a == b,
-        _ => a.iter().zip(b).all(|(x, y)| x == y),
+    #[inline]
+    fn ends<const N: usize>(a: &[u8], b: &[u8]) -> bool {
+        a.first_chunk::<N>() == b.first_chunk() && a.last_chunk::<N>() == b.last_chunk()
+    }
+    match a.len() {
+        8..=16 => ends::<8>(a, b),
+        17..=32 => ends::<16>(a, b),
+        4..=7 => ends::<4>(a, b),
+        _ => a == b,
     }
 }
 
 /// Where the first quote, backslash or control character stands, from `at` on.
 ///
 /// Eight bytes at a time: `x - 0x01..` borrows out of a byte of `x` that is zero, so the high bit of each byte tells
-/// whether it was one; a borrow spoils later bytes only, and the first is what counts.
+/// whether it was one; a borrow spoils later bytes only, and the first is what counts. Swapping blank and quote by their
+/// bit 2 puts the quote beside the control characters, so that one comparison finds both.
 #[inline]
-fn special(bytes: &[u8], mut at: usize) -> Option<usize> {
-    const HIGH: u64 = ONES << 7;
-    let zeros = |x: u64| x.wrapping_sub(ONES) & !x;
-    while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+fn special(bytes: &[u8], at: usize) -> Option<usize> {
+    let mut rest = bytes.get(at..)?;
+    while let Some((eight, others)) = rest.split_first_chunk::<8>() {
         let x = u64::from_le_bytes(*eight);
-        let quote = zeros(x ^ (ONES * b'"' as u64));
-        let backslash = zeros(x ^ (ONES * b'\\' as u64));
-        let control = x.wrapping_sub(ONES * b' ' as u64) & !x;
-        let found = (quote | backslash | control) & HIGH;
+        let (swapped, backslash) = (x ^ (ONES * 2), x ^ (ONES * b'\\' as u64));
+        let below = swapped.wrapping_sub(ONES * (b' ' + 1) as u64) & !swapped;
+        let found = (below | (backslash.wrapping_sub(ONES) & !backslash)) & HIGH;
         if found != 0 {
-            return Some(at + found.trailing_zeros() as usize / 8);
+            return Some(bytes.len() - rest.len() + found.trailing_zeros() as usize / 8);
         }
-        at += 8;
+        rest = others;
     }
-    let rest = bytes.get(at..)?;
     let found = rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..b' '))?;
-    Some(at + found)
+    Some(bytes.len() - rest.len() + found)
 }
 
 #[cfg(test)]
@@ -273,19 +303,21 @@ mod tests {
         for key in [
             "",
             "a",
+            "abc",
             "value",
             "severity",
             "_timestamp",
             "reference_parent",
             "reference_parent_span_id",
+            "a_key_of_more_than_thirty_two_bytes",
         ] {
-            let text = format!(" \"{key}\":1");
-            assert!(Plain::new(&text).eat_text(key), "{key}");
-            assert!(!Plain::new(&text).eat_text(&format!("{key}x")));
+            let mut text = Plain::new(key);
+            assert!(text.eat_raw(key) && text.since(0) == key, "{key}");
+            assert!(!Plain::new(key).eat_raw(&format!("{key}x")));
             for (at, _) in key.char_indices() {
                 let mut other = key.to_owned();
                 other.replace_range(at..=at, "#");
-                assert!(!Plain::new(&text).eat_text(&other), "{other}");
+                assert!(!Plain::new(key).eat_raw(&other), "{other}");
             }
         }
     }

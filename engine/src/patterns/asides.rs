@@ -1,13 +1,57 @@
-//! Short groups that are one value: a size said again in another unit, a bound, switches in brackets.
+//! Groups that are one value: a size said again in another unit, a bound, switches in brackets, a setting with its name.
 
-use super::bytes::{SPACE, class};
+use super::bytes::{SPACE, class, lower};
+use super::list::WordList;
 use super::scan::Scanner;
 use super::units;
 
 /// Longest group that is looked at.
 const MAX_GROUP: usize = 48;
 
+/// What programs call a table of settings when they print it, one a line.
+static TABLES: WordList = WordList::new(&[
+    "conf",
+    "config",
+    "configuration",
+    "env",
+    "environment",
+    "options",
+    "parameters",
+    "properties",
+    "property",
+    "settings",
+    "variables",
+]);
+
+/// Longest name of a table.
+const LONGEST_TABLE: usize = 13;
+
 impl Scanner<'_> {
+    /// `environment:java.home=/usr/lib/jvm`, up to the end of the line, if it is the chunk `text` with what follows it: which
+    /// setting it is says as little about what happened as its value does. Says whether it was one and has been written.
+    pub(super) fn setting(&mut self, text: &[u8]) -> bool {
+        let Some((table, name)) = memchr::memchr(b':', text).and_then(|at| text.split_at_checked(at)) else {
+            return false;
+        };
+        let mut buf = [0; LONGEST_TABLE];
+        if name.len() < 2 || !lower(table, &mut buf).is_some_and(|table| TABLES.has(table)) {
+            return false;
+        }
+        // More settings, or the end of a group around this one.
+        let others = |b: &u8| matches!(b, b'=' | b'[' | b']' | b'(' | b')' | b'{' | b'}' | b'\n');
+        let end = self.quoted.unwrap_or(self.s.len());
+        let value = self.slice(self.i + 1, end);
+        let len = value.iter().position(others).unwrap_or(value.len());
+        if !matches!(value.get(len), None | Some(b'\n')) {
+            return false;
+        }
+        self.text(table);
+        self.out.byte(b':');
+        self.variable();
+        self.i += 1 + len;
+        true
+    }
+
     /// `(1.2 KB)` after `1229 bytes`, which is left out, since small sizes come without it; or `( on off )`, which is
     /// a variable. Says whether there was one.
     pub(super) fn aside(&mut self) -> bool {

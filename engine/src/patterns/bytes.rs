@@ -17,6 +17,9 @@ pub(super) const SPACE: u8 = 0x40;
 /// ASCII letter or byte of a multi-byte character.
 pub(super) const ALPHA: u8 = 0x80;
 
+/// A one in each byte.
+const ONES: u64 = u64::from_le_bytes([1; 8]);
+
 static CLASS: [u8; 256] = table();
 
 const fn table() -> [u8; 256] {
@@ -48,13 +51,27 @@ pub(super) fn class(b: u8) -> u8 {
     CLASS[b as usize]
 }
 
+/// How many bytes at the start of `s` may be part of a chunk, and their class bits together.
+#[inline]
+pub(super) fn word_bytes(s: &[u8]) -> (usize, u8) {
+    let (mut len, mut seen) = (0, 0);
+    for b in s {
+        let c = class(*b);
+        if c & WORD == 0 {
+            break;
+        }
+        seen |= c;
+        len += 1;
+    }
+    (len, seen)
+}
+
 /// How many ASCII letters `s` starts with.
 ///
 /// Eight bytes at a time: adding to the low seven bits of a byte carries into its high bit from `a`, and again from
 /// behind `z` on.
 #[inline]
 pub(super) fn letters(s: &[u8]) -> usize {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGH: u64 = ONES << 7;
     let mut at = 0;
     while let Some(eight) = s.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
@@ -77,9 +94,12 @@ pub(super) fn all_digits(s: &[u8]) -> bool {
     !s.is_empty() && s.iter().all(u8::is_ascii_digit)
 }
 
-/// `text` in two: what comes before, and its trailing bytes that are in `set`.
+/// `text` in two: what comes before, and its trailing bytes that are in `set`, which is punctuation.
 #[inline]
 pub(super) fn split_trailing<'a>(text: &'a [u8], set: &[u8]) -> (&'a [u8], &'a [u8]) {
+    if text.last().is_some_and(u8::is_ascii_alphanumeric) {
+        return (text, &[]);
+    }
     let keep = text.iter().rposition(|b| !set.contains(b)).map_or(0, |p| p + 1);
     text.split_at(keep)
 }
@@ -100,6 +120,18 @@ pub(super) fn cut(text: &str, max: usize) -> &str {
         return text;
     }
     (0..=max).rev().find_map(|end| text.get(..end)).unwrap_or_default()
+}
+
+/// Whether a text is a time of day, `HH:MM:SS`.
+#[inline]
+pub(super) fn is_clock(text: &[u8]) -> bool {
+    let (Some(eight), 8) = (text.first_chunk::<8>(), text.len()) else {
+        return false;
+    };
+    // What is too much for a digit (more than 9), or for a colon (more than 0), reaches the high bit of its byte.
+    const LIMITS: u64 = u64::from_le_bytes([0x76, 0x76, 0x7f, 0x76, 0x76, 0x7f, 0x76, 0x76]);
+    let x = u64::from_le_bytes(*eight) ^ u64::from_le_bytes(*b"00:00:00");
+    (x | x.wrapping_add(LIMITS)) & (ONES << 7) == 0
 }
 
 /// The class bits of all bytes together.

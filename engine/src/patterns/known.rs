@@ -24,7 +24,7 @@ static WHOLE: WordList = WordList::new(&[
 ]);
 
 /// Words that may also be pieces of others, joined by punctuation or by capitals.
-static PIECES: WordList = WordList::new(&[
+const PIECE_WORDS: &[&str] = &[
     "2fa", "a11y", "aarch64", "aes128", "aes256", "amd64", "arm64", "b2b", "b2c", "base64", "c3p0", "db2", "e2e",
     "ec2", "es256", "ext3", "ext4", "f32", "f64", "float32", "float64", "h2", "h264", "h265", "h2c", "hs256", "http2",
     "http3", "i18n", "i32", "i386", "i64", "i686", "int16", "int32", "int64", "int8", "ip4", "ip6", "ipv4", "ipv6",
@@ -32,7 +32,25 @@ static PIECES: WordList = WordList::new(&[
     "p90", "p95", "p99", "python3", "rs256", "s3", "sha1", "sha256", "sha384", "sha512", "slf4j", "socks4", "socks5",
     "ssh2", "u32", "u64", "uint16", "uint32", "uint64", "uint8", "utf16", "utf8", "v8", "win32", "win64", "x509",
     "x64", "x86",
-]);
+];
+
+static PIECES: WordList = WordList::new(PIECE_WORDS);
+
+/// For each letter, which digits follow it as the first digit of a word in [`PIECE_WORDS`], as bits.
+static FIRST_DIGITS: [u16; 32] = {
+    let (mut digits, mut i) = ([0; 32], 0);
+    while i < PIECE_WORDS.len() {
+        let (word, mut at) = (PIECE_WORDS[i].as_bytes(), 0);
+        while !word[at].is_ascii_digit() {
+            at += 1;
+        }
+        if at > 0 {
+            digits[(word[at - 1] & 31) as usize] |= 1 << (word[at] - b'0');
+        }
+        i += 1;
+    }
+    digits
+};
 
 /// Longest word in the lists.
 const LONGEST: usize = 10;
@@ -42,6 +60,31 @@ pub(super) fn is_known(word: &[u8]) -> bool {
     if !word.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'2') {
         return false;
     }
+    match word.iter().position(u8::is_ascii_digit) {
+        Some(digit) if !may_be_known(word, digit) => is_whole(word),
+        _ => is_known_by_pieces(word),
+    }
+}
+
+/// False if the piece of `word` with its first digit, which is at `digit`, is neither known nor a version.
+#[inline]
+fn may_be_known(word: &[u8], digit: usize) -> bool {
+    let before = digit.checked_sub(1).and_then(|before| word.get(before));
+    let (Some(first), next) = (word.get(digit), word.get(digit + 1)) else {
+        return false;
+    };
+    match before {
+        Some(b'v') => true,
+        Some(letter) if letter.is_ascii_alphabetic() => {
+            let digits = FIRST_DIGITS.get(usize::from(letter & 31)).copied().unwrap_or_default();
+            digits & (1 << first.wrapping_sub(b'0').min(15)) != 0
+        }
+        // `2fa` is the only one that starts with a digit.
+        _ => *first == b'2' && next.is_some_and(|b| b.eq_ignore_ascii_case(&b'f')),
+    }
+}
+
+fn is_known_by_pieces(word: &[u8]) -> bool {
     let mut dots = 0;
     // One look at each piece, and the first unknown one ends it.
     let pieces = word.split(|b| {
@@ -57,7 +100,7 @@ pub(super) fn is_known(word: &[u8]) -> bool {
 
 fn is_whole(word: &[u8]) -> bool {
     let mut buf = [0u8; LONGEST];
-    lower(word, &mut buf).is_some_and(|w| WHOLE.has(w))
+    WHOLE.may_have_in_any_case(word) && lower(word, &mut buf).is_some_and(|w| WHOLE.has(w))
 }
 
 /// A version inside a package name: `app.v2.Server`.
@@ -83,6 +126,16 @@ fn is_known_piece(piece: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_quick_no_is_no(word in "([a-zA-Z]{0,3}|2F|2fa|sha256|H2|v2|utf|tls|[0-9]{1,3}|[._/@-]){0,6}") {
+            let word = word.as_bytes();
+            let starts_well = word.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'2');
+            prop_assert_eq!(is_known(word), starts_well && is_known_by_pieces(word));
+        }
+    }
 
     #[test]
     fn known_words() {

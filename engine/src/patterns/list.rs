@@ -46,7 +46,13 @@ impl WordList {
     /// Whether `word` is one of the list.
     #[inline]
     pub(super) fn has(&self, word: &[u8]) -> bool {
-        self.may_have(word) && self.search(word)
+        self.may_have(word) && self.search(word).is_some()
+    }
+
+    /// Which of the words `word` is, counted from 0.
+    #[inline]
+    pub(super) fn position(&self, word: &[u8]) -> Option<usize> {
+        if self.may_have(word) { self.search(word) } else { None }
     }
 
     /// False if `word` is none of the list, by its length, first and last byte.
@@ -55,22 +61,34 @@ impl WordList {
         let (Some(first), Some(last)) = (word.first(), word.last()) else {
             return false;
         };
-        let (Some(a), Some(b)) = (self.firsts.get(usize::from(*first)), self.lasts.get(usize::from(*last))) else {
+        self.may_have_between(*first, *last, word.len())
+    }
+
+    /// The same for `word` in small letters.
+    #[inline]
+    pub(super) fn may_have_in_any_case(&self, word: &[u8]) -> bool {
+        let (Some(first), Some(last)) = (word.first(), word.last()) else {
             return false;
         };
-        word.len() < 32 && a & b & (1 << word.len()) != 0
+        self.may_have_between(first.to_ascii_lowercase(), last.to_ascii_lowercase(), word.len())
+    }
+
+    #[inline]
+    fn may_have_between(&self, first: u8, last: u8, len: usize) -> bool {
+        let (Some(a), Some(b)) = (self.firsts.get(usize::from(first)), self.lasts.get(usize::from(last))) else {
+            return false;
+        };
+        len < 32 && a & b & (1 << len) != 0
     }
 
     #[cold]
-    fn search(&self, word: &[u8]) -> bool {
-        let start = word.first().and_then(|first| self.starts.get(usize::from(*first)));
-        let words = start.and_then(|start| self.words.get(usize::from(*start)..));
-        words
-            .unwrap_or_default()
-            .iter()
-            .map(|w| w.as_bytes())
+    fn search(&self, word: &[u8]) -> Option<usize> {
+        let start = usize::from(*self.starts.get(usize::from(*word.first()?))?);
+        let words = self.words.get(start..)?.iter().map(|w| w.as_bytes());
+        let at = words
             .take_while(|w| w.first() == word.first())
-            .any(|w| w == word)
+            .position(|w| w == word)?;
+        Some(start + at)
     }
 }
 
@@ -96,6 +114,9 @@ mod tests {
     fn members_only() {
         for word in ["a", "ab", "abc", "b", "cd"] {
             assert!(LIST.has(word.as_bytes()), "{word}");
+            let at = LIST.position(word.as_bytes()).unwrap();
+            assert_eq!(LIST.words[at], word);
+            assert!(LIST.may_have_in_any_case(word.to_uppercase().as_bytes()), "{word}");
         }
         for word in [
             "",

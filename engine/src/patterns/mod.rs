@@ -19,13 +19,14 @@
 //! | file | what it does |
 //! |---|---|
 //! | `scan` | the pass over the bytes: chunks, quotes, keys, punctuation |
-//! | `asides` | groups and comparisons that are one value: `(1.2 KB)`, `<1 sec`, `( on off )` |
+//! | `asides` | groups that are one value: `(1.2 KB)`, `<1 sec`, `( on off )`, `environment:java.home=/usr` |
 //! | `quotes` | quoted texts and JSON keys |
 //! | `token` | whether a chunk is text or a variable: what its key says, then |
 //! | `numbers`, `paths`, `prose` | chunks with digits, with slashes, with neither |
 //! | `frames` | stack traces |
 //! | `skeleton` | the growing template, folding of neighbouring variables |
-//! | `words`, `known`, `hosts`, `units`, `keys` | word lists and kinds of keys |
+//! | `words`, `known`, `hosts`, `units` | word lists |
+//! | `keys`, `secret_keys` | kinds of keys |
 //! | `bytes`, `list` | byte classes, fast sets of words |
 //! | `rules` | masks of a tenant's own |
 //! | `severity` | levels of fields and line headers |
@@ -49,6 +50,7 @@ mod prose;
 mod quotes;
 mod rules;
 mod scan;
+mod secret_keys;
 mod secrets;
 mod severity;
 mod skeleton;
@@ -73,7 +75,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
 /// Version of the masking rules, part of every fingerprint. Any change of a rule or word list that changes the
 /// template of any line raises it.
-pub const MASK_VERSION: u16 = 2;
+pub const MASK_VERSION: u16 = 3;
 
 /// Seed of the hash: part of the format.
 const SEED: u64 = 0x6f62_7365_7276_6531;

@@ -1,11 +1,11 @@
 //! Chunks with digits: numbers, times, addresses, identifiers.
 
-use super::bytes::{AT, COLON, DIGIT, DOT, all_digits, classes, split_trailing};
+use super::bytes::{ALPHA, AT, COLON, DIGIT, DOT, all_digits, classes, split_trailing};
 use super::hosts::{is_host, is_host_before_port};
-use super::keys::is_secret_key;
 use super::known::is_known;
 use super::paths::is_relative_path;
 use super::scan::Scanner;
+use super::secret_keys::is_secret_key;
 use super::units::is_value_word;
 use super::words::Cue;
 
@@ -22,7 +22,12 @@ impl Scanner<'_> {
             return self.text(text);
         }
         let (core, tail) = split_trailing(text, TRAILING);
-        match core.iter().position(|b| *b == b':').filter(|_| seen & COLON != 0) {
+        let colon = if seen & COLON == 0 {
+            None
+        } else {
+            core.iter().position(|b| *b == b':')
+        };
+        match colon {
             Some(colon) => self.colon_groups(core, colon, cue),
             None => self.part(core, seen),
         }
@@ -31,6 +36,10 @@ impl Scanner<'_> {
 
     /// A name with digits, for what follows it: `jk2_init()` is a function, `r24=` a key with a small number.
     fn is_named(&self, text: &[u8], seen: u8) -> bool {
+        let next = self.at(self.i);
+        if !matches!(next, b'(' | b'=') {
+            return false;
+        }
         let head = text
             .iter()
             .take_while(|b| b.is_ascii_alphabetic() || **b == b'_')
@@ -39,7 +48,7 @@ impl Scanner<'_> {
             return false;
         }
         let digits = text.get(head..).unwrap_or_default();
-        match self.at(self.i) {
+        match next {
             b'(' => self.at(self.i + 1) == b')' && text.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_'),
             b'=' => digits.len() <= 2 && all_digits(digits),
             _ => false,
@@ -79,18 +88,26 @@ impl Scanner<'_> {
         }
     }
 
+    /// Writes a mask for a time of day.
+    pub(super) fn time_of_day(&mut self) {
+        self.out.mask();
+        self.number_last = true;
+        self.clock_last = true;
+        self.clock = true;
+    }
+
     /// A chunk with colons, the first at `colon`: a time, an address, a host and port, or keys and values.
     pub(super) fn colon_groups(&mut self, text: &[u8], colon: usize, cue: Cue) {
         let colons = text.iter().filter(|b| **b == b':').count();
         let hour_minute = matches!(text, [_, b':', _, _] | [_, _, b':', _, _]);
         if (colons >= 2 || hour_minute) && is_compact(text) {
-            self.out.mask();
-            self.number_last = true;
-            self.clock_last = true;
-            self.clock |= colons >= 2;
+            let clock = self.clock;
+            self.time_of_day();
+            self.clock = clock || colons >= 2;
             return;
         }
-        if text.get(..colon).is_some_and(is_secret_key) {
+        let name = text.get(..colon).unwrap_or_default();
+        if classes(name) & ALPHA != 0 && is_secret_key(name) {
             self.text(text.get(..=colon).unwrap_or_default());
             return self.variable();
         }
@@ -130,6 +147,9 @@ impl Scanner<'_> {
 /// `core.2275`.
 fn head_of_number(part: &[u8], seen: u8) -> &[u8] {
     let digit = part.iter().position(u8::is_ascii_digit).unwrap_or(0);
+    if digit == 0 {
+        return &[];
+    }
     let head = part.get(..digit).unwrap_or_default();
     let end = match head.iter().position(|b| *b == b'#') {
         Some(hash) => hash + 1,

@@ -112,6 +112,9 @@ impl Scanner<'_> {
 
     /// Month and day names beside the rest of a date.
     fn is_date_word(&self, core: &[u8]) -> bool {
+        if !units::may_be_date_word(core) {
+            return false;
+        }
         let ahead = self.s.get(self.i..).unwrap_or_default();
         let blanks = ahead.iter().take(3).take_while(|b| matches!(b, b' ' | b',')).count();
         let ahead = ahead.get(blanks..).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The scan: one pass over the bytes of a line, which splits it into chunks, quoted texts, keys and punctuation.
 
-use super::bytes::{ALPHA, SPACE, WORD, class, cut, letters};
+use super::bytes::{ALPHA, SPACE, WORD, class, cut, letters, word_bytes};
 use super::skeleton::{MASK, Skeleton};
 use super::words::Cue;
 
@@ -85,29 +85,14 @@ impl<'s> Scanner<'s> {
             let c = class(b);
             if c & WORD != 0 {
                 let start = self.i;
-                let mut seen = c;
-                let letters = if c & ALPHA == 0 {
-                    0
-                } else {
-                    letters(self.s.get(start..).unwrap_or_default())
-                };
-                self.i += letters.max(1);
-                if letters > 0 && class(self.at(self.i)) & WORD == 0 && self.plain_word(start) {
-                    if self.out.is_full() {
-                        return;
-                    }
-                    continue;
+                let rest = self.s.get(start..).unwrap_or_default();
+                let letters = if c & ALPHA == 0 { 0 } else { letters(rest) };
+                if letters == 0 || !self.plain_word(start, start + letters) {
+                    let (more, seen) = word_bytes(rest.get(letters..).unwrap_or_default());
+                    self.i = start + letters + more;
+                    self.last = (start, self.i);
+                    self.chunk(start, self.i, if letters == 0 { seen } else { seen | c });
                 }
-                while let Some(&b) = self.s.get(self.i) {
-                    let c = class(b);
-                    if c & WORD == 0 {
-                        break;
-                    }
-                    seen |= c;
-                    self.i += 1;
-                }
-                self.last = (start, self.i);
-                self.chunk(start, self.i, seen);
                 if self.out.is_full() {
                     return;
                 }
@@ -246,9 +231,13 @@ impl<'s> Scanner<'s> {
     fn header_group(&mut self) -> bool {
         let window = self.slice(self.i, self.s.len().min(self.i + MAX_HEADER_GROUP));
         let mut depth = 1;
-        let Some(len) = window.iter().position(|b| {
-            depth += i32::from(*b == b'[') - i32::from(*b == b']');
-            depth == 0 || *b == b'\n'
+        let Some(len) = memchr::memchr3_iter(b'[', b']', b'\n', window).find(|at| {
+            match window.get(*at) {
+                Some(b'[') => depth += 1,
+                Some(b']') => depth -= 1,
+                _ => return true,
+            }
+            depth == 0
         }) else {
             return false;
         };

@@ -289,6 +289,28 @@ fn requests_in_quotes_keep_their_method() {
 }
 
 #[test]
+fn a_printed_setting_is_one_variable() {
+    same(
+        "Client environment:<*>",
+        &[
+            "Client environment:java.home=/usr/lib/jvm",
+            "Client environment:java.vendor=Some Vendor",
+            "Client environment:app.version=3.4.5--1, built on 06/10/2013 17:26 GMT",
+            "Client environment:log4j2.level=",
+        ],
+    );
+    same("a <*>\nenv:<*>\nb", &["a 1\nenv:A.B=c d\nb"]);
+    same(
+        "msg=\"env:<*>\" level=<*>",
+        &["msg=\"env:a.b=c d\" level=info", "msg=\"env:B=\" level=warn"],
+    );
+    for other in ["state:db.primary=down again", "env:a=b c=d", "(env:a=b) done", "env:=x"] {
+        assert!(!template(other).contains("env:<*> "), "{other}");
+        assert_ne!(template(other), "env:<*>", "{other}");
+    }
+}
+
+#[test]
 fn what_is_no_value_after_a_colon() {
     same(
         "state: <*>, mode: <*>",
@@ -402,6 +424,9 @@ fn a_megabyte_of_anything_is_fast() {
         "\"GET /",
         "a1()",
         "a.1 ",
+        "env:a=",
+        "env:a=b\n",
+        "10:00:00 [",
     ] {
         let line = unit.repeat(1_000_000 / unit.len());
         let start = Instant::now();

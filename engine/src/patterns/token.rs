@@ -1,9 +1,10 @@
 //! Chunks: runs of bytes without blanks, brackets, quotes, commas and equal signs. Is a chunk text or a variable?
 
-use super::bytes::{ALPHA, AT, COLON, DIGIT, SLASH, SPACE, class, classes, split_trailing};
-use super::keys::{KeyKind, is_secret_key, key_kind};
+use super::bytes::{ALPHA, AT, COLON, DIGIT, SLASH, SPACE, WORD, class, classes, is_clock, split_trailing};
+use super::keys::{KeyKind, key_kind};
 use super::prose::{HEX_WORD, ISSUED_TOKEN};
 use super::scan::{Key, Scanner, Separator};
+use super::secret_keys::is_secret_key;
 use super::units;
 use super::words::{self, Cue};
 
@@ -17,25 +18,50 @@ const MAX_FIELDS: usize = 64;
 const MAX_UNIT: usize = 4;
 
 impl Scanner<'_> {
-    /// A chunk of ASCII letters only, from `start` to here: writes it if it is an ordinary word, which most chunks of
-    /// most lines are. False leaves it to [`Scanner::chunk`], which comes to the same result by more questions.
+    /// A chunk that starts with the ASCII letters from `start` to `end`: writes it and moves behind it if it is an
+    /// ordinary word with nothing or one mark behind it, which most chunks of most lines are. False leaves it to
+    /// [`Scanner::chunk`], which comes to the same result by more questions.
     #[inline]
-    pub(super) fn plain_word(&mut self, start: usize) -> bool {
-        let text = self.slice(start, self.i);
-        // What is a variable for its neighbours, and names of months and days.
-        let free = self.key.is_none() && self.cue == Cue::None && !self.header;
-        if !free || !text.first().is_some_and(u8::is_ascii_lowercase) || units::is_bool(text) {
+    pub(super) fn plain_word(&mut self, start: usize, end: usize) -> bool {
+        // What is a variable for its neighbours.
+        if self.header || !matches!(self.cue, Cue::None | Cue::Host) {
             return false;
         }
-        if text.len() >= HEX_WORD && (text.len() >= ISSUED_TOKEN || text.iter().all(u8::is_ascii_hexdigit)) {
+        let behind = self.at(end);
+        let marked = class(behind) & WORD != 0;
+        if marked && (!TRAILING.contains(&behind) || class(self.at(end + 1)) & WORD != 0) {
             return false;
         }
-        if text.len() <= MAX_UNIT && self.out.after_mask_and_blank() {
+        let text = self.slice(start, end);
+        match text.len() {
+            // A unit or a zone.
+            ..=MAX_UNIT if self.out.after_mask_and_blank() => return false,
+            HEX_WORD.. if text.len() >= ISSUED_TOKEN || text.iter().all(u8::is_ascii_hexdigit) => return false,
+            _ => {}
+        }
+        if units::is_bool(text) || units::may_be_date_word(text) {
             return false;
         }
+        if let Some(key) = self.key.take()
+            && (key.separator != Separator::Loose
+                || units::is_value_word(text)
+                || is_secret_key(self.slice(key.start, key.end)))
+        {
+            self.key = Some(key);
+            return false;
+        }
+        self.i = end + usize::from(marked);
         self.last = (start, self.i);
         self.out.word(self.s, start, self.i);
-        self.cue = words::cue(text);
+        let cue = words::cue(text);
+        self.cue = if marked && cue != Cue::Secret { Cue::None } else { cue };
+        if behind == b':' {
+            self.key = Some(Key {
+                start,
+                end,
+                separator: Separator::Loose,
+            });
+        }
         true
     }
 
@@ -66,6 +92,12 @@ impl Scanner<'_> {
             self.number_last = true;
             self.clock_last = false;
             return;
+        }
+        if seen & COLON != 0 && self.at(self.i) == b'=' && self.setting(text) {
+            return;
+        }
+        if is_clock(text) {
+            return self.time_of_day();
         }
         if seen & (DIGIT | SLASH | AT) == 0 {
             self.word(start, text, seen, cue);

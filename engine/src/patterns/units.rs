@@ -112,6 +112,12 @@ pub(super) fn is_week_day(word: &[u8]) -> bool {
     WEEK_DAYS.has(word)
 }
 
+/// False if a word is neither the name of a month nor that of a week day.
+#[inline]
+pub(super) fn may_be_date_word(word: &[u8]) -> bool {
+    word.first().is_some_and(u8::is_ascii_uppercase) && (MONTHS.may_have(word) || WEEK_DAYS.may_have(word))
+}
+
 /// What may follow a time of day: half of the day or a zone.
 pub(super) fn is_zone(word: &[u8]) -> bool {
     matches!(

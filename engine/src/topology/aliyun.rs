@@ -1,20 +1,33 @@
-//! Answers of Aliyun (Alibaba Cloud): SLB, ALB, ECS, ESS, RDS. Lists are wrapped in a field named in the singular:
+//! Answers of Aliyun (Alibaba Cloud): SLB, ALB, ECS, ESS, RDS, Redis, MongoDB, VPC. Lists are wrapped in a field named in the singular:
 //! `Instances.Instance[]`. Field names: the response structures of the API references.
 
 use serde_json::Value;
 
 use super::cloud::{self, Kind, Way, link};
-use super::{Extracted, TopologyError, names, relation::*};
+use super::{Extracted, TopologyError, json, names, relation::*};
 
 /// Fields at the top of these answers that hold an object; AWS has lists there.
-pub const WRAPPERS: [&str; 6] = [
+pub const WRAPPERS: [&str; 15] = [
     "Instances",
     "LoadBalancers",
     "Items",
     "ScalingGroups",
+    "ScalingInstances",
     "VSwitches",
+    "Vpcs",
     "BackendServers",
+    "VServerGroups",
+    "SecurityGroups",
+    "Permissions",
+    "NetworkInterfaceSets",
+    "Disks",
+    "DBInstances",
+    "Databases",
 ];
+/// Fields at the top that hold the identifier of an answer that is itself an object.
+pub const OBJECTS: [&str; 3] = ["LoadBalancerId", "VServerGroupId", "ServerGroupId"];
+/// Fields at the top that hold a list, beside the `RequestId` that every answer has.
+pub const LISTS: [&str; 5] = ["Servers", "Listeners", "Rules", "LoadBalancers", "ServerGroups"];
 
 /// # Errors
 /// [`TopologyError::Syntax`], [`TopologyError::Limit`].
@@ -27,10 +40,13 @@ const KINDS: &[Kind] = &[
         list: "",
         id: "VServerGroupId",
         urn: by_id,
-        links: &[
-            link("BackendServers.BackendServer[].ServerId", TARGETS, Way::Out),
-            link("LoadBalancerId", ROUTES_TO, Way::In),
-        ],
+        links: SERVER_GROUP,
+    },
+    Kind {
+        list: "VServerGroups.VServerGroup[]",
+        id: "VServerGroupId",
+        urn: by_id,
+        links: SERVER_GROUP,
     },
     Kind {
         list: "",
@@ -43,6 +59,52 @@ const KINDS: &[Kind] = &[
         id: "LoadBalancerId",
         urn: by_id,
         links: BALANCER,
+    },
+    Kind {
+        list: "LoadBalancers[]",
+        id: "LoadBalancerId",
+        urn: by_id,
+        links: BALANCER,
+    },
+    // SLB: its listeners have no identifier of their own.
+    Kind {
+        list: "Listeners[]",
+        id: "LoadBalancerId",
+        urn: by_id,
+        links: &[link("VServerGroupId", ROUTES_TO, Way::Out)],
+    },
+    // ALB.
+    Kind {
+        list: "Listeners[]",
+        id: "ListenerId",
+        urn: by_id,
+        links: &[
+            link("LoadBalancerId", LISTENER_OF, Way::Out),
+            link(
+                "DefaultActions[].ForwardGroupConfig.ServerGroupTuples[].ServerGroupId",
+                ROUTES_TO,
+                Way::Out,
+            ),
+        ],
+    },
+    Kind {
+        list: "Rules[]",
+        id: "RuleId",
+        urn: by_id,
+        links: &[link(
+            "RuleActions[].ForwardGroupConfig.ServerGroupTuples[].ServerGroupId",
+            ROUTES_TO,
+            Way::Out,
+        )],
+    },
+    Kind {
+        list: "ServerGroups[]",
+        id: "ServerGroupId",
+        urn: by_id,
+        links: &[
+            link("RelatedLoadBalancerIds[]", ROUTES_TO, Way::In),
+            link("VpcId", IN_VPC, Way::Out),
+        ],
     },
     Kind {
         list: "Servers[]",
@@ -64,6 +126,45 @@ const KINDS: &[Kind] = &[
                 Way::Out,
             ),
         ],
+    },
+    Kind {
+        list: "",
+        id: "SecurityGroupId",
+        urn: by_id,
+        links: &[
+            link("Permissions.Permission[].SourceGroupId", ALLOWS_FROM, Way::Out),
+            link("Permissions.Permission[].DestGroupId", ALLOWS_TO, Way::Out),
+            link("VpcId", IN_VPC, Way::Out),
+        ],
+    },
+    Kind {
+        list: "SecurityGroups.SecurityGroup[]",
+        id: "SecurityGroupId",
+        urn: by_id,
+        links: &[link("VpcId", IN_VPC, Way::Out)],
+    },
+    Kind {
+        list: "NetworkInterfaceSets.NetworkInterfaceSet[]",
+        id: "NetworkInterfaceId",
+        urn: by_id,
+        links: &[
+            link("VpcId", IN_VPC, Way::Out),
+            link("VSwitchId", IN_SUBNET, Way::Out),
+            link("SecurityGroupIds.SecurityGroupId[]", USES_SECURITY_GROUP, Way::Out),
+            link("InstanceId", HAS_INTERFACE, Way::In),
+        ],
+    },
+    Kind {
+        list: "Disks.Disk[]",
+        id: "DiskId",
+        urn: by_id,
+        links: &[link("InstanceId", HAS_VOLUME, Way::In)],
+    },
+    Kind {
+        list: "ScalingInstances.ScalingInstance[]",
+        id: "InstanceId",
+        urn: by_id,
+        links: &[link("ScalingGroupId", HAS_MEMBER, Way::In)],
     },
     Kind {
         list: "ScalingGroups.ScalingGroup[]",
@@ -94,16 +195,51 @@ const KINDS: &[Kind] = &[
         links: DATABASE,
     },
     Kind {
+        list: "Databases.Database[]",
+        id: "DBName",
+        urn: |object, name| {
+            let (engine, instance) = json::str_at(object, "Engine").zip(json::str_at(object, "DBInstanceId"))?;
+            names::database(engine, instance, name)
+        },
+        links: &[link("DBInstanceId", MEMBER_OF, Way::Out)],
+    },
+    // Redis.
+    Kind {
+        list: "Instances.KVStoreInstance[]",
+        id: "InstanceId",
+        urn: by_id,
+        links: &[link("VpcId", IN_VPC, Way::Out), link("VSwitchId", IN_SUBNET, Way::Out)],
+    },
+    // MongoDB: the list of instances says nothing of networks, their attributes do.
+    Kind {
+        list: "DBInstances.DBInstance[]",
+        id: "DBInstanceId",
+        urn: by_id,
+        links: &[link("VPCId", IN_VPC, Way::Out), link("VSwitchId", IN_SUBNET, Way::Out)],
+    },
+    Kind {
         list: "VSwitches.VSwitch[]",
         id: "VSwitchId",
         urn: by_id,
         links: &[link("VpcId", IN_VPC, Way::Out)],
     },
+    Kind {
+        list: "Vpcs.Vpc[]",
+        id: "VpcId",
+        urn: by_id,
+        links: &[link("VSwitchIds.VSwitchId[]", IN_VPC, Way::In)],
+    },
+];
+
+const SERVER_GROUP: &[cloud::Link] = &[
+    link("BackendServers.BackendServer[].ServerId", TARGETS, Way::Out),
+    link("LoadBalancerId", ROUTES_TO, Way::In),
 ];
 
 const BALANCER: &[cloud::Link] = &[
     link("VpcId", IN_VPC, Way::Out),
     link("VSwitchId", IN_SUBNET, Way::Out),
+    link("ZoneMappings[].VSwitchId", IN_SUBNET, Way::Out),
     link("BackendServers.BackendServer[].ServerId", TARGETS, Way::Out),
 ];
 
@@ -123,30 +259,4 @@ fn by_id(_: &Value, id: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_sides_of_a_replica_are_one_edge() {
-        let text = r#"{"Items":{"DBInstance":[{"DBInstanceId":"rm-1","ReadOnlyDBInstanceIds":{"ReadOnlyDBInstanceId":[{"DBInstanceId":"rr-1"}]}},
-            {"DBInstanceId":"rr-1","MasterInstanceId":"rm-1"}]}}"#;
-        let found = edges(text).unwrap().edges;
-        assert_eq!(found.len(), 1);
-        assert_eq!(
-            (found[0].src.as_str(), found[0].relation, found[0].dst.as_str()),
-            ("rr-1", REPLICA_OF, "rm-1")
-        );
-        assert_eq!(found[0].evidence.at.len(), 2);
-    }
-
-    #[test]
-    fn a_server_group_stands_between_balancer_and_backend() {
-        let text = r#"{"VServerGroupId":"rsp-1","LoadBalancerId":"lb-1","BackendServers":{"BackendServer":[{"ServerId":"i-1"}]}}"#;
-        let found = edges(text).unwrap().edges;
-        let told: Vec<_> = found
-            .iter()
-            .map(|e| (e.src.as_str(), e.relation, e.dst.as_str()))
-            .collect();
-        assert_eq!(told, [("lb-1", ROUTES_TO, "rsp-1"), ("rsp-1", TARGETS, "i-1")]);
-    }
-}
+mod tests;

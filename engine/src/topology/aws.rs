@@ -5,11 +5,11 @@
 
 use serde_json::Value;
 
-use super::cloud::{self, Kind, Way, link};
+use super::cloud::{self, Kind, Way, link, link_to};
 use super::{Extracted, TopologyError, json, names, relation::*};
 
 /// Fields at the top of these answers.
-pub const MARKS: [&str; 15] = [
+pub const MARKS: [&str; 22] = [
     "LoadBalancers",
     "LoadBalancerDescriptions",
     "Listeners",
@@ -25,6 +25,13 @@ pub const MARKS: [&str; 15] = [
     "Subnets",
     "NetworkInterfaces",
     "Vpcs",
+    "SecurityGroupRules",
+    "DBSubnetGroups",
+    "DBProxies",
+    "LaunchTemplates",
+    "LaunchTemplateVersions",
+    "LaunchConfigurations",
+    "Volumes",
 ];
 
 /// # Errors
@@ -110,7 +117,12 @@ const KINDS: &[Kind] = &[
         links: &[
             link("VPCZoneIdentifier", IN_SUBNET, Way::OutList),
             link("Instances[].InstanceId", HAS_MEMBER, Way::Out),
-            link("LaunchConfigurationName", LAUNCHES_FROM, Way::Out),
+            link_to(
+                "LaunchConfigurationName",
+                LAUNCHES_FROM,
+                Way::Out,
+                "LaunchConfigurations[]",
+            ),
             link("LaunchTemplate.LaunchTemplateId", LAUNCHES_FROM, Way::Out),
             link(
                 "MixedInstancesPolicy.LaunchTemplate.LaunchTemplateSpecification.LaunchTemplateId",
@@ -159,8 +171,13 @@ const KINDS: &[Kind] = &[
             link("DBSubnetGroup.Subnets[].SubnetIdentifier", IN_SUBNET, Way::Out),
             link("DBSubnetGroup.VpcId", IN_VPC, Way::Out),
             link("VpcSecurityGroups[].VpcSecurityGroupId", USES_SECURITY_GROUP, Way::Out),
-            link("ReadReplicaSourceDBInstanceIdentifier", REPLICA_OF, Way::OutName),
-            link("DBClusterIdentifier", MEMBER_OF, Way::Out),
+            link_to(
+                "ReadReplicaSourceDBInstanceIdentifier",
+                REPLICA_OF,
+                Way::OutName,
+                "DBInstances[]",
+            ),
+            link_to("DBClusterIdentifier", MEMBER_OF, Way::Out, "DBClusters[]"),
         ],
     },
     Kind {
@@ -169,8 +186,13 @@ const KINDS: &[Kind] = &[
         urn: |object, id| database(object, id, "DatabaseName", "DBClusterArn"),
         links: &[
             link("VpcSecurityGroups[].VpcSecurityGroupId", USES_SECURITY_GROUP, Way::Out),
-            link("DBClusterMembers[].DBInstanceIdentifier", MEMBER_OF, Way::In),
-            link("ReplicationSourceIdentifier", REPLICA_OF, Way::OutName),
+            link_to(
+                "DBClusterMembers[].DBInstanceIdentifier",
+                MEMBER_OF,
+                Way::In,
+                "DBInstances[]",
+            ),
+            link_to("ReplicationSourceIdentifier", REPLICA_OF, Way::OutName, "DBClusters[]"),
         ],
     },
     Kind {
@@ -190,6 +212,80 @@ const KINDS: &[Kind] = &[
             link("Attachment.InstanceId", HAS_INTERFACE, Way::In),
         ],
     },
+    Kind {
+        list: "SecurityGroupRules[IsEgress=false]",
+        id: "GroupId",
+        urn: by_id,
+        links: &[link("ReferencedGroupInfo.GroupId", ALLOWS_FROM, Way::Out)],
+    },
+    Kind {
+        list: "SecurityGroupRules[IsEgress=true]",
+        id: "GroupId",
+        urn: by_id,
+        links: &[link("ReferencedGroupInfo.GroupId", ALLOWS_TO, Way::Out)],
+    },
+    Kind {
+        list: "DBSubnetGroups[]",
+        id: "DBSubnetGroupName",
+        urn: |object, _| json::str_at(object, "DBSubnetGroupArn").and_then(names::aws),
+        links: &[
+            link("VpcId", IN_VPC, Way::Out),
+            link("Subnets[].SubnetIdentifier", IN_SUBNET, Way::Out),
+        ],
+    },
+    Kind {
+        list: "DBProxies[]",
+        id: "DBProxyName",
+        urn: |object, _| json::str_at(object, "DBProxyArn").and_then(names::aws),
+        links: &[
+            link("VpcId", IN_VPC, Way::Out),
+            link("VpcSubnetIds[]", IN_SUBNET, Way::Out),
+            link("VpcSecurityGroupIds[]", USES_SECURITY_GROUP, Way::Out),
+            link("RoleArn", USES_ROLE, Way::Out),
+        ],
+    },
+    Kind {
+        list: "LaunchTemplates[]",
+        id: "LaunchTemplateId",
+        urn: by_id,
+        links: &[],
+    },
+    Kind {
+        list: "LaunchTemplateVersions[]",
+        id: "LaunchTemplateId",
+        urn: by_id,
+        links: &[
+            link("LaunchTemplateData.SecurityGroupIds[]", USES_SECURITY_GROUP, Way::Out),
+            link(
+                "LaunchTemplateData.NetworkInterfaces[].Groups[]",
+                USES_SECURITY_GROUP,
+                Way::Out,
+            ),
+            link("LaunchTemplateData.NetworkInterfaces[].SubnetId", IN_SUBNET, Way::Out),
+            link("LaunchTemplateData.IamInstanceProfile.Arn", USES_ROLE, Way::Out),
+        ],
+    },
+    Kind {
+        list: "LaunchConfigurations[]",
+        id: "LaunchConfigurationName",
+        urn: |object, _| json::str_at(object, "LaunchConfigurationARN").and_then(names::aws),
+        links: &[
+            link("SecurityGroups[]", USES_SECURITY_GROUP, Way::Out),
+            link("IamInstanceProfile", USES_ROLE, Way::Out),
+        ],
+    },
+    Kind {
+        list: "Volumes[]",
+        id: "VolumeId",
+        urn: by_id,
+        links: &[link("Attachments[].InstanceId", HAS_VOLUME, Way::In)],
+    },
+    Kind {
+        list: "Vpcs[]",
+        id: "VpcId",
+        urn: by_id,
+        links: &[],
+    },
 ];
 
 const TARGET_HEALTH: &[cloud::Link] = &[link("TargetHealthDescriptions[].Target.Id", TARGETS, Way::Out)];
@@ -207,51 +303,4 @@ fn database(object: &Value, cluster: &str, name: &str, arn: &str) -> Option<Stri
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn told(text: &str) -> Vec<String> {
-        let found = edges(text).unwrap();
-        found
-            .edges
-            .iter()
-            .map(|e| format!("{} {} {}", e.src, e.relation, e.dst))
-            .collect()
-    }
-
-    #[test]
-    fn instances_and_groups() {
-        let text = r#"{"Reservations":[{"Instances":[{"InstanceId":"i-1","VpcId":"vpc-1","SecurityGroups":[{"GroupId":"sg-1"}],
-            "BlockDeviceMappings":[{"Ebs":{"VolumeId":"vol-1"}}]},{"State":{}}]}]}"#;
-        assert_eq!(
-            told(text),
-            [
-                "i-1 HAS_VOLUME vol-1",
-                "i-1 IN_VPC vpc-1",
-                "i-1 USES_SECURITY_GROUP sg-1"
-            ]
-        );
-        let text = r#"{"AutoScalingGroups":[{"AutoScalingGroupName":"g","VPCZoneIdentifier":"subnet-1, subnet-2","TargetGroupARNs":["arn:t"]}]}"#;
-        assert_eq!(
-            told(text),
-            ["arn:t TARGETS g", "g IN_SUBNET subnet-1", "g IN_SUBNET subnet-2"]
-        );
-    }
-
-    #[test]
-    fn databases_have_the_name_of_connection_strings() {
-        let text = r#"{"DBInstances":[{"DBInstanceIdentifier":"main-0","DBClusterIdentifier":"main","Engine":"aurora-postgresql",
-            "DBName":"shop","ReadReplicaSourceDBInstanceIdentifier":"arn:aws:rds:eu-west-1:1:db:old"}]}"#;
-        assert_eq!(told(text), ["main-0 MEMBER_OF main", "main-0 REPLICA_OF old"]);
-        assert_eq!(
-            edges(text).unwrap().edges[0].src_urn.as_deref(),
-            Some("urn:db:postgres:main/shop")
-        );
-    }
-
-    #[test]
-    fn target_health_without_its_group_is_unresolved() {
-        let found = edges(r#"{"TargetHealthDescriptions":[{"Target":{"Id":"i-1"}}]}"#).unwrap();
-        assert!(found.edges.is_empty() && found.unresolved.len() == 1);
-    }
-}
+mod tests;

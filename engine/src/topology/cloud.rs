@@ -1,5 +1,6 @@
 //! Answers of cloud APIs: tables say which field names the other end, one reader applies them.
 
+use hashbrown::HashMap;
 use serde_json::Value;
 
 use super::{Class, Edge, Evidence, Extracted, Reason, TopologyError, Unresolved, is_id, json};
@@ -9,7 +10,8 @@ const MAX_EDGES: usize = 500_000;
 
 /// One kind of object in an answer.
 pub struct Kind {
-    /// Path to the objects, such as `Reservations[].Instances[]`; empty when the answer itself is the object.
+    /// Path to the objects, such as `Reservations[].Instances[]`; empty when the answer itself is the object. A list may
+    /// be narrowed by a field: `SecurityGroupRules[IsEgress=true]`.
     pub list: &'static str,
     /// Field with the identifier. An object without it is of another kind.
     pub id: &'static str,
@@ -23,6 +25,8 @@ pub struct Link {
     pub path: &'static str,
     pub relation: &'static str,
     pub way: Way,
+    /// [`Kind::list`] of what the field names, where its identifier alone does not tell its URN; else empty.
+    pub to: &'static str,
 }
 
 /// Which way an edge points, and how the field is written.
@@ -40,12 +44,23 @@ pub enum Way {
 
 /// Shorthand for the tables.
 pub const fn link(path: &'static str, relation: &'static str, way: Way) -> Link {
-    Link { path, relation, way }
+    link_to(path, relation, way, "")
+}
+
+/// A link to objects of another list: they have the URN that their own fields tell.
+pub const fn link_to(path: &'static str, relation: &'static str, way: Way, to: &'static str) -> Link {
+    Link {
+        path,
+        relation,
+        way,
+        to,
+    }
 }
 
 /// Applies a table to an answer, or to a list of answers.
 ///
-/// `urn` names the far ends, from their identifiers alone.
+/// `urn` names the far ends that the input does not contain, from their identifiers alone. An answer that has objects and
+/// names no other with them is reported.
 ///
 /// # Errors
 /// [`TopologyError::Syntax`], [`TopologyError::Limit`].
@@ -57,8 +72,10 @@ pub fn edges(
 ) -> Result<Extracted, TopologyError> {
     let answer: Value = json::parse(text, format)?;
     let answers = answer.as_array().map_or(std::slice::from_ref(&answer), Vec::as_slice);
+    let names = Names::of(answers, kinds, urn);
     let (mut edges, mut unresolved) = (Vec::new(), Vec::new());
     for answer in answers {
+        let before = edges.len();
         let mut whole = false;
         for kind in kinds {
             // An answer that is itself the object is of one kind, the first that fits.
@@ -68,11 +85,8 @@ pub fn edges(
                 }
                 whole = json::str_at(answer, kind.id).is_some();
             }
-            for object in at(answer, kind.list) {
-                let Some(id) = json::str_at(object, kind.id).filter(|id| is_id(id)) else {
-                    continue;
-                };
-                links(object, id, kind, urn, &mut edges);
+            for (object, id) in objects(answer, kind) {
+                links(object, id, kind, &names, &mut edges);
                 if edges.len() > MAX_EDGES {
                     return Err(TopologyError::Limit {
                         what: "edges",
@@ -81,20 +95,91 @@ pub fn edges(
                 }
             }
         }
-        // Only the request of this call names the target group, so the answer alone says "who" but not "of whom".
-        if answer.get("TargetHealthDescriptions").is_some() && json::str_at(answer, "TargetGroupArn").is_none() {
-            unresolved.push(Unresolved {
-                src: "TargetHealthDescriptions".to_owned(),
-                reference: "TargetGroupArn".to_owned(),
-                reason: Reason::Undefined,
-                at: None,
-            });
+        if edges.len() == before {
+            silent(answer, kinds, &mut unresolved);
         }
     }
     Ok(Extracted::new(edges, unresolved))
 }
 
-fn links(object: &Value, id: &str, kind: &Kind, urn: fn(&str) -> Option<String>, edges: &mut Vec<Edge>) {
+/// The objects of a kind with their identifiers.
+fn objects<'v>(answer: &'v Value, kind: &Kind) -> impl Iterator<Item = (&'v Value, &'v str)> {
+    let id = kind.id;
+    at(answer, kind.list)
+        .into_iter()
+        .filter_map(move |object| Some((object, json::str_at(object, id).filter(|id| is_id(id))?)))
+}
+
+/// Reports what an answer holds if it names nothing: objects of another call, or such that only the request tells of
+/// what they are (`describe-target-health`).
+fn silent(answer: &Value, kinds: &[Kind], unresolved: &mut Vec<Unresolved>) {
+    for (field, value) in answer.as_object().into_iter().flatten() {
+        let lists = value.as_object().into_iter().flatten().map(|(_, inner)| inner);
+        let filled = std::iter::once(value).chain(lists).any(|list| {
+            let items = list.as_array().map_or(&[] as &[Value], Vec::as_slice);
+            items.iter().any(Value::is_object)
+        });
+        // Some kinds name nothing by their nature.
+        let names_none = |kind: &Kind| {
+            let same = kind
+                .list
+                .strip_prefix(field.as_str())
+                .is_some_and(|rest| rest.starts_with(['[', '.']));
+            same && kind.links.is_empty() && objects(answer, kind).next().is_some()
+        };
+        if filled && is_id(field) && !kinds.iter().any(names_none) {
+            let health = field == "TargetHealthDescriptions";
+            unresolved.push(Unresolved {
+                src: field.clone(),
+                reference: if health { "TargetGroupArn" } else { "identifiers" }.to_owned(),
+                reason: Reason::Undefined,
+                at: None,
+            });
+        }
+    }
+}
+
+/// What objects are called, wherever another one names them.
+struct Names<'v> {
+    /// By list and identifier; ARNs say enough without the list. `None`: two objects of several regions or accounts.
+    known: HashMap<(&'static str, &'v str), Option<String>>,
+    by_id: fn(&str) -> Option<String>,
+}
+
+impl<'v> Names<'v> {
+    fn of(answers: &'v [Value], kinds: &[Kind], by_id: fn(&str) -> Option<String>) -> Names<'v> {
+        let mut known = HashMap::new();
+        let targets: Vec<&str> = kinds.iter().flat_map(|kind| kind.links).map(|link| link.to).collect();
+        let targets = kinds
+            .iter()
+            .filter(|kind| !kind.list.is_empty() && targets.contains(&kind.list));
+        for kind in targets {
+            for (object, id) in answers.iter().flat_map(|answer| objects(answer, kind)) {
+                let Some(urn) = (kind.urn)(object, id) else { continue };
+                let fields = object.as_object().into_iter().flatten();
+                let arn = fields
+                    .filter_map(|(_, value)| value.as_str())
+                    .find(|arn| arn.starts_with("arn:") && last_part(arn) == id);
+                for key in std::iter::once((kind.list, id)).chain(arn.map(|arn| ("", arn))) {
+                    let one = known.entry(key).or_insert_with(|| Some(urn.clone()));
+                    if one.as_ref() != Some(&urn) {
+                        *one = None;
+                    }
+                }
+            }
+        }
+        Names { known, by_id }
+    }
+
+    /// The URN of what `text` names: an identifier of the list `to`, or an ARN.
+    fn get(&self, to: &'static str, text: &str) -> Option<String> {
+        let list = if text.starts_with("arn:") { "" } else { to };
+        let known = self.known.get(&(list, text)).cloned().flatten();
+        known.or_else(|| (self.by_id)(text))
+    }
+}
+
+fn links(object: &Value, id: &str, kind: &Kind, names: &Names<'_>, edges: &mut Vec<Edge>) {
     let own = (kind.urn)(object, id);
     for link in kind.links {
         for other in at(object, link.path).into_iter().filter_map(Value::as_str) {
@@ -103,11 +188,11 @@ fn links(object: &Value, id: &str, kind: &Kind, urn: fn(&str) -> Option<String>,
             } else {
                 other.split('\0')
             };
-            for other in others.map(str::trim) {
+            for written in others.map(str::trim) {
                 let other = if link.way == Way::OutName {
-                    other.rsplit(':').next().unwrap_or(other)
+                    last_part(written)
                 } else {
-                    other
+                    written
                 };
                 if !is_id(other) {
                     continue;
@@ -123,7 +208,7 @@ fn links(object: &Value, id: &str, kind: &Kind, urn: fn(&str) -> Option<String>,
                 } else {
                     Edge::new(id, link.relation, other, Evidence::at(Class::Field, link.path))
                 };
-                let (near, far) = (own.clone(), urn(other));
+                let (near, far) = (own.clone(), names.get(link.to, written));
                 (edge.src_urn, edge.dst_urn) = if link.way == Way::In { (far, near) } else { (near, far) };
                 edges.push(edge);
             }
@@ -131,19 +216,37 @@ fn links(object: &Value, id: &str, kind: &Kind, urn: fn(&str) -> Option<String>,
     }
 }
 
-/// The values at a path: names joined by dots, `[]` for every element of a list.
+/// The name at the end of an ARN of RDS; a name as it is.
+fn last_part(arn: &str) -> &str {
+    arn.rsplit(':').next().unwrap_or(arn)
+}
+
+/// The values at a path: names joined by dots, `[]` for every element of a list, `[field=value]` for those that have it.
 fn at<'v>(value: &'v Value, path: &str) -> Vec<&'v Value> {
     let mut found = vec![value];
     for step in path.split('.').filter(|step| !step.is_empty()) {
-        let (name, each) = step.strip_suffix("[]").map_or((step, false), |name| (name, true));
+        let (name, each) = step
+            .split_once('[')
+            .map_or((step, None), |(name, each)| (name, Some(each)));
         let fields = found.into_iter().filter_map(|value| value.get(name));
-        found = if each {
-            fields.filter_map(Value::as_array).flatten().collect()
-        } else {
-            fields.collect()
+        found = match each.map(|each| each.trim_end_matches(']').split_once('=')) {
+            None => fields.collect(),
+            Some(wanted) => fields
+                .filter_map(Value::as_array)
+                .flatten()
+                .filter(|element| wanted.is_none_or(|(field, text)| has(element, field, text)))
+                .collect(),
         };
     }
     found
+}
+
+fn has(element: &Value, field: &str, text: &str) -> bool {
+    match element.get(field) {
+        Some(Value::Bool(flag)) => text == if *flag { "true" } else { "false" },
+        Some(Value::String(found)) => text == found,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -159,5 +262,9 @@ mod tests {
         assert_eq!(at(&value, "d"), [&json!("z")]);
         assert_eq!(at(&value, ""), [&value]);
         assert!(at(&value, "d[]").is_empty() && at(&value, "a.b").is_empty());
+        let rules = json!({"r": [{"out": true, "n": 1}, {"out": false, "n": 2}, {"n": 3}, {"out": "x", "n": 4}]});
+        for (path, n) in [("r[out=true].n", 1), ("r[out=false].n", 2), ("r[out=x].n", 4)] {
+            assert_eq!(at(&rules, path), [&json!(n)]);
+        }
     }
 }

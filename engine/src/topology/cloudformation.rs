@@ -13,24 +13,26 @@ use super::{Class, Edge, Evidence, Extracted, Reason, TopologyError, Unresolved,
 
 const FORMAT: &str = "CloudFormation template";
 
-/// Reads a template.
+/// Reads a template, or the answer of `aws cloudformation get-template` with one inside.
 ///
 /// # Errors
 /// [`TopologyError::Syntax`], [`TopologyError::Limit`], [`TopologyError::Unsupported`] without resources.
 pub fn edges(text: &str) -> Result<Extracted, TopologyError> {
-    let template: Value = if text.trim_start().starts_with('{') {
-        json::parse(text, FORMAT)?
-    } else {
-        Documents::new(text, Tags::Functions)
-            .next()
-            .transpose()?
-            .unwrap_or_default()
-    };
+    let mut template = read(text)?;
+    // `aws cloudformation get-template` wraps it: JSON as an object, YAML as one text.
+    if template.get("Resources").is_none()
+        && let Some(body) = template.get_mut("TemplateBody").map(Value::take)
+    {
+        template = match body {
+            Value::String(text) => read(&text)?,
+            body => body,
+        };
+    }
     let Some(resources) = template.get("Resources").and_then(Value::as_object) else {
         return Err(TopologyError::Unsupported {
             format: FORMAT,
             what: "no Resources inside",
-            hint: "Give the template itself, for example from `aws cloudformation get-template`.",
+            hint: "Give the template itself, or the answer of `aws cloudformation get-template`.",
         });
     };
     let parameters = template.get("Parameters").and_then(Value::as_object);
@@ -51,6 +53,15 @@ pub fn edges(text: &str) -> Result<Extracted, TopologyError> {
         found.resource(name, resource);
     }
     Ok(Extracted::new(found.edges, found.unresolved))
+}
+
+/// JSON, or YAML with short tags.
+fn read(text: &str) -> Result<Value, TopologyError> {
+    if text.trim_start().starts_with('{') {
+        return json::parse(text, FORMAT);
+    }
+    let document = Documents::new(text, Tags::Functions).next().transpose()?;
+    Ok(document.unwrap_or_default())
 }
 
 struct Finder<'t> {
@@ -255,6 +266,31 @@ Resources:
             .map(|u| (u.reference.as_str(), u.reason))
             .collect();
         assert_eq!(lost, [("Gone", Reason::Undefined), ("shared-vpc", Reason::External)]);
+    }
+
+    #[test]
+    fn the_answer_of_get_template_is_unwrapped() {
+        use crate::topology::Format;
+        let plain = edges(YAML).unwrap();
+        let text = serde_json::json!({"TemplateBody": YAML, "StagesAvailable": ["Original"]}).to_string();
+        let object = r#"{"StagesAvailable":[],"TemplateBody":{"Resources":{"A":{"DependsOn":"B"},"B":{}}}}"#;
+        let yaml = "StagesAvailable:\n- Original\nTemplateBody:\n  Resources:\n    A: {DependsOn: B}\n    B: {}\n";
+        assert_eq!(edges(&text).unwrap(), plain);
+        assert_eq!(edges(object).unwrap().edges.len(), 1);
+        assert_eq!(edges(yaml).unwrap().edges.len(), 1);
+        for answer in [text.as_str(), object, yaml] {
+            assert_eq!(Format::detect(answer.as_bytes()), Ok(Format::CloudFormation));
+        }
+        for nothing in [
+            r#"{"TemplateBody":null}"#,
+            r#"{"TemplateBody":"x"}"#,
+            r#"{"TemplateBody":{"TemplateBody":{}}}"#,
+        ] {
+            assert!(
+                matches!(edges(nothing), Err(TopologyError::Unsupported { .. })),
+                "{nothing}"
+            );
+        }
     }
 
     #[test]

@@ -33,6 +33,12 @@ impl Edge {
             evidence,
         }
     }
+
+    /// Whether two identifiers of one thing are joined, such as an instance and its cluster that both are known by the
+    /// database that they hold. There is nothing to store of it.
+    pub fn is_within_one_thing(&self) -> bool {
+        self.src != self.dst && self.src_urn.is_some() && self.src_urn == self.dst_urn
+    }
 }
 
 /// Why an edge is believed. Serialized, it is the `evidence` column: names and places, never values of the input

@@ -88,15 +88,19 @@ fn urls(value: &str, found: &mut Vec<Endpoint>) {
             authority
         };
         let hosts = authority.rsplit('@').next().unwrap_or_default();
+        // `u:p@ss/word@host`: what looks like the host may be a part of the password.
+        if authority.contains('@') && rest.contains('@') {
+            continue;
+        }
         for host in hosts.split(',').take(MAX_HOSTS) {
-            // `a:12/3@b`: somebody may have left a slash in a password unescaped. Then `12` is no port.
+            // `a:12/3@b`: somebody may have left a slash in a password unescaped. Then `12` is no port, and `a` a user.
             let unsure = rest.contains('@') && !authority.contains('@');
             let host = if unsure {
                 host.split(':').next().unwrap_or_default()
             } else {
                 host
             };
-            add(host, true, true, found);
+            add(host, true, !unsure, found);
         }
     }
 }
@@ -244,6 +248,8 @@ mod tests {
             ("X_ADDR", ":8080"),
             ("X", "-Xmx=300m"),
             ("X", "service.name=shop,k=v"),
+            ("X", "postgres://u:p@ss.word/x@pg.example.com/shop"),
+            ("X", "postgres://u:p@pg.shop/db?options=a@b"),
         ] {
             assert_eq!(hosts(name, value), "", "{value}");
         }

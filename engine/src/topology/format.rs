@@ -87,7 +87,7 @@ fn of_json(text: &str) -> Result<Format, TopologyError> {
         .map_err(|error| json::syntax(&error, "JSON"))?;
     let has = |name: &str| top.kind(name).is_some();
     let is = |name: &str, kind: u8| top.kind(name) == Some(kind);
-    let format = if has("AWSTemplateFormatVersion") || is("Resources", b'{') {
+    let format = if has("AWSTemplateFormatVersion") || is("Resources", b'{') || has("TemplateBody") {
         Format::CloudFormation
     } else if is("deployment", b'{') || is("checkpoint", b'{') {
         Format::Pulumi
@@ -105,9 +105,9 @@ fn of_json(text: &str) -> Result<Format, TopologyError> {
     } else if has("kind") && (has("apiVersion") || has("items")) {
         Format::Kubernetes
     } else if aliyun::WRAPPERS.into_iter().any(|name| is(name, b'{'))
-        || is("LoadBalancerId", b'"')
-        || is("ServerGroupId", b'"')
-        || (is("Servers", b'[') && has("RequestId"))
+        || aliyun::OBJECTS.into_iter().any(|name| is(name, b'"'))
+        // Lists as those of AWS, whose command line leaves the id of the request out.
+        || (is("RequestId", b'"') && aliyun::LISTS.into_iter().any(|name| is(name, b'[')))
     {
         Format::Aliyun
     } else if aws::MARKS.into_iter().any(|name| is(name, b'[')) {
@@ -125,7 +125,7 @@ fn of_yaml(text: &str) -> Result<Format, TopologyError> {
     yaml::outer_keys(text, |key| {
         version |= key == "apiVersion";
         kind |= key == "kind";
-        template |= key == "AWSTemplateFormatVersion" || key == "Resources";
+        template |= matches!(key, "AWSTemplateFormatVersion" | "Resources" | "TemplateBody");
         template || (version && kind)
     });
     match (template, version && kind) {
@@ -217,6 +217,14 @@ mod tests {
             (r#"[{"SecurityGroups":[]},{"Vpcs":[]}]"#, Format::Aws),
             (r#"{"LoadBalancers":{"LoadBalancer":[]}}"#, Format::Aliyun),
             (r#"{"LoadBalancerId":"lb-1"}"#, Format::Aliyun),
+            (r#"{"RequestId":"r","Listeners":[]}"#, Format::Aliyun),
+            (r#"{"Listeners":[]}"#, Format::Aws),
+            (r#"{"SecurityGroups":{"SecurityGroup":[]}}"#, Format::Aliyun),
+            (
+                r#"{"SecurityGroupId":"sg-1","Permissions":{"Permission":[]}}"#,
+                Format::Aliyun,
+            ),
+            (r#"{"SecurityGroupRules":[]}"#, Format::Aws),
             (r#"{"kind":"List","items":[]}"#, Format::Kubernetes),
             (
                 "{\"kind\":\"Pod\",\"apiVersion\":\"v1\"}\n{\"kind\":\"Pod\"}",

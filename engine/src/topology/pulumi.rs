@@ -71,9 +71,10 @@ pub fn edges(text: &str) -> Result<Extracted, TopologyError> {
         .map(|r| r.urn.as_str())
         .collect();
     let (mut edges, mut unresolved) = (Vec::new(), Vec::new());
+    // What waits for its deletion has the URN of its replacement, so the URN alone does not tell them apart.
     for resource in resources
         .iter()
-        .filter(|resource| known.contains(resource.urn.as_str()))
+        .filter(|resource| !resource.delete && known.contains(resource.urn.as_str()))
     {
         let src = resource.urn.as_str();
         let mut add = |relation, dst: &Text<'_>, evidence| {
@@ -105,4 +106,75 @@ pub fn edges(text: &str) -> Result<Extracted, TopologyError> {
         }
     }
     Ok(Extracted::new(edges, unresolved))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(resources: &str) -> (Vec<String>, Vec<String>) {
+        let found = edges(&format!(
+            r#"{{"version":3,"deployment":{{"resources":[{resources}]}}}}"#
+        ))
+        .unwrap();
+        let edge = |e: &Edge| format!("{} {} {} {}", e.src, e.relation, e.dst, e.evidence.at.join(","));
+        (
+            found.edges.iter().map(edge).collect(),
+            found
+                .unresolved
+                .iter()
+                .map(|u| format!("{} {}", u.src, u.reference))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn a_pending_delete_says_nothing_although_its_replacement_has_its_urn() {
+        let (edges, lost) = told(
+            r#"{"urn":"vpc"},{"urn":"old"},
+               {"urn":"web","dependencies":["vpc"]},
+               {"urn":"web","delete":true,"parent":"old","dependencies":["old","gone"],"propertyDependencies":{"x":["old"]}}"#,
+        );
+        assert_eq!(edges, ["web DEPENDS_ON vpc "]);
+        assert!(lost.is_empty(), "{lost:?}");
+        // Whichever comes first.
+        let (edges, _) = told(r#"{"urn":"web","delete":true,"dependencies":["old"]},{"urn":"web"},{"urn":"old"}"#);
+        assert!(edges.is_empty(), "{edges:?}");
+    }
+
+    #[test]
+    fn what_only_waits_for_its_deletion_is_no_destination() {
+        let (edges, lost) = told(r#"{"urn":"web","dependencies":["db"]},{"urn":"db","delete":true}"#);
+        assert!(edges.is_empty(), "{edges:?}");
+        assert_eq!(lost, ["web db"]);
+    }
+
+    #[test]
+    fn properties_may_be_null_and_are_the_evidence() {
+        let (edges, lost) = told(
+            r#"{"urn":"vpc"},{"urn":"a","dependencies":["vpc"],"propertyDependencies":{"x":null,"vpcId":["vpc"],"y":[]}}"#,
+        );
+        assert_eq!(edges, ["a DEPENDS_ON vpc vpcId"]);
+        assert!(lost.is_empty(), "{lost:?}");
+        assert_eq!(
+            told(r#"{"urn":"a","dependencies":null,"propertyDependencies":null}"#).0,
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn parents_are_edges_and_providers_are_not() {
+        let (edges, lost) = told(
+            r#"{"urn":"stack"},{"urn":"p"},{"urn":"a","parent":"stack","provider":"p::id"},{"urn":"b","parent":""}"#,
+        );
+        assert_eq!(edges, ["a PART_OF stack "]);
+        assert!(lost.is_empty(), "{lost:?}");
+    }
+
+    #[test]
+    fn checkpoints_are_read_and_other_files_refused() {
+        let text = r#"{"version":3,"checkpoint":{"latest":{"resources":[{"urn":"a","parent":"b"},{"urn":"b"}]}}}"#;
+        assert_eq!(edges(text).unwrap().edges.len(), 1);
+        assert!(matches!(edges("{}"), Err(TopologyError::Unsupported { .. })));
+    }
 }

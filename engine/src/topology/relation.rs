@@ -29,7 +29,7 @@ pub const ALLOWS_FROM: &str = "ALLOWS_FROM";
 pub const ALLOWS_TO: &str = "ALLOWS_TO";
 /// Scaling group to instance.
 pub const HAS_MEMBER: &str = "HAS_MEMBER";
-/// Database instance to its cluster.
+/// Database instance to its cluster, database to its instance.
 pub const MEMBER_OF: &str = "MEMBER_OF";
 /// Listener to load balancer.
 pub const LISTENER_OF: &str = "LISTENER_OF";

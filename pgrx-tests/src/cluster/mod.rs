@@ -8,6 +8,7 @@ use crate::wait::wait_until;
 pub use process::{bindir, output, pg_config, signal};
 use std::fs::{self, File, OpenOptions};
 use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -227,6 +228,19 @@ impl Cluster {
         self.set("log_connections", "on");
     }
 
+    /// From now on the cluster speaks TLS to who asks for it, with this certificate and key (PEM).
+    #[track_caller]
+    pub fn use_tls(&self, certificate: &str, key: &str) {
+        let owner = fs::metadata(self.data()).expect("the data directory");
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let path = self.data().join(name);
+            fs::write(&path, text).expect("the file");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("its mode");
+            std::os::unix::fs::chown(&path, Some(owner.uid()), Some(owner.gid())).expect("its owner");
+        }
+        self.set("ssl", "on");
+    }
+
     /// A client program of PostgreSQL, set up to reach this cluster as its superuser.
     pub fn program(&self, name: &str) -> Command {
         let mut command = self.owner.command(bindir().join(name));
@@ -235,6 +249,21 @@ impl Cluster {
             .env("PGPORT", self.port.to_string())
             .env("PGUSER", "postgres");
         command
+    }
+
+    /// Dumps a database and restores it as a new one, the way the README has it; a session in that.
+    #[track_caller]
+    pub fn copy(&self, from: &str, to: &str) -> Session {
+        let file = self.make_folder("dumps").join(from);
+        output(self.program("pg_dump").args(["-Fc", "-d", from, "-f"]).arg(&file));
+        let db = self.database(to);
+        output(
+            self.program("pg_restore")
+                .env("PGOPTIONS", "-c observe_bridge.restoring=on")
+                .args(["--exit-on-error", "-d", to])
+                .arg(&file),
+        );
+        db
     }
 
     /// A folder that the server can read, below the cluster's own.

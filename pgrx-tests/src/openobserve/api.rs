@@ -96,7 +96,8 @@ fn search(store: &Store, dataset: Dataset, body: &Value) -> Response {
     if let Some(made) = store.made(dataset, &select.stream) {
         return made.answer(from, to, size, count);
     }
-    let rows = match store.search(dataset, &select.stream, from, to, select.columns.as_deref()) {
+    let start = store.start(from, to);
+    let rows = match store.search(dataset, &select.stream, start, to, select.columns.as_deref()) {
         Ok(rows) => rows,
         Err(Missing::Stream) => return no_stream(&select.stream),
         Err(Missing::Field(name)) => return refusal(20004, &format!("Search field not found: {name}")),
@@ -108,10 +109,16 @@ fn search(store: &Store, dataset: Dataset, body: &Value) -> Response {
     } else {
         rows.into_iter().take(size).map(Value::Object).collect()
     };
-    let answer = json!({
+    let mut answer = json!({
         "took": 1, "hits": hits, "total": hits.len(), "from": 0, "size": size, "scan_records": 0, "is_partial": false,
         "order_by": "desc",
     });
+    if start > from {
+        answer["is_partial"] = json!(true);
+        answer["function_error"] = json!(["Query duration is modified due to query range restriction"]);
+        answer["new_start_time"] = json!(start);
+        answer["new_end_time"] = json!(to);
+    }
     Response::json(200, &answer)
 }
 

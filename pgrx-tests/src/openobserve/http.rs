@@ -14,6 +14,8 @@ pub struct Request {
     pub target: String,
     pub authorization: Option<String>,
     pub accept_encoding: Option<String>,
+    pub if_none_match: Option<String>,
+    pub if_modified_since: Option<String>,
     pub body: Vec<u8>,
 }
 
@@ -132,6 +134,8 @@ impl<'a> Incoming<'a> {
             target,
             authorization: header("authorization"),
             accept_encoding: header("accept-encoding"),
+            if_none_match: header("if-none-match"),
+            if_modified_since: header("if-modified-since"),
             body,
         }))
     }

@@ -73,7 +73,10 @@ const MAX_STAR: usize = 500;
 
 /// All streams.
 #[derive(Clone, Debug, Default)]
-pub struct Store(BTreeMap<(Dataset, String), Stream>);
+pub struct Store {
+    streams: BTreeMap<(Dataset, String), Stream>,
+    longest: Option<i64>,
+}
 
 /// Why a search has no rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +88,7 @@ pub enum Missing {
 impl Store {
     /// Adds a record to a stream, which is made if need be.
     pub fn add(&mut self, dataset: Dataset, stream: &str, record: Record) {
-        let stream = self.0.entry((dataset, stream.to_string())).or_default();
+        let stream = self.streams.entry((dataset, stream.to_string())).or_default();
         stream.columns.extend(record.fields.keys().cloned());
         stream.columns.insert("_timestamp".into());
         stream.records.push(record);
@@ -93,7 +96,7 @@ impl Store {
 
     /// Adds a stream whose rows are made when they are asked for, with these columns.
     pub fn add_made(&mut self, dataset: Dataset, stream: &str, columns: &[&str], made: Made) {
-        let stream = self.0.entry((dataset, stream.to_string())).or_default();
+        let stream = self.streams.entry((dataset, stream.to_string())).or_default();
         stream.columns = columns.iter().map(|c| c.to_string()).collect();
         stream.columns.insert("_timestamp".into());
         stream.made = Some(made);
@@ -101,17 +104,27 @@ impl Store {
 
     /// How the rows of a stream are made, if they are.
     pub fn made(&self, dataset: Dataset, stream: &str) -> Option<&Made> {
-        self.0.get(&(dataset, stream.to_string()))?.made.as_ref()
+        self.streams.get(&(dataset, stream.to_string()))?.made.as_ref()
+    }
+
+    /// From now on searches look at so many microseconds at most, up to the end of their range (`max_query_range`).
+    pub fn limit_range(&mut self, longest: i64) {
+        self.longest = Some(longest);
+    }
+
+    /// Where a search of this range begins.
+    pub fn start(&self, from: i64, to: i64) -> i64 {
+        self.longest.map_or(from, |longest| from.max(to - longest))
     }
 
     /// Adds a stream that never got a record, as the base name of a histogram.
     pub fn add_empty(&mut self, dataset: Dataset, stream: &str) {
-        self.0.entry((dataset, stream.to_string())).or_default();
+        self.streams.entry((dataset, stream.to_string())).or_default();
     }
 
     /// Name, columns and number of records of every stream of a dataset.
     pub fn streams(&self, dataset: Dataset) -> impl Iterator<Item = (&str, &BTreeSet<String>, usize)> {
-        let of_dataset = self.0.iter().filter(move |((d, _), _)| *d == dataset);
+        let of_dataset = self.streams.iter().filter(move |((d, _), _)| *d == dataset);
         of_dataset.map(|((_, name), s)| (name.as_str(), &s.columns, s.records.len()))
     }
 
@@ -124,7 +137,10 @@ impl Store {
         to: i64,
         columns: Option<&[String]>,
     ) -> Result<Vec<Map<String, Value>>, Missing> {
-        let stream = self.0.get(&(dataset, stream.to_string())).ok_or(Missing::Stream)?;
+        let stream = self
+            .streams
+            .get(&(dataset, stream.to_string()))
+            .ok_or(Missing::Stream)?;
         if stream.records.is_empty() {
             return Err(Missing::Stream);
         }

@@ -1,13 +1,23 @@
 //! What stands before s3s-fs: what it lacks, and what can go wrong.
 
-use super::{Shared, lock};
+use super::{NAME, Shared, lock, object};
 use async_trait::async_trait;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::dto::{GetObjectInput, GetObjectOutput, ListObjectsV2Input, ListObjectsV2Output};
+use s3s::host::{S3Host, VirtualHost};
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use s3s_fs::FileSystem;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long a read waits for others.
+const LONELY: Duration = Duration::from_secs(10);
+
+/// Keys in one page of a listing at most.
+const MAX_KEYS: usize = 1000;
 
 /// What goes wrong with every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +30,46 @@ pub enum Fault {
     NoTokens,
     /// Listings go on for ever, each page with a token of its own.
     Endless,
+}
+
+/// The names of the server at whatever port; what stands before one is a bucket. Everything else names no bucket.
+pub struct Names;
+
+impl S3Host for Names {
+    fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let bucket = |base: &str| name.strip_suffix(base)?.strip_suffix('.');
+        Ok(match ["localhost", NAME].into_iter().find_map(bucket) {
+            Some(bucket) => VirtualHost::new(host).with_bucket(bucket),
+            None => VirtualHost::new(host),
+        })
+    }
+}
+
+/// Reads wait until so many are under way at once, for the first time.
+pub struct Crowd {
+    wanted: usize,
+    come: watch::Sender<usize>,
+}
+
+impl Crowd {
+    pub fn new(wanted: usize) -> Crowd {
+        Crowd {
+            wanted,
+            come: watch::Sender::new(0),
+        }
+    }
+
+    /// Refuses if nobody else comes.
+    async fn join(&self) -> S3Result<()> {
+        self.come.send_modify(|n| *n += 1);
+        let mut come = self.come.subscribe();
+        let crowd = come.wait_for(|n| *n >= self.wanted);
+        match tokio::time::timeout(LONELY, crowd).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(s3_error!(SlowDown, "the reads do not come side by side")),
+        }
+    }
 }
 
 /// Refuses who is not known, or lacks the session token.
@@ -46,12 +96,18 @@ impl S3Access for Door {
 /// The store behind the door.
 pub struct Front {
     files: FileSystem,
+    /// Where its buckets lie.
+    folder: PathBuf,
     shared: Arc<Shared>,
 }
 
 impl Front {
-    pub fn new(files: FileSystem, shared: Arc<Shared>) -> Self {
-        Front { files, shared }
+    pub fn new(files: FileSystem, folder: &Path, shared: Arc<Shared>) -> Self {
+        Front {
+            files,
+            folder: folder.to_path_buf(),
+            shared,
+        }
     }
 
     fn fault(&self) -> S3Result<()> {
@@ -71,13 +127,17 @@ impl S3 for Front {
         if let Some(hook) = lock(&self.shared.before_get).as_mut() {
             hook(&key);
         }
-        let mut answer = self.files.get_object(req).await?;
-        if lock(&self.shared.packed).contains(&key) {
-            answer.output.content_encoding = Some("gzip".to_string());
+        let crowd = lock(&self.shared.crowd).clone();
+        if let Some(crowd) = crowd {
+            crowd.join().await?;
         }
-        let length = answer.output.content_length.unwrap_or_default();
+        let mut output = object::answer(&self.folder.join(&req.input.bucket).join(&key), req.input.range)?;
+        if lock(&self.shared.packed).contains(&key) {
+            output.content_encoding = Some("gzip".to_string());
+        }
+        let length = output.content_length.unwrap_or_default();
         lock(&self.shared.reads).push((key, u64::try_from(length).unwrap_or_default()));
-        Ok(answer)
+        Ok(S3Response::new(output))
     }
 
     /// A page: the keys and folders behind the token or the key to start after.
@@ -97,8 +157,8 @@ impl S3 for Front {
         }
         let after = req.input.continuation_token.take().or(req.input.start_after.take());
         let max = usize::try_from(req.input.max_keys.unwrap_or(1000))
-            .unwrap_or(1000)
-            .min(1000);
+            .unwrap_or(MAX_KEYS)
+            .min(lock(&self.shared.page_keys).unwrap_or(MAX_KEYS));
         req.input.max_keys = Some(i32::MAX);
         let mut answer = self.files.list_objects_v2(req).await?;
         let output = &mut answer.output;

@@ -2,15 +2,17 @@
 //! of it: session tokens, continuation tokens (s3s-fs has none), and faults that can be switched while it runs.
 
 mod front;
+mod lake;
+mod object;
 mod proxy;
 
 pub use front::Fault;
+pub use lake::put_minute;
 pub use proxy::Proxy;
 
-use front::{Door, Front};
+use front::{Crowd, Door, Front, Names};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use s3s::auth::SimpleAuth;
-use s3s::host::SingleDomain;
 use s3s::service::S3ServiceBuilder;
 use std::collections::HashSet;
 use std::fs;
@@ -25,6 +27,8 @@ use tokio::runtime::Runtime;
 /// Credentials the server accepts. The secret is one that no log, error or ledger may ever show.
 pub const ACCESS_KEY: &str = "AKIDOBSERVEBRIDGE";
 pub const SECRET_KEY: &str = "Sesame/Open+Bucket=Key";
+/// A name of the server that no resolver knows.
+pub const NAME: &str = "s3.invalid";
 /// The only bucket.
 pub const BUCKET: &str = "telemetry";
 
@@ -46,7 +50,10 @@ struct Shared {
     token: Option<String>,
     fault: Mutex<Option<Fault>>,
     before_get: Mutex<Option<Hook>>,
+    crowd: Mutex<Option<Arc<Crowd>>>,
     lists: AtomicUsize,
+    /// Keys in one page of a listing at most, if not as many as S3 has.
+    page_keys: Mutex<Option<usize>>,
     /// Keys of objects that are stored with `Content-Encoding: gzip`.
     packed: Mutex<HashSet<String>>,
     /// Keys and bytes of the objects read.
@@ -78,10 +85,10 @@ impl S3 {
             .expect("a free port");
         let address = listener.local_addr().expect("the port");
         let files = s3s_fs::FileSystem::new(folder.path()).expect("the store");
-        let mut service = S3ServiceBuilder::new(Front::new(files, shared.clone()));
+        let mut service = S3ServiceBuilder::new(Front::new(files, folder.path(), shared.clone()));
         service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
         service.set_access(Door(shared.clone()));
-        service.set_host(SingleDomain::new(&format!("localhost:{}", address.port())).expect("a domain"));
+        service.set_host(Names);
         let service = service.build();
         runtime.spawn(async move {
             let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
@@ -158,6 +165,16 @@ impl S3 {
     /// Calls `hook` with its key before an object is read.
     pub fn before_get(&self, hook: impl FnMut(&str) + Send + 'static) {
         *lock(&self.shared.before_get) = Some(Box::new(hook));
+    }
+
+    /// From now on a page of a listing has so many keys at most.
+    pub fn cut_lists(&self, keys: usize) {
+        *lock(&self.shared.page_keys) = Some(keys);
+    }
+
+    /// From now on reads wait until so many are under way at once, and fail if that does not happen; then none waits.
+    pub fn crowd(&self, reads: usize) {
+        *lock(&self.shared.crowd) = Some(Arc::new(Crowd::new(reads)));
     }
 
     /// Listings answered so far.

@@ -1,7 +1,7 @@
 //! TLS before a server that speaks none, with certificates made on the spot.
 
 use super::{Port, join};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -33,6 +33,16 @@ impl Authority {
     pub fn pem(&self) -> &str {
         &self.pem
     }
+
+    /// A certificate for `names`, and its key.
+    pub fn certify(&self, names: &[&str]) -> (Certificate, KeyPair) {
+        let key = KeyPair::generate().expect("a key");
+        let names: Vec<String> = names.iter().map(|n| n.to_string()).collect();
+        let certificate = CertificateParams::new(names)
+            .and_then(|params| params.signed_by(&key, &self.issuer))
+            .expect("a certificate");
+        (certificate, key)
+    }
 }
 
 /// TLS before a server; it ends with the value.
@@ -41,11 +51,7 @@ pub struct Tls(Port);
 impl Tls {
     /// Shows a certificate for `names`, signed by `authority`, and passes on to `server`.
     pub fn before(server: SocketAddr, authority: &Authority, names: &[&str]) -> Tls {
-        let key = KeyPair::generate().expect("a key");
-        let names: Vec<String> = names.iter().map(|n| n.to_string()).collect();
-        let certificate = CertificateParams::new(names)
-            .and_then(|params| params.signed_by(&key, &authority.issuer))
-            .expect("a certificate");
+        let (certificate, key) = authority.certify(names);
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("protocol versions")

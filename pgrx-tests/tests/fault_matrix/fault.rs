@@ -1,13 +1,14 @@
 //! What can be wrong with an answer, and how it shows on the wire.
 
 use super::message::{Answer, Request};
+use super::records;
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-/// Time between two bytes of an answer that drips.
-const DRIP: Duration = Duration::from_millis(10);
+/// Time between two bytes of an answer that drips: more than a few take too long.
+const DRIP: Duration = Duration::from_millis(100);
 /// More than the extension takes of one answer, of OpenObserve or of a bucket.
 const TOO_BIG: usize = 65 << 20;
 
@@ -20,8 +21,10 @@ pub enum Target {
     Page,
     /// A search for the number of rows.
     Count,
-    /// An object, or a range of it, with this in its key.
-    Object(&'static str),
+    /// An object: the first request for it. Of long Parquet that is the footer.
+    Object,
+    /// A later range of an object.
+    Range,
 }
 
 impl Target {
@@ -34,7 +37,8 @@ impl Target {
             Target::List => is_list,
             Target::Page => is_search && !counts,
             Target::Count => is_search && counts,
-            Target::Object(part) => !is_search && !is_list && line.contains(part),
+            Target::Object => !is_search && !is_list && !request.again,
+            Target::Range => !is_search && !is_list && request.again,
         }
     }
 
@@ -89,14 +93,14 @@ pub enum Fault {
     Types,
     /// 404: the object was there a moment ago.
     Vanished,
+    /// 404 now and ever after, though the object is listed.
+    Missing,
     /// The object has become half as long.
     Shrunk,
-    /// Another object, of the same length, under the same key.
+    /// Another object, of the same length, under the same key: its records have other services.
     Replaced,
-    /// The end of the object is damaged.
-    Footer,
-    /// Somewhere in the middle bytes are damaged.
-    Noise,
+    /// The bytes of another range than the one that was asked for.
+    OtherRange,
     /// Holds the answer back while somebody kills the process that waits for it.
     Killed,
 }
@@ -143,7 +147,7 @@ impl Fault {
                 let body = r#"{"code":20004,"message":"Search field not found: injected"}"#;
                 return Answer::new(400, "application/json", body).send(client);
             }
-            Fault::Vanished => {
+            Fault::Vanished | Fault::Missing => {
                 let body = "<Error><Code>NoSuchKey</Code></Error>";
                 return Answer::new(404, "application/xml", body).send(client);
             }
@@ -206,14 +210,11 @@ impl Fault {
             Fault::Replaced => {
                 let etag = answer.header("etag").expect("objects have tags");
                 *etag = "\"another\"".to_string();
+                other_services(&mut answer.body);
             }
-            Fault::Footer => {
-                let at = answer.body.len().saturating_sub(8);
-                answer.body[at..].fill(0);
-            }
-            Fault::Noise => {
-                let to = answer.body.len().min(half + 64);
-                answer.body[half..to].fill(0xff);
+            Fault::OtherRange => {
+                let range = answer.header("content-range").expect("a range was asked for");
+                *range = another(range);
             }
             other => unreachable!("{other:?} is dealt with above"),
         }
@@ -261,13 +262,41 @@ fn as_texts(found: &mut serde_json::Value) {
     }
 }
 
+/// What records say of their services, so that nothing else about the bytes changes.
+fn other_services(body: &mut [u8]) {
+    for (name, other) in records::SERVICES.iter().zip(["bew", "trac", "liam"]) {
+        let (name, other) = (name.as_bytes(), other.as_bytes());
+        let mut at = 0;
+        while let Some(found) = body[at..].windows(name.len()).position(|bytes| bytes == name) {
+            body[at + found..at + found + name.len()].copy_from_slice(other);
+            at += found + name.len();
+        }
+    }
+}
+
+/// The range behind this one, of the same length: `bytes 0-9/100` becomes `bytes 10-19/100`.
+fn another(range: &str) -> String {
+    let (first, length, total) = range_of(range);
+    format!("bytes {}-{}/{total}", first + length, first + 2 * length - 1)
+}
+
+/// First byte, length and length of the whole of `bytes 0-9/100`.
+fn range_of(text: &str) -> (usize, usize, usize) {
+    let mut numbers = text
+        .trim_start_matches("bytes ")
+        .split(['-', '/'])
+        .map(|n| n.parse().expect("a number"));
+    let mut next = || numbers.next().expect("first, last, all");
+    let (first, last, total) = (next(), next(), next());
+    (first, last + 1 - first, total)
+}
+
 /// The answer that a server gives of an object that has only half of its bytes left.
 fn shrink(answer: &mut Answer) {
     answer.body.truncate(answer.body.len() / 2);
     let length = answer.body.len();
     if let Some(range) = answer.header("content-range") {
-        let first = range.trim_start_matches("bytes ").split('-').next().unwrap_or_default();
-        let first: usize = first.parse().expect("the first byte");
+        let (first, ..) = range_of(range);
         let total = first + length;
         *range = format!("bytes {first}-{}/{total}", total.saturating_sub(1));
     }

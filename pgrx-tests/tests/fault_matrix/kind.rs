@@ -1,6 +1,5 @@
 //! The kinds of sources that are struck.
 
-use super::fault::Target;
 use super::records::{self, PAGE_ROWS, Piece};
 use super::wire::Wire;
 use blackbox::bridge::add_source;
@@ -10,6 +9,9 @@ use blackbox::s3::{ACCESS_KEY, BUCKET, S3, SECRET_KEY};
 use blackbox::session::Session;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// Keys in a page of a bucket's lists.
+const LIST_KEYS: usize = 2;
 
 /// A kind of source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,17 +50,13 @@ impl Kind {
         }
     }
 
-    /// The requests in which records come.
-    pub fn pages(self) -> Target {
-        match self {
-            Kind::Http => Target::Page,
-            _ => Target::Object("lake/"),
-        }
-    }
-
     /// Name and bytes of each object.
     fn objects(self) -> Vec<(String, Vec<u8>)> {
-        records::pieces().iter().map(|piece| self.object(piece)).collect()
+        let mut pieces = records::pieces();
+        if self == Kind::Bucket {
+            pieces.extend(records::merged(&pieces));
+        }
+        pieces.iter().map(|piece| self.object(piece)).collect()
     }
 
     fn object(self, piece: &Piece) -> (String, Vec<u8>) {
@@ -117,6 +115,8 @@ impl Server {
             }
             _ => {
                 let s3 = S3::serve();
+                // Most lists take several pages.
+                s3.cut_lists(LIST_KEYS);
                 let wire = Wire::to(s3.address());
                 let server = Server::Bucket(s3);
                 server.fill(kind);

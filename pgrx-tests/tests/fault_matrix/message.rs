@@ -13,6 +13,8 @@ pub struct Request {
     /// `GET /path?query HTTP/1.1`.
     pub line: String,
     pub body: String,
+    /// The same path was asked for before, as [`Wire`](super::wire::Wire) knows.
+    pub again: bool,
     bytes: Vec<u8>,
 }
 
@@ -30,6 +32,7 @@ impl Request {
                 return Ok(Some(Request {
                     line: text.lines().next().unwrap_or_default().to_string(),
                     body: String::from_utf8_lossy(&bytes[head..]).into_owned(),
+                    again: false,
                     bytes,
                 }));
             }
@@ -45,6 +48,11 @@ impl Request {
 
     pub fn send(&self, mut stream: &TcpStream) -> io::Result<()> {
         stream.write_all(&self.bytes)
+    }
+
+    /// Path and query.
+    pub fn path(&self) -> &str {
+        self.line.split(' ').nth(1).unwrap_or_default()
     }
 }
 

@@ -6,6 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use parquet::basic::Compression as Codec;
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
@@ -25,6 +26,9 @@ pub const LOGS: i64 = 60 + 8 + 60 + 8;
 pub const POINTS: i64 = 60;
 pub const SPANS: i64 = 61;
 
+/// The services of all records.
+pub const SERVICES: [&str; 3] = ["web", "cart", "mail"];
+
 /// The streams there are, and the folders they have in a lake.
 const STREAMS: [(Dataset, &str, &str); 4] = [
     (Dataset::Logs, "default", "logs"),
@@ -39,7 +43,7 @@ pub fn store() -> Store {
     let mut add = |at: i64, n: i64| {
         let severity = if n % 5 == 0 { "ERROR" } else { "INFO" };
         let body = format!("request {n} took {} ms", n * 7);
-        let service = ["web", "cart", "mail"][n as usize % 3];
+        let service = SERVICES[n as usize % 3];
         store.add(Dataset::Logs, "default", log(at, service, severity, &body));
     };
     (0..60).for_each(|n| add(T0 + n * SECOND + 500_000, n));
@@ -111,6 +115,31 @@ pub fn pieces() -> Vec<Piece> {
     out
 }
 
+/// What OpenObserve leaves beside objects: the product of merging the minute's lines, whose sources are not deleted
+/// yet, and spans that a crash made it write again. Both are newer, and each record is to count once.
+pub fn merged(pieces: &[Piece]) -> Vec<Piece> {
+    let of = |dataset| {
+        let all = pieces
+            .iter()
+            .filter(move |piece| piece.dataset == dataset && piece.minute == 0);
+        all.map(|piece| &piece.rows)
+    };
+    let newer = |dataset, folder, rows| Piece {
+        dataset,
+        folder,
+        stream: "default",
+        minute: 0,
+        number: 1000,
+        rows,
+    };
+    let lines = of(Dataset::Logs).flatten().cloned().collect();
+    let spans = of(Dataset::Traces).next().cloned().unwrap_or_default();
+    vec![
+        newer(Dataset::Logs, "logs", lines),
+        newer(Dataset::Traces, "spans", spans),
+    ]
+}
+
 /// One record a line.
 pub fn lines(rows: &[Row]) -> Vec<u8> {
     let lines = rows.iter().map(|row| format!("{}\n", Value::Object(row.clone())));
@@ -130,10 +159,11 @@ pub fn zstd(bytes: &[u8]) -> Vec<u8> {
     packer.finish().expect("memory")
 }
 
-/// Bytes of a column that nobody needs, so that an object is read in several ranges.
-const PADDING: usize = 300 << 10;
+/// A column that nobody needs, and its bytes, so that an object is read in several ranges. By its name it lies behind
+/// the times and services.
+const PADDING: (&str, usize) = ("service_padding", 300 << 10);
 
-/// A Parquet object of two row groups.
+/// A Parquet object of two row groups, which says in its footer how long its records are as lines.
 pub fn columnar(rows: &[Row]) -> Vec<u8> {
     let mut kinds: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, value) in rows.iter().flatten() {
@@ -146,8 +176,7 @@ pub fn columnar(rows: &[Row]) -> Vec<u8> {
             },
         );
     }
-    // Between _timestamp and the rest.
-    kinds.insert("_unneeded", "binary");
+    kinds.insert(PADDING.0, "binary");
     let columns = kinds.iter().map(|(name, kind)| match *kind {
         "binary" => format!("optional binary {name} (UTF8);"),
         kind => format!("optional {kind} {name};"),
@@ -156,15 +185,19 @@ pub fn columnar(rows: &[Row]) -> Vec<u8> {
     let properties = WriterProperties::builder()
         .set_compression(Codec::UNCOMPRESSED)
         .set_dictionary_enabled(false)
+        .set_key_value_metadata(Some(vec![KeyValue::new(
+            "original_size".to_string(),
+            lines(rows).len().to_string(),
+        )]))
         .build();
     let schema = Arc::new(parse_message_type(&schema).expect("a schema"));
     let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties)).expect("a file");
-    let padding = json!("x".repeat(PADDING));
+    let padding = json!("x".repeat(PADDING.1));
     for rows in rows.chunks(rows.len().div_ceil(2)) {
         let mut group = writer.next_row_group().expect("a group");
         for (name, kind) in &kinds {
             let mut column = group.next_column().expect("a column").expect("a column");
-            let pad = |at: usize| (*name == "_unneeded" && at == 0).then_some(&padding);
+            let pad = |at: usize| (*name == PADDING.0 && at == 0).then_some(&padding);
             let cells: Vec<Option<&Value>> = rows
                 .iter()
                 .enumerate()

@@ -19,9 +19,9 @@ pub enum Then {
 }
 
 /// A fault and what it strikes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Row {
-    pub name: &'static str,
+    pub name: String,
     pub target: Target,
     pub fault: Fault,
     pub then: Then,
@@ -34,25 +34,30 @@ const BROKEN: Then = Then::Waits(&["08P01"]);
 /// The connection ends: the library sees a failed connection or a short answer.
 const ENDS: Then = Then::Waits(&["08001", "08P01"]);
 const LATE: Then = Then::Waits(&["08006"]);
+const GONE: Then = Then::Waits(&["P0002"]);
 const BUSY: Then = Then::Waits(&["HV000"]);
 
 /// The rows of a kind.
 pub fn of(kind: Kind) -> Vec<Row> {
-    let pages = kind.pages();
-    let mut rows = common(pages);
-    rows.extend(lists(kind));
     match kind {
-        Kind::Http => rows.extend(api(pages)),
-        Kind::Lines => rows.extend(objects(pages).into_iter().chain(packed())),
-        Kind::Bucket | Kind::Columns => rows.extend(objects(pages).into_iter().chain(columns())),
-        Kind::File => {}
+        Kind::Http => [common(Target::Page), lists(kind), api()].concat(),
+        Kind::Lines => [common(Target::Object), lists(kind), objects(Target::Object)].concat(),
+        Kind::Bucket | Kind::Columns => {
+            let mut ranges = [common(Target::Range), objects(Target::Range), ranges()].concat();
+            for row in &mut ranges {
+                row.name.insert_str(0, "range: ");
+                // What ends an answer ends the first one of an object as it does a later one.
+                row.always &= matches!(row.fault, Fault::Halved | Fault::Vanished | Fault::Replaced);
+            }
+            [common(Target::Object), lists(kind), objects(Target::Object), ranges].concat()
+        }
+        Kind::File => Vec::new(),
     }
-    rows
 }
 
-fn row(name: &'static str, target: Target, fault: Fault, then: Then) -> Row {
+fn row(name: &str, target: Target, fault: Fault, then: Then) -> Row {
     Row {
-        name,
+        name: name.to_string(),
         target,
         fault,
         then,
@@ -60,7 +65,7 @@ fn row(name: &'static str, target: Target, fault: Fault, then: Then) -> Row {
     }
 }
 
-fn always(name: &'static str, target: Target, fault: Fault, then: Then) -> Row {
+fn always(name: &str, target: Target, fault: Fault, then: Then) -> Row {
     Row {
         always: true,
         ..row(name, target, fault, then)
@@ -121,8 +126,8 @@ fn lists(kind: Kind) -> Vec<Row> {
 }
 
 /// What OpenObserve's API can say.
-fn api(page: Target) -> Vec<Row> {
-    let count = Target::Count;
+fn api() -> Vec<Row> {
+    let (page, count) = (Target::Page, Target::Count);
     vec![
         always("is_partial", page, Fault::Partial, BUSY),
         always("function_error", page, Fault::FunctionError, BUSY),
@@ -140,28 +145,23 @@ fn api(page: Target) -> Vec<Row> {
     ]
 }
 
-/// What can happen to any object.
+/// What can happen to an object, or to a range of it.
 fn objects(object: Target) -> Vec<Row> {
     vec![
-        always("vanishes between LIST and GET", object, Fault::Vanished, Then::GoesOn),
-        always("shrinks between LIST and GET", object, Fault::Shrunk, Then::GoesOn),
-        row("answer too big", object, Fault::TooBig, Then::Any),
+        always("vanishes after the list", object, Fault::Vanished, Then::GoesOn),
+        always("shrinks after the list", object, Fault::Shrunk, Then::GoesOn),
+        row("is listed, and never there", object, Fault::Missing, GONE),
+        row("bytes of another range", object, Fault::OtherRange, BROKEN),
+        row("answer too big", object, Fault::TooBig, BROKEN),
     ]
 }
 
-/// What can happen to packed lines.
-fn packed() -> Vec<Row> {
-    vec![
-        row("gzip damaged", Target::Object(".gz"), Fault::Noise, BROKEN),
-        row("zstd damaged", Target::Object(".zst"), Fault::Noise, BROKEN),
-    ]
-}
-
-/// What can happen to Parquet.
-fn columns() -> Vec<Row> {
-    let object = Target::Object(".parquet");
-    vec![
-        always("replaced between ranges (ETag)", object, Fault::Replaced, Then::Any),
-        row("last bytes damaged (footer)", object, Fault::Footer, Then::Any),
-    ]
+/// What can happen to a range because there was one before it.
+fn ranges() -> Vec<Row> {
+    vec![always(
+        "replaced since the footer (ETag)",
+        Target::Range,
+        Fault::Replaced,
+        Then::GoesOn,
+    )]
 }

@@ -13,9 +13,9 @@ struct Line {
     cells: Vec<Outcome>,
 }
 
-/// All lines of a kind of source.
+/// All lines of a kind of source. What it is displayed as ends with a line that `scripts/faults.sh` adds up.
 pub struct Table {
-    kind: Kind,
+    pub kind: Kind,
     lines: Vec<Line>,
 }
 
@@ -82,18 +82,24 @@ impl fmt::Display for Table {
         writeln!(f, "{}", self.kind.title())?;
         writeln!(
             f,
-            "  {:<42} {first:<13} {middle:<13} {last:<13} {:>4} {:>7}",
+            "  {:<46} {first:<13} {middle:<13} {last:<13} {:>4} {:>7}",
             "", "lost", "doubled"
         )?;
         for line in &self.lines {
             let sum = |of: fn(&Outcome) -> i64| line.cells.iter().map(of).sum::<i64>();
-            write!(f, "  {:<42}", line.fault)?;
+            write!(f, "  {:<46}", line.fault)?;
             for at in 0..PLACES.len() {
                 let did = line.cells.get(at).map(|cell| cell.did.to_string()).unwrap_or_default();
                 write!(f, " {did:<13}")?;
             }
             writeln!(f, " {:>4} {:>7}", sum(|c| c.lost), sum(|c| c.doubled))?;
         }
-        Ok(())
+        let sum = |of: fn(&Outcome) -> i64| self.lines.iter().flat_map(|l| &l.cells).map(of).sum::<i64>();
+        let (lost, doubled) = (sum(|c| c.lost), sum(|c| c.doubled));
+        let (cells, wrong) = (self.cells(), self.wrong().len());
+        writeln!(
+            f,
+            "  {cells} cells, {wrong} wrong: {lost} records lost, {doubled} doubled"
+        )
     }
 }

@@ -44,6 +44,8 @@ struct State {
     strike: Option<Strike>,
     /// The strike has happened.
     struck: bool,
+    /// The path that nothing is at any more.
+    missing: Option<String>,
     /// The requests since the last call of [`Wire::arm`].
     seen: Vec<Request>,
 }
@@ -102,6 +104,12 @@ impl Wire {
         self.shared.lock().struck
     }
 
+    /// Whether a strike is still to happen.
+    pub fn is_armed(&self) -> bool {
+        let state = self.shared.lock();
+        state.strike.is_some() && !state.struck
+    }
+
     /// How many requests of the target there were since the last strike was armed or healed.
     pub fn count(&self, target: Target) -> usize {
         self.shared.lock().seen.iter().filter(|r| target.is(r)).count()
@@ -133,12 +141,22 @@ impl Shared {
     /// Takes down a request; its fault, if it is the one to be struck.
     fn note(&self, request: &Request) -> Option<Fault> {
         let mut state = self.lock();
+        let mut request = request.clone();
+        request.again = state.seen.iter().any(|earlier| earlier.path() == request.path());
         state.seen.push(request.clone());
-        let strike = state.strike.filter(|s| s.target.is(request))?;
+        if state.missing.as_deref() == Some(request.path()) {
+            return Some(Fault::Missing);
+        }
+        let strike = state.strike.filter(|s| s.target.is(&request))?;
         let nth = state.seen.iter().filter(|r| strike.target.is(r)).count();
-        let struck = nth == strike.nth;
-        state.struck |= struck;
-        struck.then_some(strike.fault)
+        if nth != strike.nth {
+            return None;
+        }
+        state.struck = true;
+        if strike.fault == Fault::Missing {
+            state.missing = Some(request.path().to_string());
+        }
+        Some(strike.fault)
     }
 
     /// Whether a fault that holds an answer back is still on.

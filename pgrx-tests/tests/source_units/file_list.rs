@@ -8,6 +8,7 @@ use super::source::{self, Context, Selection, Source};
 use blackbox::cluster::Cluster;
 use blackbox::metadata::{DATABASE, LiveObject, Metadata, READER, READER_PASSWORD};
 use blackbox::s3::S3;
+use blackbox::wire::Authority;
 use engine::window::{MINUTE_US, Window};
 use serde_json::json;
 use std::net::TcpListener;
@@ -272,6 +273,45 @@ fn what_is_wrong_with_the_metadata_database_is_said() {
     let nobody = source(&[("endpoint", &endpoint), ("metadata_url", &url)], &keys(), json!({}));
     let nobody = fetch(&nobody, HOUR).map(|_| ()).unwrap_err();
     assert!(nobody.is_permanent() && nobody.hint.unwrap().contains("metadata_username"));
+}
+
+#[test]
+fn a_metadata_database_is_trusted_by_its_certificate() {
+    let (cluster, s3) = (Cluster::without_workers(), S3::serve());
+    let (authority, stranger) = (Authority::default(), Authority::default());
+    let mut metadata = Metadata::create(&cluster);
+    put(&s3, &mut metadata, 1, &rows(0, 100), true);
+    let secure = |server: &str, ca: Option<&str>| {
+        let url = metadata.url().replace("127.0.0.1", server) + "?sslmode=verify-full";
+        let endpoint = s3.endpoint();
+        let mut options = vec![("endpoint", &*endpoint), ("metadata_url", &*url)];
+        options.extend(ca.map(|pem| ("ca_certificate", pem)));
+        let mut mapping = keys().to_vec();
+        mapping.extend([("metadata_username", READER), ("metadata_password", READER_PASSWORD)]);
+        fetch(&source(&options, &mapping, json!({})), HOUR).map(|got| got.stats.logs)
+    };
+    let ca = Some(authority.pem());
+    let plain = secure("127.0.0.1", ca).unwrap_err();
+    assert_eq!(
+        plain.kind,
+        ErrorKind::Connection,
+        "it never goes on without TLS: {plain:?}"
+    );
+    let (certificate, key) = authority.certify(&["127.0.0.1"]);
+    cluster.use_tls(&certificate.pem(), &key.serialize_pem());
+    assert_eq!(secure("127.0.0.1", ca).unwrap(), 100);
+    let both = format!("{}{}", stranger.pem(), authority.pem());
+    assert_eq!(secure("127.0.0.1", Some(&both)).unwrap(), 100, "one of several");
+    for (server, ca, message, hint) in [
+        ("127.0.0.1", Some(stranger.pem()), "nobody we trust", "ca_certificate"),
+        ("127.0.0.1", None, "nobody we trust", "ca_certificate"),
+        ("localhost", ca, "another name", "metadata_url"),
+    ] {
+        let e = secure(server, ca).unwrap_err();
+        assert!(e.kind == ErrorKind::Connection && e.message.contains(message), "{e:?}");
+        assert!(e.hint.as_ref().is_some_and(|h| h.contains(hint)), "{e:?}");
+        assert!(!format!("{e:?}").contains(READER_PASSWORD), "{e:?}");
+    }
 }
 
 /// A server that accepts and never says a word.

@@ -1,13 +1,16 @@
+use crate::source::count::count;
+use crate::source::error::ErrorKind;
 use crate::source::fetch::Fetched;
 use crate::source::http::Route;
 use crate::source::openobserve::OpenObserveConfig;
-use crate::source::{Context, Selection, Source, SourceConfig, SourceError, fetch};
-use blackbox::openobserve::{self as server, Dataset, OpenObserve, Store};
+use crate::source::openobserve::search::{Question, search};
+use crate::source::{Context, Sample, Selection, Source, SourceConfig, SourceError, fetch, replay, rows};
+use blackbox::openobserve::{self as server, Dataset, Fault, OpenObserve, Scope, Store};
 use blackbox::telemetry::{MINUTE, SECOND, T0, log, point};
 use engine::window::{Window, Windows};
 use serde_json::{Value, json};
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -28,15 +31,28 @@ fn source(endpoint: String, options: Value) -> Source {
     }
 }
 
-fn minute(source: &Source) -> Result<Fetched, SourceError> {
-    let context = Context {
+fn context() -> Context {
+    Context {
         cancel: Arc::default(),
         concurrency: 2,
         http_timeout: Duration::from_secs(30),
         masker: engine::patterns::Masker::new(),
-    };
+    }
+}
+
+/// The records of the minute as they are.
+fn raw(source: &Source) -> Result<Vec<Value>, SourceError> {
+    let mut out = Vec::new();
+    rows::rows(source, Window::new(T0, T0 + MINUTE), &context(), &mut |raw| {
+        out.push(serde_json::from_str(raw.json).unwrap());
+        Ok(())
+    })?;
+    Ok(out)
+}
+
+fn minute(source: &Source) -> Result<Fetched, SourceError> {
     let windows = Windows::new(Window::new(T0, T0 + MINUTE), MINUTE);
-    fetch(std::slice::from_ref(source), windows, &context)
+    fetch(std::slice::from_ref(source), windows, &context())
 }
 
 /// Records of the minute: usable, and not.
@@ -90,7 +106,165 @@ fn columns_beyond_the_five_hundred_of_a_star() {
     let got = minute(&source(oo.endpoint(), json!({"logs": "*"}))).unwrap();
     let patterns = &got.windows[0].output.patterns;
     assert_eq!(patterns.len(), 1);
-    assert_eq!(records(&source(oo.endpoint(), json!({"logs": "*"}))), (1, 0));
+    let source = source(oo.endpoint(), json!({"logs": "*"}));
+    assert_eq!(records(&source), (1, 0));
+    // Those who want whole records get all of them, too.
+    let all = |record: &Value| record["body"] == "all is lost" && record["a599"] == "x";
+    let streamed = raw(&source).unwrap();
+    assert!(streamed.len() == 1 && all(&streamed[0]), "{streamed:?}");
+    let again = replay(&source.config, &got.windows[0].locators, &Sample::first(9), &context()).unwrap();
+    let again: Vec<Value> = again
+        .rows
+        .iter()
+        .map(|row| serde_json::from_str(row).unwrap())
+        .collect();
+    assert_eq!(again, streamed);
+}
+
+#[test]
+fn a_replay_says_how_many_records_are_gone() {
+    let store = |lines: i64| {
+        let mut store = Store::default();
+        for n in 0..lines {
+            store.add(Dataset::Logs, "app", log(T0 + n, "web", "INFO", &format!("line {n}")));
+        }
+        store.add(Dataset::Logs, "other", log(T0 + 1, "web", "INFO", "one"));
+        store
+    };
+    let oo = OpenObserve::serve(store(10));
+    let source = source(oo.endpoint(), json!({"logs": "*"}));
+    let got = minute(&source).unwrap();
+    let told = |max: usize, filter: Value| {
+        let sample = Sample::of(max, filter).unwrap();
+        let replayed = replay(&source.config, &got.windows[0].locators, &sample, &context()).unwrap();
+        (replayed.rows.len(), replayed.gone)
+    };
+    assert_eq!(told(100, json!({})), (11, 0));
+    oo.replace(store(3));
+    assert_eq!(told(100, json!({})), (4, 7));
+    assert_eq!(told(100, json!({"body": "line 1"})), (1, 7));
+    assert_eq!(told(2, json!({})), (2, 0), "nobody looked further");
+    oo.replace(store(0));
+    assert_eq!(told(100, json!({})), (1, 10));
+}
+
+#[test]
+fn who_asks_hears_nothing_of_windows() {
+    let mut store = Store::default();
+    store.add(Dataset::Logs, "app", log(T0, "web", "INFO", "line"));
+    let oo = OpenObserve::serve(store);
+    let source = source(oo.endpoint(), json!({"logs": "*"}));
+    let got = minute(&source).unwrap();
+    for (fault, kind) in [
+        (Fault::Status(503, None), ErrorKind::Http(503)),
+        (Fault::Status(400, None), ErrorKind::Http(400)),
+        (Fault::Partial, ErrorKind::Partial),
+        (Fault::InvalidJson, ErrorKind::BadResponse),
+    ] {
+        oo.fail(Scope::Searches, fault);
+        let streamed = raw(&source).unwrap_err();
+        let replayed = replay(&source.config, &got.windows[0].locators, &Sample::first(1), &context()).unwrap_err();
+        for e in [streamed, replayed] {
+            let hint = e.hint.clone().unwrap();
+            assert!(
+                e.kind == kind && !hint.contains("indow") && hint.contains("server"),
+                "{e:?}"
+            );
+        }
+    }
+}
+
+/// A stream's `max_query_range`: the server looks at the end of a longer range only, and says where it began.
+#[test]
+fn hours_behind_a_server_that_looks_at_one_at_a_time() {
+    const HOUR: i64 = 60 * MINUTE;
+    let hours = Window::new(T0, T0 + 3 * HOUR);
+    let mut store = Store::default();
+    for n in 0..36 {
+        store.add(Dataset::Logs, "app", log(T0 + n * 5 * MINUTE, "web", "INFO", "line"));
+    }
+    store.limit_range(HOUR);
+    let oo = OpenObserve::serve(store);
+    let source = source(oo.endpoint(), json!({"logs": "*"}));
+    let windows = Windows::new(hours, MINUTE);
+    let got = fetch(std::slice::from_ref(&source), windows, &context()).unwrap();
+    assert_eq!(got.stats.logs, 36);
+    let counted = count(&source, windows, &context()).unwrap().of(hours);
+    assert_eq!(counted.values().copied().collect::<Vec<_>>(), [36]);
+    let mut streamed = 0;
+    let each = &mut |_: &rows::Raw<'_>| {
+        streamed += 1;
+        Ok(())
+    };
+    rows::rows(&source, hours, &context(), each).unwrap();
+    assert_eq!(streamed, 36);
+
+    // A question of many rows is asked in parts; another one cannot be, and then a part is not taken for the whole.
+    let SourceConfig::OpenObserve(config) = &source.config else {
+        panic!("an OpenObserve")
+    };
+    let asked = |max_rows: usize| {
+        let question = Question {
+            dataset: engine::record::Dataset::Logs,
+            sql: "SELECT * FROM \"app\"".to_string(),
+            range: hours,
+            max_rows,
+        };
+        let mut hits = 0;
+        search(config, "oo", &question, &context(), &mut |_| {
+            hits += 1;
+            Ok(())
+        })
+        .map(|()| hits)
+    };
+    assert_eq!(asked(20_000), Ok(36));
+    let e = asked(100).unwrap_err();
+    assert!(e.kind == ErrorKind::Partial && e.hint.is_some(), "{e:?}");
+}
+
+/// OpenObserve's list of streams with all their columns has more than 64 MB.
+#[test]
+fn a_list_of_streams_that_is_too_large_is_read_in_parts() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let column = format!("{{\"name\":\"{}\",\"type\":\"Utf8\"}},", "c".repeat(60_000));
+    let serve = std::thread::spawn(move || {
+        let mut asked = Vec::new();
+        while asked.last().is_none_or(|target: &String| !target.contains("_search")) {
+            let (mut connection, _) = listener.accept().unwrap();
+            let target = requested(&mut connection);
+            let number = |name: &str| -> Option<usize> {
+                let value = target.split(['&', '?']).find_map(|p| p.strip_prefix(name))?;
+                value.parse().ok()
+            };
+            let (from, most) = (number("offset=").unwrap_or(0), number("limit=").unwrap_or(usize::MAX));
+            let names = (0..1_200).skip(from).take(most);
+            let list: Vec<String> = names
+                .map(|n| {
+                    format!(
+                        "{{\"name\":\"s{n:04}\",\"schema\":[{column}{{\"name\":\"_timestamp\",\"type\":\"Int64\"}}]}}"
+                    )
+                })
+                .collect();
+            let body = match target.contains("_search") {
+                true => "{\"hits\":[],\"total\":0}".to_string(),
+                false => format!("{{\"total\":1200,\"list\":[{}]}}", list.join(",")),
+            };
+            // A client that has seen enough hangs up before the end.
+            let _ = connection.write_all(&answer("200 OK", "connection: close\r\n", body.as_bytes()));
+            asked.push(target);
+        }
+        asked
+    });
+    // The last of them: it is in the last part.
+    let got = minute(&source(endpoint, json!({"logs": ["s1199"]}))).unwrap_or_else(|e| panic!("{e:?}"));
+    assert_eq!(got.stats.logs, 0);
+    let asked = serve.join().unwrap();
+    assert_eq!(asked.len(), 5, "{asked:?}");
+    assert!(!asked[0].contains("offset="));
+    for (target, from) in asked[1..4].iter().zip([0, 500, 1_000]) {
+        assert!(target.contains(&format!("offset={from}&")), "{target}");
+    }
 }
 
 #[test]
@@ -135,19 +309,42 @@ fn a_column_whose_type_changes_from_row_to_row() {
     assert_eq!(records(&source(oo.endpoint(), json!({}))), (11, 0));
 }
 
-/// Answers the first connection's first request with these bytes, whatever it asks, and hangs up.
-fn canned(answer: Vec<u8>) -> (String, JoinHandle<String>) {
+/// Answers the first request of each of the first connections with these bytes, whatever it asks, and hangs up. Gives
+/// what was asked first.
+fn canned(answer: Vec<u8>, connections: usize) -> (String, JoinHandle<String>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let thread = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut head = [0; 4096];
-        let n = stream.read(&mut head).unwrap();
-        // A client that has seen enough hangs up before the end.
-        let _ = stream.write_all(&answer);
-        String::from_utf8_lossy(&head[..n]).into_owned()
+        let mut heads = Vec::new();
+        for stream in listener.incoming().take(connections) {
+            let mut stream = stream.unwrap();
+            let mut head = [0; 4096];
+            let n = stream.read(&mut head).unwrap();
+            // A client that has seen enough hangs up before the end.
+            let _ = stream.write_all(&answer);
+            heads.push(String::from_utf8_lossy(&head[..n]).into_owned());
+        }
+        heads.swap_remove(0)
     });
     (address.to_string(), thread)
+}
+
+/// Reads a request, and gives its path with the query.
+fn requested(stream: &mut TcpStream) -> String {
+    let mut request = BufReader::new(stream);
+    let (mut first, mut length) = (String::new(), 0);
+    request.read_line(&mut first).unwrap();
+    loop {
+        let mut line = String::new();
+        request.read_line(&mut line).unwrap();
+        match line.to_ascii_lowercase().trim_end().split_once(": ") {
+            Some(("content-length", value)) => length = value.parse().unwrap(),
+            Some(_) => {}
+            None => break,
+        }
+    }
+    request.read_exact(&mut vec![0; length]).unwrap();
+    first.split(' ').nth(1).unwrap().to_string()
 }
 
 fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
@@ -158,7 +355,12 @@ fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
 
 /// What a fetch comes to whose first request is answered like that.
 fn first_answer(scheme: &str, bytes: Vec<u8>) -> (SourceError, String) {
-    let (address, thread) = canned(bytes);
+    answers(scheme, bytes, 1)
+}
+
+/// The same where it takes more than one connection.
+fn answers(scheme: &str, bytes: Vec<u8>, connections: usize) -> (SourceError, String) {
+    let (address, thread) = canned(bytes, connections);
     let e = minute(&source(format!("{scheme}://{address}"), json!({"logs": "*"}))).err();
     (e.expect("an error"), thread.join().unwrap())
 }
@@ -186,7 +388,8 @@ fn an_answer_that_grows_without_end_when_it_is_unpacked_is_not_read_to_its_end()
     (0..4096).for_each(|_| packer.write_all(&blanks).unwrap());
     let bomb = packer.finish().unwrap();
     assert!(bomb.len() < 1 << 20);
-    let (e, asked) = first_answer("http", answer("200 -", "content-encoding: zstd\r\n", &bomb));
+    // The list of streams, whole and then in parts.
+    let (e, asked) = answers("http", answer("200 -", "content-encoding: zstd\r\n", &bomb), 2);
     assert!(
         asked.to_ascii_lowercase().contains("accept-encoding: zstd, gzip"),
         "{asked}"

@@ -168,6 +168,7 @@ fn of_files() {
         roots: vec![path.clone()],
         path,
         arrangement: Arrangement::plain(Layout::Plain, ""),
+        settle: None,
     };
     assert_eq!(same(&[source(SourceConfig::File(config), json!({}))]).len(), 2);
 }

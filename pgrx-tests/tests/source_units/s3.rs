@@ -4,7 +4,7 @@ use super::source::error::ErrorKind;
 use super::source::fetch::Fetched;
 use super::source::objects::testing::{Row, parquet};
 use super::source::server::{self, Options};
-use super::source::{self, Context, Sample, Selection, Source, SourceConfig, SourceError};
+use super::source::{self, Context, Locator, Sample, Selection, Source, SourceConfig, SourceError};
 use blackbox::openobserve::{self as api, OpenObserve, Record, Store};
 use blackbox::s3::{ACCESS_KEY, BUCKET, Fault, Proxy, S3, SECRET_KEY};
 use blackbox::shared::shared;
@@ -212,19 +212,59 @@ fn hive_folders_with_lines_packed_or_not() {
         window.locators[0].attributes["uri"],
         json!(format!("s3://{BUCKET}/{folder}/a.ndjson"))
     );
-    let replay = |i: usize| source::replay(&source.config, &window.locators[i], &Sample::first(5), &context());
+    let replay = |i: usize| source::replay(&source.config, &window.locators[i..=i], &Sample::first(5), &context());
     for i in 0..4 {
-        assert_eq!(replay(i).unwrap().len(), if i == 3 { 3 } else { 5 });
+        assert_eq!(replay(i).unwrap().rows.len(), if i == 3 { 3 } else { 5 });
     }
     std::fs::remove_file(s3.path(&window.locators[0].object_key)).unwrap();
     let gone = replay(0).unwrap_err();
     assert!(gone.kind == ErrorKind::Gone && gone.is_permanent(), "{gone:?}");
+    // Of all of them only that one's are gone.
+    let all = source::replay(&source.config, &window.locators, &Sample::first(1_000), &context()).unwrap();
+    let records = |l: &Locator| l.attributes["records"].as_u64().unwrap();
+    assert_eq!(all.gone, records(&window.locators[0]));
+    assert_eq!(
+        all.rows.len() as u64,
+        window.locators[1..].iter().map(records).sum::<u64>()
+    );
     s3.put(&format!("{folder}/b.ndjson.gz"), b"no gzip at all");
     let broken = fetch(&source, minute).map(|_| ()).unwrap_err();
     assert!(
         broken.kind == ErrorKind::BadResponse && !broken.is_transient(),
         "{broken:?}"
     );
+}
+
+/// What counters grow by is told from the minutes before a window; what is refused there is theirs.
+#[test]
+fn a_metric_without_a_time_is_refused_by_the_window_of_its_folder_only() {
+    let s3 = S3::serve();
+    for minute in 0..6 {
+        let at = H22 + minute * MINUTE_US;
+        let good = json!({"_timestamp": at, "__name__": "requests_total", "value": minute, "service_name": "shop"});
+        let bad = json!({"__name__": "requests_total", "value": 1, "service_name": "shop"});
+        let folder = format!("metrics/yyyy=2026/mm=11/dd=20/hh=22/mm={minute:02}");
+        s3.put(&format!("{folder}/a.ndjson"), format!("{good}\n{bad}\n").as_bytes());
+    }
+    let of = |server: &[(&str, &str)]| {
+        let endpoint = s3.endpoint();
+        let mut all = vec![("endpoint", &*endpoint)];
+        all.extend(server);
+        let source = source(&all, &keys(), json!({}));
+        let refused = |minute: i64| {
+            let at = H22 + minute * MINUTE_US;
+            let got = fetch(&source, Window::new(at, at + MINUTE_US)).unwrap();
+            let stats = &got.windows[0].output.stats;
+            (stats.metrics, stats.rejected)
+        };
+        (0..6).map(refused).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&[("layout", "hive")]), [(1, 1); 6]);
+    let slack = [
+        ("path_template", "dataset/yyyy=/mm=/dd=/hh=/mm="),
+        ("path_slack", "2 min"),
+    ];
+    assert_eq!(of(&slack), [(1, 1); 6]);
 }
 
 #[test]
@@ -385,6 +425,44 @@ fn parents_behind_the_seam_come_from_the_other_door() {
     }
 }
 
+/// A window of the bucket looks at the streams of the fallback for parents. What is known of those from their own windows
+/// stays known: they are asked for in as few pages as before.
+#[test]
+fn a_window_of_the_bucket_leaves_what_is_known_of_its_fallback() {
+    let seam = H22 + 30 * MINUTE_US;
+    let s3 = S3::serve();
+    let child = json!({"_timestamp": seam - 1_000_000, "trace_id": "t", "span_id": "c", "reference_parent_span_id": "p",
+        "service_name": "cart", "span_kind": "2", "duration": 5});
+    s3.put(
+        "traces/yyyy=2026/mm=11/dd=20/hh=22/mm=29/a.ndjson",
+        format!("{child}\n").as_bytes(),
+    );
+    let mut store = Store::default();
+    let row = |n: i64| {
+        format!("\"trace_id\":\"u\",\"span_id\":\"{n}\",\"service_name\":\"web\",\"span_kind\":\"2\",\"duration\":5")
+    };
+    let made = api::Made::new(seam, seam + MINUTE_US, 60_000, row);
+    let columns = ["trace_id", "span_id", "service_name", "span_kind", "duration"];
+    store.add_made(api::Dataset::Traces, "default", &columns, made);
+    let oo = OpenObserve::serve(store);
+    let other = options(&[("kind", "openobserve"), ("endpoint", &oo.endpoint())]);
+    let login = options(&[("username", api::USER), ("password", api::PASSWORD)]);
+    let selection = json!({"traces": "*", "logs": [], "metrics": [], "fallback": "oo", "settle": 0});
+    let mut source = source(&[("endpoint", &s3.endpoint()), ("layout", "hive")], &keys(), selection);
+    let fallback = |_: &str| server::config(&other, &login, Vec::new());
+    source.config.settle(&source.selection, seam, fallback).unwrap();
+    let requests = |from: i64| {
+        let before = oo.requests();
+        fetch(&source, Window::new(from, from + MINUTE_US)).unwrap();
+        oo.requests() - before
+    };
+    let first = requests(seam);
+    let known = requests(seam);
+    assert!(known < first, "{known} of {first}");
+    assert!(requests(seam - MINUTE_US) > 0, "the fallback is asked for parents");
+    assert_eq!(requests(seam), known);
+}
+
 /// Nothing is read of a range whose end has not settled.
 #[test]
 fn what_has_not_settled_is_not_asked_of_the_bucket() {
@@ -430,6 +508,68 @@ fn only_the_needed_bytes_are_read() {
         bytes.len()
     );
     assert!(reads.len() < 130, "{} requests", reads.len());
+}
+
+/// One object, and nobody else makes requests: its row groups are read side by side, and small ones in one request.
+#[test]
+fn one_object_is_read_by_several_requests_at_once() {
+    let s3 = Arc::new(S3::serve());
+    let wide: Vec<Row> = rows(0, 3_600)
+        .into_iter()
+        .map(|(ts, body)| (ts, format!("{body} {}", "x".repeat(1_600))))
+        .collect();
+    // Each of five row groups is more than a megabyte.
+    let bytes = parquet(&wide, 720);
+    s3.put(&name(1), &bytes);
+    let (server, reads) = (Arc::downgrade(&s3), AtomicUsize::new(0));
+    s3.before_get(move |_| {
+        // Its end is read first, alone.
+        if reads.fetch_add(1, Ordering::SeqCst) == 1 {
+            server.upgrade().unwrap().crowd(4);
+        }
+    });
+    let source = bucket(&s3.endpoint(), "openobserve");
+    assert_eq!(fetch(&source, HOUR).unwrap().stats.logs, 3_600);
+    let read: u64 = s3.reads().iter().map(|(_, n)| n).sum();
+    assert!(
+        read < bytes.len() as u64 + 200_000,
+        "nothing twice: {read} of {}",
+        bytes.len()
+    );
+
+    let s3 = S3::serve();
+    s3.put(&name(1), &parquet(&wide, 30));
+    let source = bucket(&s3.endpoint(), "openobserve");
+    // Half an hour and a bit: the times are read first, then the rest, of sixty row groups.
+    let part = Window::new(H22 + 1_000_000, H22 + 30 * MINUTE_US);
+    assert_eq!(fetch(&source, part).unwrap().stats.logs, 1_799);
+    let reads = s3.reads().len();
+    assert!(reads <= 10, "{reads} requests");
+}
+
+#[test]
+fn a_large_row_group_is_read_in_pieces_and_once() {
+    let s3 = S3::serve();
+    // An hour of 3,600 rows in one row group, the bodies 4 kB each, none like another: 14 MB.
+    let big: Vec<Row> = (0..3_600)
+        .map(|i| (H22 + i * 1_000_000, format!("line {i} {}", "x".repeat(4_000))))
+        .collect();
+    let bytes = parquet(&big, big.len());
+    s3.put(&name(1), &bytes);
+    let source = bucket(&s3.endpoint(), "openobserve");
+    assert_eq!(fetch(&source, HOUR).unwrap().stats.logs, 3_600);
+    let reads = s3.reads();
+    let longest = reads.iter().map(|(_, n)| *n).max();
+    assert!(longest <= Some(5 << 20), "{reads:?}");
+    let read: u64 = reads.iter().map(|(_, n)| n).sum();
+    assert!(
+        read < bytes.len() as u64 + 1_000_000,
+        "{read} of {}: {reads:?}",
+        bytes.len()
+    );
+    // Rows are left out within the row group.
+    let minute = Window::new(H22 + 30 * MINUTE_US, H22 + 31 * MINUTE_US);
+    assert_eq!(fetch(&source, minute).unwrap().stats.logs, 60);
 }
 
 #[test]
@@ -512,7 +652,7 @@ fn a_cancel_ends_a_fetch() {
 fn two_doors_and_a_seam_without_gap_or_overlap() {
     let s3 = S3::serve();
     s3.put(&name(1), &parquet(&rows(0, 3_600), 1_000));
-    let now = H22 + 60 * MINUTE_US;
+    let now = H22 + 75 * MINUTE_US;
     let mock = || server::config(&options(&[("kind", "mock")]), &Options::new(), Vec::new());
     let with = |selection: Value| {
         let mut source = source(&[("endpoint", &s3.endpoint())], &keys(), selection);
@@ -583,4 +723,58 @@ fn a_bucket_reads_like_the_folder_it_was_made_of() {
     for (a, b) in a.windows.iter().zip(&b.windows) {
         assert_eq!(format!("{:?}", a.output), format!("{:?}", b.output));
     }
+}
+
+/// OpenObserve merges objects within hours: locators lead to the rows also when their objects are no more, and to each row
+/// once.
+#[test]
+fn rows_of_merged_objects_are_found_in_the_product() {
+    let s3 = S3::serve();
+    for age in 1..=4u64 {
+        s3.put(&name(age), &parquet(&rows(age as i64 * 10, 10), 4));
+    }
+    let source = bucket(&s3.endpoint(), "openobserve");
+    let minute = Window::new(H22, H22 + MINUTE_US);
+    let got = fetch(&source, minute).unwrap();
+    let locators = &got.windows[0].locators;
+    assert_eq!(locators.len(), 4);
+    let bodies = |of: &[Locator], sample: &Sample| {
+        let replayed = source::replay(&source.config, of, sample, &context()).unwrap();
+        assert_eq!(replayed.gone, 0);
+        let body = |row: &String| {
+            serde_json::from_str::<Value>(row).unwrap()["body"]
+                .as_str()
+                .unwrap()
+                .to_string()
+        };
+        let mut bodies: Vec<String> = replayed.rows.iter().map(body).collect();
+        bodies.sort();
+        bodies
+    };
+    let (all, line) = (Sample::first(100), |n: i64| format!("line {n}"));
+    let expected: Vec<String> = (10..50).map(line).collect();
+    assert_eq!(bodies(locators, &all), expected);
+    assert_eq!(bodies(&locators[..1], &all).len(), 10);
+    let last = Sample::of(9, json!({"body": line(49)})).unwrap();
+    assert_eq!(
+        bodies(locators, &last),
+        [line(49)],
+        "behind another locator than the first"
+    );
+
+    // The product is there, of its sources some are.
+    s3.put(&name(9), &parquet(&rows(10, 40), 7));
+    for age in 1..=2 {
+        std::fs::remove_file(s3.path(&name(age))).unwrap();
+    }
+    assert_eq!(bodies(locators, &all), expected);
+    for age in 3..=4 {
+        std::fs::remove_file(s3.path(&name(age))).unwrap();
+    }
+    assert_eq!(bodies(locators, &all), expected);
+    assert_eq!(bodies(locators, &last), [line(49)]);
+
+    std::fs::remove_file(s3.path(&name(9))).unwrap();
+    let gone = source::replay(&source.config, locators, &all, &context()).unwrap_err();
+    assert!(gone.kind == ErrorKind::Gone && gone.hint.is_some(), "{gone:?}");
 }

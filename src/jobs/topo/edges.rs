@@ -40,12 +40,12 @@ impl Edges {
         }
     }
 
-    /// Adds what was found. A name without a URN belongs to `scope`.
+    /// Adds what was found, but for edges within one thing. A name without a URN belongs to `scope`.
     ///
     /// # Errors
     /// `Internal`, if an edge cannot be written as JSON.
     pub fn add(&mut self, found: Vec<Edge>, scope: &str) -> Result<()> {
-        for edge in found {
+        for edge in found.into_iter().filter(|edge| !edge.is_within_one_thing()) {
             let src = end(edge.src_urn, edge.src, scope);
             let dst = end(edge.dst_urn, edge.dst, scope);
             if src.len().max(dst.len()) > MAX_END {

@@ -122,6 +122,7 @@ impl<'a> Extractor<'a> {
         Ok(Snapshot {
             server: self.source.server.clone(),
             options: self.source.options.clone(),
+            reading: self.source.reading,
             documents: self.found,
             edges: self.edges,
             open: self.open,

@@ -5,6 +5,7 @@ use super::snapshot::Snapshot;
 use crate::backend::sql::{self, required};
 use crate::error::{Error, Result, catch};
 use crate::scheduler::ledger::Batch;
+use pgrx::JsonB;
 use pgrx::prelude::*;
 use pgrx::spi::quote_literal;
 use serde_json::{Value, json};
@@ -50,26 +51,70 @@ pub fn code(tenant: i64) -> Result<String> {
 /// Loads a snapshot as of now; its stats.
 ///
 /// # Errors
-/// What `topo_load` refuses, for good: trying again would not help.
+/// What `topo_load` refuses, for good: trying again would not help. Another load of the source came between asking the
+/// server and now: trying again does.
 pub fn store(tenant: &str, kind: Kind, snapshot: &Snapshot, accept: bool) -> Result<Value> {
+    let counts = match snapshot.gathered.not_modified {
+        true => (0, 0, confirm(tenant, snapshot)?),
+        false => load(tenant, kind, snapshot, accept)?,
+    };
+    let mut stats = snapshot.stats();
+    if snapshot.gathered.not_modified {
+        stats["edges"] = json!(counts.2);
+    }
+    for (key, count) in [("opened", counts.0), ("closed", counts.1), ("unchanged", counts.2)] {
+        stats[key] = json!(count);
+    }
+    Ok(stats)
+}
+
+/// What its server says is not modified stays as it is; how many edges that are.
+fn confirm(tenant: &str, snapshot: &Snapshot) -> Result<i64> {
+    sql::update(
+        "SELECT topo_source_confirm($1, $2, $3, $4)",
+        &[
+            tenant.into(),
+            snapshot.options.source.as_str().into(),
+            snapshot.reading.into(),
+            validator(snapshot)?.into(),
+        ],
+        |rows| required(rows.first().get_one()?, "edges"),
+    )
+}
+
+fn validator(snapshot: &Snapshot) -> Result<Option<JsonB>> {
+    let kept = snapshot.gathered.validator.as_ref().map(serde_json::to_value);
+    let kept = kept.transpose().map_err(|e| Error::Internal(e.to_string()))?;
+    Ok(kept.map(JsonB))
+}
+
+/// How many edges opened, closed and stayed.
+fn load(tenant: &str, kind: Kind, snapshot: &Snapshot, accept: bool) -> Result<(i64, i64, i64)> {
     let options = &snapshot.options;
+    let validator = validator(snapshot)?;
     let loaded = catch(|| {
         sql::update(
-            "SELECT opened, closed, unchanged FROM topo_load($1, $2, $3::jsonb, etl_now(), $4, $5)",
+            "SELECT opened, closed, unchanged FROM topo_source_load($1, $2, $3::jsonb, $4, $5, $6, $7)",
             &[
                 tenant.into(),
                 options.source.as_str().into(),
                 snapshot.edges.json().into(),
                 options.shrink.into(),
                 (accept || options.accept_shrink).into(),
+                snapshot.reading.into(),
+                validator.into(),
             ],
             |rows| {
                 let row = rows.first();
-                Ok((row.get::<i64>(1)?, row.get::<i64>(2)?, row.get::<i64>(3)?))
+                Ok((
+                    required(row.get(1)?, "opened")?,
+                    required(row.get(2)?, "closed")?,
+                    required(row.get(3)?, "unchanged")?,
+                ))
             },
         )
     });
-    let (opened, closed, unchanged) = loaded.map_err(|e| match e {
+    loaded.map_err(|e| match e {
         Error::Postgres {
             sqlstate: PgSqlErrorCode::ERRCODE_DATA_EXCEPTION,
             message,
@@ -86,12 +131,7 @@ pub fn store(tenant: &str, kind: Kind, snapshot: &Snapshot, accept: bool) -> Res
             )),
         },
         e => e,
-    })?;
-    let mut stats = snapshot.stats();
-    for (key, count) in [("opened", opened), ("closed", closed), ("unchanged", unchanged)] {
-        stats[key] = json!(count);
-    }
-    Ok(stats)
+    })
 }
 
 /// What loading a snapshot now would do. Nothing stays of it.

@@ -48,12 +48,25 @@ impl Kind {
 
 /// Works on a batch, which is one window: older ones that wait are done with it.
 pub fn run(session: Session, batch: &Batch, kind: Kind) -> Result<()> {
+    let outcome = read_and_load(session, batch, kind);
+    if outcome.is_err() {
+        // Of the two errors the first one counts.
+        let _ = session.transact(|| {
+            sources::forget(batch.tenant_id, kind)?;
+            Ok(End::Commit(()))
+        });
+    }
+    outcome
+}
+
+fn read_and_load(session: Session, batch: &Batch, kind: Kind) -> Result<()> {
     let tenant = batch.tenant_id;
     let (plan, accept) = session.transact(|| {
-        Ok(End::Rollback((
-            sources::plan(tenant, kind)?,
-            load::accepts_shrink(batch)?,
-        )))
+        let mut plan = sources::plan(tenant, kind)?;
+        for source in &mut plan.sources {
+            source.known = sources::known(tenant, source)?;
+        }
+        Ok(End::Rollback((plan, load::accepts_shrink(batch)?)))
     })?;
     fault::point(Point::Planned)?;
     let read = fetch::evaluate_in_background(kind.job(), batch.timeout, move |cancel| read::all(plan, cancel))?;

@@ -43,6 +43,7 @@ fn one(source: &TopoSource, context: &Context) -> Result<Snapshot> {
         &source.config,
         &source.server,
         &source.options.wanted,
+        source.known.as_ref(),
         context,
         &mut take,
     );

@@ -57,6 +57,8 @@ impl Open {
 pub struct Snapshot {
     pub server: String,
     pub options: TopoOptions,
+    /// As [`TopoSource::reading`](super::sources::TopoSource::reading).
+    pub reading: i64,
     pub documents: Vec<Found>,
     pub edges: Edges,
     pub open: Open,
@@ -70,6 +72,9 @@ impl Snapshot {
     /// `Document` for a source without documents, unless that was `accepted`, and for one with a document that cannot be
     /// read.
     pub fn check(&self, accepted: bool) -> Result<(), SourceError> {
+        if self.gathered.not_modified {
+            return Ok(());
+        }
         let name = &self.options.source;
         let broken: Vec<(&Found, &(String, &str))> = self
             .documents

@@ -2,7 +2,7 @@
 //! an entry or a link that leads out of the archive is a reason to refuse it.
 
 use super::collect::{Collector, read_error, too_much};
-use super::{MAX_ENTRIES, MAX_UNPACKED, unfit};
+use super::unfit;
 use crate::source::error::{SourceError, excerpt};
 use engine::topology::ansible::tree::{normalize, parent};
 use flate2::read::MultiGzDecoder;
@@ -52,7 +52,8 @@ pub fn unpack(name: &str, bytes: &[u8], packing: Packing, collector: &mut Collec
         Packing::Zip => zip(name, bytes, collector),
         Packing::Tar => tar(name, || bytes, collector),
         Packing::Gzip => {
-            let unpacked = || Bounded(MultiGzDecoder::new(bytes), MAX_UNPACKED);
+            let most = collector.limits.bytes;
+            let unpacked = || Bounded::new(MultiGzDecoder::new(bytes), most);
             let mut head = Vec::new();
             unpacked()
                 .take(HEAD as u64)
@@ -71,8 +72,11 @@ fn tar<R: Read>(name: &str, open: impl Fn() -> R, collector: &mut Collector<'_>)
     let broken = |e| read_error(name, e);
     let mut paths = Vec::new();
     let mut end = Tail::new(open());
-    for entry in tar::Archive::new(&mut end).entries().map_err(broken)? {
+    for (nr, entry) in tar::Archive::new(&mut end).entries().map_err(broken)?.enumerate() {
         collector.check()?;
+        if nr >= collector.limits.entries {
+            return Err(too_many(name, collector.limits.entries));
+        }
         let entry = entry.map_err(broken)?;
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         match entry.header().entry_type() {
@@ -88,9 +92,6 @@ fn tar<R: Read>(name: &str, open: impl Fn() -> R, collector: &mut Collector<'_>)
                 collector.leave_out();
             }
             _ => {}
-        }
-        if paths.len() > MAX_ENTRIES {
-            return Err(too_many(name));
         }
     }
     if !end.is_marked().map_err(broken)? {
@@ -124,8 +125,8 @@ fn zip(name: &str, bytes: &[u8], collector: &mut Collector<'_>) -> Result<(), So
             .hint("Check that it is whole, and that it is neither encrypted nor packed in an unusual way.")
     };
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(broken)?;
-    if archive.len() > MAX_ENTRIES {
-        return Err(too_many(name));
+    if archive.len() > collector.limits.entries {
+        return Err(too_many(name, collector.limits.entries));
     }
     let mut paths = Vec::new();
     for index in 0..archive.len() {
@@ -178,9 +179,9 @@ fn link(archive: &str, path: &str, target: &str) -> Result<(), SourceError> {
     Ok(())
 }
 
-fn too_many(archive: &str) -> SourceError {
-    unfit(format!("\"{archive}\" has more than {MAX_ENTRIES} entries"))
-        .hint("Make an archive of the files that matter only.")
+fn too_many(archive: &str, most: usize) -> SourceError {
+    unfit(format!("\"{archive}\" has more than {most} entries"))
+        .hint("Make an archive of the files that matter, or give it unpacked: the option \"folder\" of the source then says which count.")
 }
 
 /// The folder that holds all of an archive, if there is one.
@@ -204,15 +205,27 @@ impl Top {
 }
 
 /// A reader that ends in an error behind so many bytes.
-struct Bounded<R>(R, u64);
+struct Bounded<R> {
+    inner: R,
+    most: u64,
+    left: u64,
+}
+
+impl<R> Bounded<R> {
+    fn new(inner: R, most: u64) -> Self {
+        Bounded {
+            inner,
+            most,
+            left: most,
+        }
+    }
+}
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.0.read(buffer)?;
-        self.1 = self
-            .1
-            .checked_sub(n as u64)
-            .ok_or_else(|| io::Error::other(too_much()))?;
+        let n = self.inner.read(buffer)?;
+        let left = self.left.checked_sub(n as u64);
+        self.left = left.ok_or_else(|| io::Error::other(too_much(self.most)))?;
         Ok(n)
     }
 }

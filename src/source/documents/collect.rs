@@ -1,6 +1,6 @@
 //! What every place hands its documents to: the choice by path, and the bounds.
 
-use super::{Document, Gathered, MAX_UNPACKED, Take, Wanted, unfit};
+use super::{Document, Gathered, MAX_ENTRIES, MAX_UNPACKED, Take, Wanted, unfit};
 use crate::source::error::{ErrorKind, SourceError};
 use std::collections::HashSet;
 use std::io::{self, Read};
@@ -9,12 +9,33 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Bytes read between two looks at the cancel flag.
 const STEP: u64 = 1 << 20;
 
+/// What one source may have at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes that are read of its documents, also of those that turn out too long.
+    pub bytes: u64,
+    /// Files of a folder or an archive, wanted or not.
+    pub entries: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            bytes: MAX_UNPACKED,
+            entries: MAX_ENTRIES,
+        }
+    }
+}
+
 /// Takes the wanted documents of one source.
 pub struct Collector<'a> {
     wanted: &'a Wanted,
     cancel: &'a AtomicBool,
     take: &'a mut Take<'a>,
     seen: HashSet<String>,
+    /// Bytes read so far.
+    read: u64,
+    pub limits: Limits,
     /// What it came to so far.
     pub gathered: Gathered,
 }
@@ -26,6 +47,8 @@ impl<'a> Collector<'a> {
             cancel,
             take,
             seen: HashSet::new(),
+            read: 0,
+            limits: Limits::default(),
             gathered: Gathered::default(),
         }
     }
@@ -88,6 +111,11 @@ impl<'a> Collector<'a> {
             if n == 0 {
                 break;
             }
+            // An archive of bombs that are left out takes its time, too.
+            self.read += n as u64;
+            if self.read > self.limits.bytes {
+                return Err(too_much(self.limits.bytes));
+            }
             too_long = content.len() as u64 > longest;
         }
         if too_long && self.wanted.skip_longer {
@@ -95,14 +123,12 @@ impl<'a> Collector<'a> {
             return Ok(());
         }
         if too_long {
-            return Err(unfit(format!("\"{path}\" is longer than {} MB", longest >> 20))
-                .hint("Split it, or leave it out: \"files\": [\"!name\"] in the options of the source."));
+            return Err(unfit(format!("\"{path}\" is longer than {} MB", longest >> 20)).hint(
+                "Split it, or leave it out by the option \"files\" of the source: {\"files\": [\"*\", \"!name\"]}.",
+            ));
         }
         self.gathered.documents += 1;
         self.gathered.bytes += content.len() as u64;
-        if self.gathered.bytes > MAX_UNPACKED {
-            return Err(too_much());
-        }
         if !self.seen.insert(path.clone()) {
             return Err(unfit(format!("\"{path}\" is there twice"))
                 .hint("An archive must have each file once: which one counts could not be told."));
@@ -111,9 +137,9 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// The documents of a source, or what an archive unpacks to, are more than is taken in.
-pub fn too_much() -> SourceError {
-    unfit(format!("it has more than {} MB", MAX_UNPACKED >> 20)).hint(
+/// The documents of a source, or what an archive unpacks to, are more than these bytes.
+pub fn too_much(most: u64) -> SourceError {
+    unfit(format!("it has more than {} MB", most >> 20)).hint(
         "Choose what is read by the options \"files\" and \"folder\" of the source, or make several sources of it.",
     )
 }
@@ -161,6 +187,31 @@ mod tests {
             ("infra/prod/readme.md", None),
         ] {
             assert_eq!(collector.wants(path).as_deref(), found, "{path}");
+        }
+    }
+
+    #[test]
+    fn all_bytes_that_are_read_count_also_those_of_documents_that_are_left_out() {
+        for skip_longer in [false, true] {
+            let mut wanted = wanted("", &["*"]);
+            wanted.skip_longer = skip_longer;
+            let (cancel, mut take) = (AtomicBool::new(false), |_| Ok(()));
+            let mut collector = Collector::new(&wanted, &cancel, &mut take);
+            collector.limits.bytes = 10;
+            collector.read("a".into(), None, &mut &b"1234"[..]).unwrap();
+            if skip_longer {
+                collector.read("b".into(), None, &mut &b"12345"[..]).unwrap();
+                // Of a length that is known nothing is read.
+                collector.read("c".into(), Some(5), &mut &b"12345"[..]).unwrap();
+                assert_eq!((collector.gathered.left_out, collector.gathered.documents), (2, 1));
+            } else {
+                collector.read("b".into(), None, &mut &b"1234"[..]).unwrap();
+                assert!(collector.read("c".into(), Some(5), &mut &b"12345"[..]).is_err());
+            }
+            let e = collector.read("d".into(), None, &mut &b"1234"[..]).unwrap_err();
+            let hint = e.hint.as_deref().unwrap_or_default();
+            assert!(e.is_permanent() && e.message.contains("more than"), "{e}");
+            assert!(hint.contains("\"files\"") && hint.contains("\"folder\""), "{hint}");
         }
     }
 

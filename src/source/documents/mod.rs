@@ -4,9 +4,11 @@
 mod archive;
 mod collect;
 mod store;
+mod validator;
 mod web;
 
 pub use collect::Collector;
+pub use validator::Validator;
 pub use web::WebConfig;
 pub(super) use web::{authorize, basic, check_url, refused, shown, watched};
 
@@ -60,9 +62,16 @@ pub struct Gathered {
     /// The commit of a git repository.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
+    /// The server says that the document is the one that the caller knows; it was not sent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub not_modified: bool,
+    /// By what the server can be asked next time.
+    #[serde(skip)]
+    pub validator: Option<Validator>,
 }
 
-/// Reads the documents of a source. Hidden files (a part of the path begins with a dot) are not read.
+/// Reads the documents of a source. Hidden files (a part of the path begins with a dot) are not read. Where the document is
+/// still the one of which the server gave the `known` validator, nothing is read: see [`Gathered::not_modified`].
 ///
 /// # Errors
 /// `Document` for one that is too long and for an archive or repository that is broken or hostile; `Config` for a server
@@ -71,14 +80,15 @@ pub fn gather(
     config: &SourceConfig,
     server: &str,
     wanted: &Wanted,
+    known: Option<&Validator>,
     ctx: &Context,
     take: &mut Take<'_>,
 ) -> Result<Gathered, SourceError> {
     let mut collector = Collector::new(wanted, &ctx.cancel, take);
     match config {
         SourceConfig::File(c) => store::files(&file::place(c)?, &mut collector)?,
-        SourceConfig::S3(c) => store::objects(&s3::bucket(c, server, ctx.http_timeout)?, &mut collector)?,
-        SourceConfig::Web(c) => web::gather(c, ctx, &mut collector)?,
+        SourceConfig::S3(c) => store::objects(&s3::bucket(c, server, ctx)?, &mut collector)?,
+        SourceConfig::Web(c) => web::gather(c, known, ctx, &mut collector)?,
         SourceConfig::Git(c) => git::gather(c, ctx, &mut collector)?,
         SourceConfig::OpenObserve(_) | SourceConfig::Mock(_) => check(config)?,
     }

@@ -2,7 +2,7 @@
 
 use super::archive::{self, HEAD, Packing};
 use super::collect::{Collector, read_error};
-use super::{MAX_ARCHIVE, MAX_ENTRIES, unfit};
+use super::{MAX_ARCHIVE, unfit};
 use crate::source::error::SourceError;
 use crate::source::file::Place;
 use crate::source::objects::object::{Format, Object, Packing as Lines};
@@ -45,9 +45,10 @@ pub fn objects<S: Store>(store: &S, collector: &mut Collector<'_>) -> Result<(),
 /// folder.
 fn tree<S: Store>(store: &S, folder: &str, prefix: &str, collector: &mut Collector<'_>) -> Result<(), SourceError> {
     let mut entries = store.tree(folder)?;
-    if entries.len() > MAX_ENTRIES {
-        return Err(unfit(format!("{} has more than {MAX_ENTRIES} files", store.title()))
-            .hint("Point the server at the folder that matters."));
+    let most = collector.limits.entries;
+    if entries.len() > most {
+        return Err(unfit(format!("{} has more than {most} files", store.title()))
+            .hint("Point the option path (kind file) or prefix (kind s3) of the server at the folder that matters."));
     }
     entries.retain(|entry| entry.key.starts_with(prefix));
     entries.sort_by(|a, b| a.key.cmp(&b.key));
@@ -84,7 +85,9 @@ fn one<S: Store>(store: &S, key: &str, name: &str, collector: &mut Collector<'_>
             read(MAX_ARCHIVE, &mut bytes)?;
             if bytes.len() > MAX_ARCHIVE {
                 return Err(
-                    unfit(format!("\"{name}\" is larger than {} MB", MAX_ARCHIVE >> 20)).hint("Give it unpacked.")
+                    unfit(format!("\"{name}\" is larger than {} MB", MAX_ARCHIVE >> 20)).hint(
+                        "Give it unpacked: the options \"files\" and \"folder\" of the source then say what is read.",
+                    ),
                 );
             }
             archive::unpack(name, &bytes, packing, collector)
@@ -100,5 +103,6 @@ fn object(key: &str) -> Object {
         stream: None,
         format: Format::Ndjson(Lines::None),
         size: None,
+        time: None,
     }
 }

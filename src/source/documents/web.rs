@@ -2,7 +2,7 @@
 
 use super::archive::{self, HEAD, Packing};
 use super::collect::Collector;
-use super::{MAX_ARCHIVE, unfit};
+use super::{MAX_ARCHIVE, Validator, unfit};
 use crate::source::Context;
 use crate::source::error::{ErrorKind, SourceError};
 use crate::source::http::{Client, Refusal, Reply, Route};
@@ -14,6 +14,9 @@ use std::fmt;
 use std::sync::atomic::AtomicBool;
 use ureq::http::{HeaderMap, HeaderValue, header};
 use url::Url;
+
+/// The status of an answer without the document, which the caller has.
+const NOT_MODIFIED: u16 = 304;
 
 /// Options of a server of kind `http` and its user mapping. `Debug` shows no secret: neither the header nor a query.
 #[derive(Clone, PartialEq, Eq)]
@@ -149,15 +152,25 @@ pub fn refused(refusal: &Refusal, url: &str) -> SourceError {
     }
 }
 
-/// Fetches the document or the archive at the address.
-pub fn gather(config: &WebConfig, ctx: &Context, collector: &mut Collector<'_>) -> Result<(), SourceError> {
+/// Fetches the document or the archive at the address, unless it is the one that is `known`.
+pub fn gather(
+    config: &WebConfig,
+    known: Option<&Validator>,
+    ctx: &Context,
+    collector: &mut Collector<'_>,
+) -> Result<(), SourceError> {
     let client = Client::new(&config.url, &config.route, None, ctx.http_timeout, MAX_ARCHIVE)?;
     let mut headers = HeaderMap::new();
     authorize(&mut headers, config.authorization.as_deref())?;
-    let body = watched(&client, &ctx.cancel, || {
+    if let Some(known) = known {
+        known.ask(&mut headers);
+    }
+    let answer = watched(&client, &ctx.cancel, || {
         let mut body = Vec::new();
-        match client.get_exact(&config.url, &headers, &mut body)?.0 {
-            Reply::Ok(()) => Ok(body),
+        let (reply, said) = client.get_exact(&config.url, &headers, &mut body)?;
+        match reply {
+            Reply::Ok(()) => Ok(Some((body, Validator::of(&said)))),
+            Reply::Status(refusal) if refusal.status == NOT_MODIFIED && known.is_some() => Ok(None),
             Reply::TooLarge => Err(
                 unfit(format!("{} has more than {} MB", shown(&config.url), MAX_ARCHIVE >> 20))
                     .hint("Serve it in parts, each a server of its own."),
@@ -172,6 +185,12 @@ pub fn gather(config: &WebConfig, ctx: &Context, collector: &mut Collector<'_>) 
         e
     })?;
     collector.gathered.requests += client.requests();
+    let Some((body, validator)) = answer else {
+        collector.gathered.not_modified = true;
+        collector.gathered.validator = known.cloned();
+        return Ok(());
+    };
+    collector.gathered.validator = validator;
     let path = shown(&config.url).trim_end_matches('/');
     let name = path
         .rsplit('/')

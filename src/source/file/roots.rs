@@ -8,6 +8,7 @@ use crate::source::objects::object::vanished;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 /// The source's path with links resolved, and the roots below which files may be opened.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub struct Place {
     path: PathBuf,
     base: PathBuf,
     roots: Vec<PathBuf>,
+    /// Whether a listing came upon a link: then one file may have several keys.
+    pub(super) links: AtomicBool,
 }
 
 impl Place {
@@ -52,7 +55,12 @@ impl Place {
             .parent()
             .filter(|_| is_file)
             .map_or_else(|| path.clone(), Path::to_path_buf);
-        Ok(Place { path, base, roots })
+        Ok(Place {
+            path,
+            base,
+            roots,
+            links: AtomicBool::new(false),
+        })
     }
 
     /// The source's path, links resolved: a folder, or one file.

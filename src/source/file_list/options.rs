@@ -1,6 +1,8 @@
-//! Where the metadata database is and who asks it: `metadata_url` of the server, the rest in the user mapping.
+//! Where the metadata database is, whom to trust for TLS and who asks it: `metadata_url` and `ca_certificate` of the
+//! server, the rest in the user mapping.
 
 use crate::source::error::SourceError;
+use crate::source::http;
 use crate::source::server::Options;
 use std::fmt;
 use std::net::IpAddr;
@@ -16,6 +18,8 @@ pub struct FileListConfig {
     pub database: String,
     /// Whether the connection is encrypted and the certificate of the server checked.
     pub tls: bool,
+    /// The only certificates that are trusted then, DER. `None`: the system's.
+    pub trusted: Option<Vec<Vec<u8>>>,
     /// Name and password; `None` if the user mapping has none.
     pub credentials: Option<(String, String)>,
 }
@@ -96,6 +100,7 @@ impl FileListConfig {
             port: url.port().unwrap_or(5432),
             database,
             tls,
+            trusted: http::trusted(server)?,
             credentials,
         }))
     }

@@ -4,6 +4,7 @@
 use super::FileListConfig;
 use super::tls;
 use crate::source::error::{ErrorKind, SourceError, excerpt};
+use crate::source::http;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -61,7 +62,10 @@ impl Session {
         let connect = async {
             // The connection is a task of its own; how it ends, the client says.
             if config.tls {
-                let (client, connection) = address.connect(tls::connector()?).await.map_err(Failure::from)?;
+                let (client, connection) = address
+                    .connect(tls::connector(config.trusted.as_deref())?)
+                    .await
+                    .map_err(Failure::from)?;
                 tokio::spawn(connection);
                 Ok(client)
             } else {
@@ -160,6 +164,13 @@ async fn limited<T>(work: impl Future<Output = Result<T, Failure>>, limits: &Lim
 /// What an error of the database or of the way to it means.
 pub fn failed(config: &FileListConfig, server: &str, e: &tokio_postgres::Error) -> SourceError {
     let new = |kind, what: &str| SourceError::new(kind, format!("server \"{server}\", metadata database: {what}"));
+    if let Some(bad) = tls_error(e).and_then(|e| http::certificate_error(e, "metadata_url")) {
+        let hint = bad.hint.unwrap_or_default();
+        let said = bad.detail.unwrap_or_default();
+        return new(bad.kind, &bad.message)
+            .detail(format!("{}: {said}", config.address()))
+            .hint(hint);
+    }
     let Some(told) = e.as_db_error() else {
         let what = match std::error::Error::source(e) {
             Some(source) => format!("{e}: {source}"),
@@ -185,7 +196,7 @@ pub fn failed(config: &FileListConfig, server: &str, e: &tokio_postgres::Error) 
                 "Check metadata_username and metadata_password of the user mapping, and pg_hba.conf of that server.",
             ),
             Some("08" | "53" | "57" | "58" | "40") => new(ErrorKind::Connection, "it cannot answer now")
-                .hint("The window is tried again; if it stays, look at that server's log."),
+                .hint("If it stays, look at that server's log."),
             _ => new(ErrorKind::BadResponse, "it cannot answer")
                 .transient(false)
                 .hint("Look at that server's log."),
@@ -193,6 +204,20 @@ pub fn failed(config: &FileListConfig, server: &str, e: &tokio_postgres::Error) 
     };
     let said = without_password(config, told.message());
     error.detail(format!("{}: {} ({code})", config.address(), excerpt(&said)))
+}
+
+/// The error of the TLS library, wherever it is packed into.
+fn tls_error(e: &tokio_postgres::Error) -> Option<&rustls::Error> {
+    let mut next = std::error::Error::source(e);
+    while let Some(e) = next {
+        let packed = e.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
+        let found = e.downcast_ref().or_else(|| packed?.downcast_ref());
+        if found.is_some() {
+            return found;
+        }
+        next = e.source();
+    }
+    None
 }
 
 fn without_password(config: &FileListConfig, text: &str) -> String {

@@ -25,7 +25,7 @@ const MAX_REFERENCE: usize = 255;
 const TOKEN_USER: &str = "oauth2";
 
 /// Options of a server of kind `git` and its user mapping. `Debug` shows no secret.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct GitConfig {
     pub place: Place,
     /// A branch, a tag, a full name that begins with `refs/`, or a commit; else what HEAD is.
@@ -33,7 +33,7 @@ pub struct GitConfig {
 }
 
 /// Where a repository is.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Place {
     Remote {
         url: String,
@@ -87,6 +87,7 @@ impl GitConfig {
                 path,
                 roots,
                 arrangement,
+                settle: None,
             })
         } else {
             let token = mapping.get("token");

@@ -3,7 +3,7 @@
 
 use super::objects::broken;
 use crate::source::documents::unfit;
-use crate::source::error::{SourceError, excerpt};
+use crate::source::error::SourceError;
 
 /// One frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Packet<'a> {
 /// Takes the first frame off `bytes`; `None` at their end.
 ///
 /// # Errors
-/// `Document` for what is no frame, or cut off; what the server itself says went wrong.
+/// `Document` for what is no frame, or cut off; what the server itself says went wrong, its words unbounded.
 pub fn next<'a>(bytes: &mut &'a [u8]) -> Result<Option<Packet<'a>>, SourceError> {
     if bytes.is_empty() {
         return Ok(None);
@@ -78,9 +78,10 @@ pub fn unband(mut bytes: &[u8]) -> Result<Vec<u8>, SourceError> {
     }
 }
 
+/// The detail is what the server said, as it is: who knows the credentials makes it fit to be shown.
 fn said(text: &[u8]) -> SourceError {
     unfit("the git server refuses")
-        .detail(excerpt(&String::from_utf8_lossy(text)))
+        .detail(String::from_utf8_lossy(text))
         .hint("Check the options url and ref of the server.")
 }
 

@@ -5,8 +5,11 @@ use super::objects::broken;
 use super::packets::{self, Packet, line, push};
 use crate::source::Context;
 use crate::source::documents::{MAX_ARCHIVE, authorize, refused, shown, unfit, watched};
-use crate::source::error::SourceError;
+use crate::source::error::{SourceError, excerpt};
 use crate::source::http::{Client, Reply, Route};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use engine::patterns::mask_secrets;
 use gix_hash::ObjectId;
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -57,19 +60,40 @@ pub fn fetch(
         headers,
         ctx,
     };
-    remote.greet()?;
-    let commit = match reference.and_then(|name| ObjectId::from_hex(name.as_bytes()).ok()) {
-        Some(commit) => commit,
-        None => remote.resolve(reference.unwrap_or("HEAD"))?,
-    };
-    Ok(Fetched {
-        commit,
-        pack: remote.pack(commit)?,
-        requests: remote.client.requests(),
+    remote.fetch(reference).map_err(|mut e| {
+        e.detail = e.detail.map(|said| repeatable(&said, authorization));
+        e
     })
 }
 
+/// What a server said, as one short printable line without secrets: those of its own, and our credentials, should it
+/// repeat them.
+fn repeatable(said: &str, authorization: Option<&str>) -> String {
+    let sent = authorization.and_then(|a| a.strip_prefix("Basic "));
+    let login = sent.and_then(|sent| STANDARD.decode(sent).ok());
+    let login = login.and_then(|login| String::from_utf8(login).ok());
+    let password = login.as_deref().and_then(|login| Some(login.split_once(':')?.1));
+    let mut said = said.replace(char::is_control, " ");
+    for secret in [sent, password].into_iter().flatten().filter(|s| !s.is_empty()) {
+        said = said.replace(secret, "***");
+    }
+    excerpt(&mask_secrets(&said))
+}
+
 impl Remote<'_> {
+    fn fetch(&self, reference: Option<&str>) -> Result<Fetched, SourceError> {
+        self.greet()?;
+        let commit = match reference.and_then(|name| ObjectId::from_hex(name.as_bytes()).ok()) {
+            Some(commit) => commit,
+            None => self.resolve(reference.unwrap_or("HEAD"))?,
+        };
+        Ok(Fetched {
+            commit,
+            pack: self.pack(commit)?,
+            requests: self.client.requests(),
+        })
+    }
+
     /// Asks what the server can: version 2, and objects that are named by SHA-1.
     fn greet(&self) -> Result<(), SourceError> {
         let body = self.ask(&format!("info/refs?service={SERVICE}"), None)?;
@@ -180,5 +204,63 @@ impl Remote<'_> {
             }
             e
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    /// What a fetch says of a server that answers with this frame.
+    fn refusal(said: &str) -> SourceError {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let url = format!("http://{}/infra.git", listener.local_addr().unwrap());
+        let frame = format!("{:04x}ERR {said}", said.len() + 8);
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                asked.extend(byte);
+            }
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                frame.len()
+            );
+            stream.write_all((head + &frame).as_bytes()).unwrap();
+        });
+        let ctx = Context {
+            cancel: Default::default(),
+            concurrency: 1,
+            http_timeout: Duration::from_secs(20),
+            masker: Default::default(),
+        };
+        let login = crate::source::documents::basic("olga", Some(&"Sesame-Street".to_string()));
+        let e = fetch(&url, Some(&login), &Route::default(), None, &ctx);
+        server.join().unwrap();
+        e.map(|_| ()).unwrap_err()
+    }
+
+    #[test]
+    fn what_a_server_says_is_short_printable_and_without_secrets() {
+        let e = refusal("no \u{1b}[31maccess\nfor olga");
+        assert_eq!(e.detail.as_deref(), Some("no  [31maccess for olga"));
+        assert!(e.is_permanent() && e.hint.is_some());
+        let long = refusal(&"word ".repeat(5_000)).detail.unwrap();
+        assert!(long.len() < 250, "{}", long.len());
+        for secret in ["Sesame-Street", "b2xnYTpTZXNhbWUtU3RyZWV0", "hunter2"] {
+            let said = format!(
+                "{}not with {secret}, password=hunter2, https://u:hunter2@h/",
+                "x".repeat(140)
+            );
+            let detail = refusal(&said).detail.unwrap();
+            assert!(detail.contains("not with"), "{detail}");
+            assert!(secret == "hunter2" || !detail.contains(&secret[..6]), "{detail}");
+            assert!(!detail.contains("=hunter2") && !detail.contains(":hunter2"), "{detail}");
+        }
     }
 }

@@ -6,8 +6,8 @@ use rustls::CertificateError;
 /// The meaning of an error of the HTTP library, without the purpose of the request: the caller adds it.
 pub(super) fn transport_error(e: &ureq::Error) -> SourceError {
     use std::io::ErrorKind as Io;
-    if let Some(e) = tls(e) {
-        return tls_error(e);
+    if let Some(e) = tls_error(e) {
+        return refused_tls(e);
     }
     let (kind, message) = match e {
         ureq::Error::Timeout(_) => (ErrorKind::Timeout, "the server did not answer in time"),
@@ -30,7 +30,7 @@ pub(super) fn transport_error(e: &ureq::Error) -> SourceError {
 }
 
 /// The error of the TLS library, wherever it is packed into.
-fn tls(e: &ureq::Error) -> Option<&rustls::Error> {
+pub(super) fn tls_error(e: &ureq::Error) -> Option<&rustls::Error> {
     match e {
         ureq::Error::Rustls(e) => Some(e),
         ureq::Error::Io(io) => {
@@ -42,35 +42,43 @@ fn tls(e: &ureq::Error) -> Option<&rustls::Error> {
     }
 }
 
-fn tls_error(e: &rustls::Error) -> SourceError {
+fn refused_tls(e: &rustls::Error) -> SourceError {
+    certificate_error(e, "endpoint").unwrap_or_else(|| {
+        SourceError::new(ErrorKind::Connection, "TLS to the server failed")
+            .detail(excerpt(&e.to_string()))
+            .hint("Check that the server speaks TLS at this port, or use http:// in the option endpoint.")
+    })
+}
+
+/// What is wrong with the certificate of a server; `option` tells its address. `None` for an error of another kind.
+pub fn certificate_error(e: &rustls::Error, option: &str) -> Option<SourceError> {
     use CertificateError as Bad;
-    let (message, hint) = match e {
+    let rustls::Error::InvalidCertificate(bad) = e else {
+        return None;
+    };
+    let (message, hint) = match bad {
         // Another authority of the same name.
-        rustls::Error::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) => (
+        Bad::UnknownIssuer | Bad::BadSignature => (
             "nobody we trust has signed the server's certificate",
             "Put the certificate (PEM) of the authority into the option ca_certificate of the server, or install it in \
-             the system's store (Debian: ca-certificates) and restart PostgreSQL.",
+             the system's store (Debian: ca-certificates) and restart PostgreSQL."
+                .to_string(),
         ),
-        rustls::Error::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => (
+        Bad::NotValidForName | Bad::NotValidForNameContext { .. } => (
             "the server's certificate is for another name",
-            "Use a name in the option endpoint that is in the certificate.",
+            format!("Use a name in the option {option} that is in the certificate."),
         ),
-        rustls::Error::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => (
+        Bad::Expired | Bad::ExpiredContext { .. } => (
             "the server's certificate has expired",
-            "Renew it, and check the clock of this machine.",
-        ),
-        rustls::Error::InvalidCertificate(_) => (
-            "the server's certificate is refused",
-            "Look at the certificate with: openssl s_client -connect host:port.",
+            "Renew it, and check the clock of this machine.".to_string(),
         ),
         _ => (
-            "TLS to the server failed",
-            "Check that the server speaks TLS at this port, or use http:// in the option endpoint.",
+            "the server's certificate is refused",
+            "Look at the certificate with: openssl s_client -connect host:port.".to_string(),
         ),
     };
-    SourceError::new(ErrorKind::Connection, message)
-        .detail(excerpt(&e.to_string()))
-        .hint(hint)
+    let e = SourceError::new(ErrorKind::Connection, message).detail(excerpt(&e.to_string()));
+    Some(e.hint(hint))
 }
 
 /// `said` has the proxy's status.

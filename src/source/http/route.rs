@@ -39,7 +39,7 @@ impl Route {
     /// # Errors
     /// `Config` for text that holds no certificates, a URL that is none of a proxy, a password without a user.
     pub fn parse(server: &Options, mapping: &Options) -> Result<Route, SourceError> {
-        let trusted = server.get("ca_certificate").map(|pem| certificates(pem)).transpose()?;
+        let trusted = trusted(server)?;
         let mut proxy = server.get("proxy").map(|url| hop(url)).transpose()?;
         let login = match (mapping.get("proxy_username"), mapping.get("proxy_password")) {
             (Some(user), password) => Some((user.clone(), password.cloned().unwrap_or_default())),
@@ -105,6 +105,12 @@ impl Route {
         let port = hop.port.map_or(String::new(), |port| format!(":{port}"));
         Some(format!("{}{port}", hop.host))
     }
+
+    /// Where the proxy is, if TLS is spoken to it.
+    pub(super) fn tls_proxy(&self) -> Option<String> {
+        self.proxy.as_ref().filter(|hop| hop.tls)?;
+        self.proxy_address()
+    }
 }
 
 impl fmt::Debug for Route {
@@ -124,6 +130,14 @@ pub fn system() -> &'static [Vec<u8>] {
         let found = rustls_native_certs::load_native_certs().certs;
         found.into_iter().map(|certificate| certificate.to_vec()).collect()
     })
+}
+
+/// The only certificates that a server's option `ca_certificate` trusts, DER; `None` without: the system's.
+///
+/// # Errors
+/// `Config` for text that holds no certificates.
+pub fn trusted(server: &Options) -> Result<Option<Vec<Vec<u8>>>, SourceError> {
+    server.get("ca_certificate").map(|pem| certificates(pem)).transpose()
 }
 
 fn certificates(pem: &str) -> Result<Vec<Vec<u8>>, SourceError> {

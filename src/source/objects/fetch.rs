@@ -17,6 +17,7 @@ use engine::aggregate::{Aggregator, records_range};
 use engine::record::{Dataset, RecordSink, RejectReason};
 use engine::window::Window;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 /// How often a fetch lists again because an object vanished between its listing and its reading.
@@ -49,6 +50,8 @@ pub struct Reader<'a, S, O> {
     listing: Listing<'a, S>,
     listings: usize,
     stats: FetchStats,
+    /// Objects that cannot be read, in which only parents were looked for.
+    unreadable: BTreeSet<String>,
 }
 
 impl<'a, S: Store, O: Fn() -> Result<S, SourceError>> Reader<'a, S, O> {
@@ -62,6 +65,7 @@ impl<'a, S: Store, O: Fn() -> Result<S, SourceError>> Reader<'a, S, O> {
             request,
             listings: 1,
             stats: FetchStats::default(),
+            unreadable: BTreeSet::new(),
         })
     }
 
@@ -126,27 +130,35 @@ impl<S: Store, O: Fn() -> Result<S, SourceError>> fetch::Reader for Reader<'_, S
 
     fn parents(&mut self, ranges: &[Window], into: &mut Aggregator) -> Result<(), SourceError> {
         let cancel = &self.request.ctx.cancel;
+        let own = records_range(Dataset::Traces, self.request.windows.range());
         let sink = Mutex::new(into);
         // A parent that is given twice, because something vanished in between, is the same parent.
         let workers = self.until_nothing_vanishes(|listing| {
-            let read = |range, worker: &mut FetchStats, queue: &pool::Queue<'_, _>| {
+            let read = |range, worker: &mut (FetchStats, BTreeSet<String>), queue: &pool::Queue<'_, _>| {
+                let (stats, unreadable) = worker;
                 for folder in listing.folders(Dataset::Traces, range)? {
-                    for object in listing.objects(&folder, range)?.objects {
+                    let found = listing.objects(&folder, range)?;
+                    // Those of the windows themselves are counted there.
+                    unreadable.extend(found.unreadable.into_iter().filter(|_| !folder.overlaps(own)));
+                    for object in found.objects {
                         queue.check()?;
                         // The lock is only poisoned by a panic, which ends the fetch.
                         let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
-                        worker.files += 1;
-                        worker.bytes += read::parents(listing.store(), &object, range, cancel, &mut **sink)?;
+                        stats.files += 1;
+                        stats.bytes += read::parents(listing.store(), &object, range, cancel, &mut **sink)?;
                     }
                 }
                 Ok(())
             };
             // One thread: the aggregator can take parents from one object at a time only.
-            pool::run(ranges.to_vec(), 1, cancel, FetchStats::default, read, || {
+            pool::run(ranges.to_vec(), 1, cancel, Default::default, read, || {
                 listing.interrupt()
             })
         })?;
-        workers.iter().for_each(|worker| self.stats.add(worker));
+        for (stats, unreadable) in workers {
+            self.stats.add(&stats);
+            self.unreadable.extend(unreadable);
+        }
         Ok(())
     }
 
@@ -161,6 +173,7 @@ impl<S: Store, O: Fn() -> Result<S, SourceError>> fetch::Reader for Reader<'_, S
     fn stats(&self) -> FetchStats {
         let mut stats = self.stats.clone();
         stats.requests += self.listing.store().requests();
+        stats.unreadable += self.unreadable.len() as u64;
         stats
     }
 }
@@ -186,6 +199,7 @@ impl Worker {
             Task::Folder(folder) => {
                 let found = listing.objects(&folder, records_range(folder.dataset(), windows.range()))?;
                 found.objects.into_iter().for_each(|object| push(Task::Object(object)));
+                self.stats.skipped += found.skipped;
                 self.stats.unreadable += found.unreadable.len() as u64;
                 for key in found.unreadable {
                     self.unreadable(&folder, &key, request);

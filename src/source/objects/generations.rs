@@ -16,7 +16,7 @@
 use super::object::Object;
 use super::read;
 use super::store::{Progress, Store};
-use crate::source::error::{ErrorKind, SourceError};
+use crate::source::error::SourceError;
 use engine::decode::parquet::{self, Summary};
 use engine::window::Window;
 use std::collections::HashMap;
@@ -42,7 +42,7 @@ pub struct Generations {
 #[derive(Clone, Debug)]
 struct Member {
     object: Object,
-    /// `None` for an object that is alone, or whose footer cannot be read: reading it will say so.
+    /// `None` for an object that is alone.
     told: Option<Summary>,
 }
 
@@ -50,7 +50,8 @@ impl Generations {
     /// Reads the footers where there is more than one object, and leaves out the sources of products.
     ///
     /// # Errors
-    /// Those of [`Store`], `Cancelled`.
+    /// Those of [`Store`], `Cancelled`, `BadResponse` for a broken object: nobody knows whether others have its rows, and
+    /// what cannot be read now may be read a moment later.
     pub fn new<S: Store>(store: &S, objects: Vec<Object>, cancel: &Arc<AtomicBool>) -> Result<Self, SourceError> {
         let mut folders: HashMap<String, Vec<Object>> = HashMap::new();
         for object in objects {
@@ -61,7 +62,10 @@ impl Generations {
             let alone = objects.len() == 1;
             let mut members = Vec::with_capacity(objects.len());
             for object in objects {
-                let told = if alone { None } else { summary(store, &object, cancel)? };
+                let told = match alone {
+                    true => None,
+                    false => Some(summary(store, &object, cancel)?),
+                };
                 members.push(Member { object, told });
             }
             members.sort_by(|a, b| a.age().cmp(&b.age()));
@@ -209,14 +213,9 @@ fn is_copy<S: Store>(
     })
 }
 
-/// What an object says of itself; `None` if it is broken.
-fn summary<S: Store>(store: &S, object: &Object, cancel: &Arc<AtomicBool>) -> Result<Option<Summary>, SourceError> {
-    let read = SUMMARIES.get_or(remembered(store, object), || read::summary(store, object, cancel));
-    match read {
-        Ok(summary) => Ok(Some(summary)),
-        Err(e) if e.kind == ErrorKind::BadResponse && !e.is_transient() => Ok(None),
-        Err(e) => Err(e),
-    }
+/// What an object says of itself.
+fn summary<S: Store>(store: &S, object: &Object, cancel: &Arc<AtomicBool>) -> Result<Summary, SourceError> {
+    SUMMARIES.get_or(remembered(store, object), || read::summary(store, object, cancel))
 }
 
 /// The name under which facts about an object are kept; none where its size is not known, since reading is cheap then.

@@ -4,7 +4,8 @@
 //! Folders with other keys may lie in between; `stream=` names the stream. This is a guess that fits most lakes; a
 //! [`Template`](super::template::Template) says what is meant.
 
-use super::object::Object;
+use super::listing::Found;
+use super::object::is_aside;
 use super::partition::{self, Names, Partition, folder_names};
 use super::store::Store;
 use crate::source::error::SourceError;
@@ -19,7 +20,7 @@ impl Names for Guess {
     fn enter(&self, level: usize, name: &str, outer: &Partition, dataset: Dataset) -> Option<Partition> {
         match level {
             0 => folder_names(dataset).contains(&name).then(Partition::default),
-            _ => Some(outer.clone().enter(name)),
+            _ => (!is_aside(name)).then(|| outer.clone().enter(name)),
         }
     }
 
@@ -29,12 +30,7 @@ impl Names for Guess {
 }
 
 /// The objects of a dataset whose folders may hold records of `range`. Errors as for [`partition::list`].
-pub fn list<S: Store>(
-    store: &S,
-    dataset: Dataset,
-    wanted: &Patterns,
-    range: Window,
-) -> Result<Vec<Object>, SourceError> {
+pub fn list<S: Store>(store: &S, dataset: Dataset, wanted: &Patterns, range: Window) -> Result<Found, SourceError> {
     partition::list(store, &Guess, dataset, wanted, range)
 }
 
@@ -134,6 +130,11 @@ mod tests {
             "logs/yyyy=2026/mm=11/dd=20/hh=22/mm=05/stream=debug/b.parquet",
             "logs/yyyy=2026/mm=11/dd=20/hh=22/mm=06/c.parquet",
             "logs/yyyy=2026/mm=11/dd=20/hh=22/mm=05/_SUCCESS",
+            "logs/yyyy=2026/mm=11/dd=20/hh=22/mm=05/_part.parquet",
+            "logs/yyyy=2026/mm=11/dd=20/hh=22/mm=05/_temporary/0/e.parquet",
+            "logs/_delta_log/0.json",
+            "logs/_zone=x/yyyy=2026/mm=11/dd=20/hh=22/mm=05/f.PARQUET",
+            "logs/yyyy=2026/mm=11/dd=20/hh=22/mm=05/app.log.gz",
             "spans/yyyy=2026-11-20/hh=22/mm=05/d.ndjson",
         ] {
             let path = dir.path().join(file);
@@ -146,17 +147,18 @@ mod tests {
         let names = |dataset, wanted: &Patterns, to| -> Vec<String> {
             let found = list(&place, dataset, wanted, Window::new(T, to)).unwrap();
             found
+                .objects
                 .iter()
                 .filter_map(|o| o.key.rsplit('/').next().map(str::to_string))
                 .collect()
         };
         assert_eq!(
             names(Dataset::Logs, &Patterns::all(), T + MINUTE),
-            ["a.parquet", "b.parquet"]
+            ["f.PARQUET", "a.parquet", "b.parquet"]
         );
         assert_eq!(
             names(Dataset::Logs, &Patterns::new(["!debug"]), T + 2 * MINUTE),
-            ["a.parquet", "c.parquet"]
+            ["f.PARQUET", "a.parquet", "c.parquet"]
         );
         assert_eq!(
             names(Dataset::Logs, &Patterns::new(["debug"]), T + MINUTE),

@@ -54,6 +54,8 @@ pub struct Found {
     pub objects: Vec<Object>,
     /// Keys of objects in a format that cannot be read.
     pub unreadable: Vec<String>,
+    /// How many there are whose names do not tell a format.
+    pub skipped: u64,
 }
 
 /// The listing of one fetch.
@@ -148,13 +150,18 @@ impl<'a, S: Store> Listing<'a, S> {
                 Ok(Found {
                     objects: hour.generations.of(&self.store, range, &self.request.ctx.cancel)?,
                     unreadable: hour.unreadable.clone(),
+                    skipped: 0,
                 })
             }
-            (Layout::Plain, Folder::All(dataset)) => plain::list(&self.store, *dataset, wanted).map(Found::of),
-            (_, Folder::All(dataset)) => match &self.arrangement.template {
-                Some(template) => template.list(&self.store, *dataset, wanted, range).map(Found::of),
-                None => hive::list(&self.store, *dataset, wanted, range).map(Found::of),
-            },
+            (layout, Folder::All(dataset)) => {
+                let mut found = match (layout, &self.arrangement.template) {
+                    (Layout::Plain, _) => plain::list(&self.store, *dataset, wanted)?,
+                    (_, Some(template)) => template.list(&self.store, *dataset, wanted, range)?,
+                    (_, None) => hive::list(&self.store, *dataset, wanted, range)?,
+                };
+                self.store.keep_once(&mut found.objects);
+                Ok(found)
+            }
         }
     }
 
@@ -172,7 +179,11 @@ impl<'a, S: Store> Listing<'a, S> {
         let folder = |(hour, Hour { objects, unreadable })| Folder::Live {
             dataset,
             hour,
-            found: Found { objects, unreadable },
+            found: Found {
+                objects,
+                unreadable,
+                skipped: 0,
+            },
         };
         Ok(hours.into_values().map(folder).collect())
     }
@@ -182,21 +193,16 @@ impl<'a, S: Store> Listing<'a, S> {
         if let Some(known) = lock().get(key) {
             return Ok(known.clone());
         }
-        let Hour { objects, unreadable } = openobserve::hour(&self.store, dataset, stream, key)?;
+        let Hour {
+            mut objects,
+            unreadable,
+        } = openobserve::hour(&self.store, dataset, stream, key)?;
+        self.store.keep_once(&mut objects);
         let listed = Arc::new(Listed {
             generations: Generations::new(&self.store, objects, &self.request.ctx.cancel)?,
             unreadable,
         });
         lock().insert(key.to_string(), listed.clone());
         Ok(listed)
-    }
-}
-
-impl Found {
-    fn of(objects: Vec<Object>) -> Self {
-        Found {
-            objects,
-            unreadable: Vec::new(),
-        }
     }
 }

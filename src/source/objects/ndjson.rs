@@ -100,6 +100,7 @@ mod tests {
             stream: None,
             format: Format::Ndjson(Packing::None),
             size: None,
+            time: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::source::error::{ErrorKind, SourceError};
 use engine::record::Dataset;
+use engine::window::Window;
 
 /// One object with records of one dataset.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,16 @@ pub struct Object {
     pub format: Format,
     /// Bytes, where the listing told.
     pub size: Option<u64>,
+    /// The time that its folders stand for, where they tell.
+    pub time: Option<Window>,
+}
+
+impl Object {
+    /// Whether records that do not say when they were may be of `range`. Objects are read around a range as well.
+    pub fn is_of(&self, range: Window) -> bool {
+        self.time
+            .is_none_or(|time| time.from < range.to && range.from < time.to)
+    }
 }
 
 /// How records are written in an object.
@@ -33,14 +44,15 @@ pub enum Packing {
 }
 
 impl Format {
-    /// By the extension of the name; `None` for what is no object of records.
+    /// By the extension of the name, in capitals too; `None` for what is no object of records.
     pub fn of(name: &str) -> Option<Format> {
+        let name = name.to_ascii_lowercase();
         let (stem, extension) = name.rsplit_once('.')?;
         match extension {
             "parquet" => Some(Format::Parquet),
             "gz" => lines(stem).then_some(Format::Ndjson(Packing::Gzip)),
             "zst" => lines(stem).then_some(Format::Ndjson(Packing::Zstd)),
-            _ => lines(name).then_some(Format::Ndjson(Packing::None)),
+            _ => lines(&name).then_some(Format::Ndjson(Packing::None)),
         }
     }
 }
@@ -61,12 +73,29 @@ pub struct Entry {
     pub size: Option<u64>,
 }
 
+/// Whether a name says, by the custom of those who write lakes, that it holds no records or none yet: `_temporary`,
+/// `_delta_log`, `_SUCCESS`. A key and its value are a partition, however the key begins.
+pub fn is_aside(name: &str) -> bool {
+    name.starts_with('_') && !name.contains('=')
+}
+
 /// An object that is not what its name says.
 pub fn broken(object: &Object, what: &str) -> SourceError {
     SourceError::new(ErrorKind::BadResponse, format!("\"{}\" cannot be read", object.key))
         .transient(false)
         .detail(what)
         .hint("Check that the object is whole; move it away to go on without it.")
+}
+
+/// An object in a format that is known and cannot be read.
+pub fn foreign(key: &str, server: &str) -> SourceError {
+    SourceError::new(
+        ErrorKind::BadResponse,
+        format!("server \"{server}\" has an object in a format that cannot be read"),
+    )
+    .transient(false)
+    .detail(format!("\"{key}\" is one."))
+    .hint("Leave its stream out of the source's options, or read its time over OpenObserve's API.")
 }
 
 /// An object that was listed and is not there any more.
@@ -86,6 +115,8 @@ mod tests {
         assert_eq!(Format::of("logs.json"), Some(Format::Ndjson(Packing::None)));
         assert_eq!(Format::of("logs.ndjson.gz"), Some(Format::Ndjson(Packing::Gzip)));
         assert_eq!(Format::of("logs.1.jsonl.zst"), Some(Format::Ndjson(Packing::Zstd)));
+        assert_eq!(Format::of("LOGS.PARQUET"), Some(Format::Parquet));
+        assert_eq!(Format::of("Logs.Json.GZ"), Some(Format::Ndjson(Packing::Gzip)));
         for no in [
             "b.ttv",
             "parquet",

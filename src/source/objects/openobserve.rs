@@ -31,6 +31,7 @@ impl Hour {
                 stream: Some(stream.to_string()),
                 format: Format::Parquet,
                 size,
+                time: None,
             });
         } else if key.ends_with(".vortex") {
             self.unreadable.push(key);

@@ -3,7 +3,8 @@
 //! A record belongs to a window by its own time only; folders say where to look. One that lies in the folder of another
 //! time is read with that folder, and then counts for no window but its own.
 
-use super::object::{Entry, Format, Object};
+use super::listing::Found;
+use super::object::{Entry, Format, Object, is_aside};
 use super::store::{MAX_DEPTH, Store};
 use crate::source::error::SourceError;
 use crate::source::pattern::Patterns;
@@ -37,7 +38,7 @@ pub trait Names {
     fn holds_objects(&self, level: usize) -> bool;
 }
 
-/// The objects of a dataset whose folders may hold records of `range`.
+/// The objects of a dataset whose folders may hold records of `range`, in the order of their keys.
 ///
 /// # Errors
 /// `Config` when no folder fits any dataset; what listing can end in.
@@ -47,8 +48,8 @@ pub fn list<S: Store>(
     dataset: Dataset,
     wanted: &Patterns,
     range: Window,
-) -> Result<Vec<Object>, SourceError> {
-    let mut out = Vec::new();
+) -> Result<Found, SourceError> {
+    let mut out = Found::default();
     let mut folders = vec![(store.root().to_string(), Partition::default(), 0)];
     while let Some((folder, partition, level)) = folders.pop() {
         let entries = store.entries(&folder)?;
@@ -77,24 +78,29 @@ pub fn list<S: Store>(
                 }
                 continue;
             }
-            let Some(format) = Format::of(&name).filter(|_| names.holds_objects(level)) else {
+            if is_aside(&name) || !names.holds_objects(level) {
+                continue;
+            }
+            let Some(format) = Format::of(&name) else {
+                out.skipped += 1;
                 continue;
             };
             // Metric points name their metric themselves; the other datasets have one stream unless folders tell.
             let named = partition.stream.is_some() || dataset == Dataset::Metrics;
             if named || wanted.matches(DEFAULT_STREAM) {
                 let stream = partition.stream.clone();
-                out.push(Object {
+                out.objects.push(Object {
                     key,
                     dataset,
                     stream,
                     format,
                     size,
+                    time: partition.bounds(),
                 });
             }
         }
     }
-    out.sort_by(|a, b| a.key.cmp(&b.key));
+    out.objects.sort_by(|a, b| a.key.cmp(&b.key));
     Ok(out)
 }
 

@@ -1,6 +1,7 @@
 //! Files without an arrangement: the name of a file, or of the folder it is in, begins with the dataset.
 
-use super::object::{Entry, Format, Object};
+use super::listing::Found;
+use super::object::{Entry, Format, Object, is_aside};
 use super::store::{MAX_DEPTH, Store};
 use crate::source::error::SourceError;
 use crate::source::pattern::Patterns;
@@ -14,12 +15,12 @@ const STREAM: &str = "default";
 ///
 /// # Errors
 /// `Config` when every object tells no dataset; what listing can end in.
-pub fn list<S: Store>(store: &S, dataset: Dataset, wanted: &Patterns) -> Result<Vec<Object>, SourceError> {
+pub fn list<S: Store>(store: &S, dataset: Dataset, wanted: &Patterns) -> Result<Found, SourceError> {
     // Metric points name their metric themselves, and are picked one by one.
     if dataset != Dataset::Metrics && !wanted.matches(STREAM) {
-        return Ok(Vec::new());
+        return Ok(Found::default());
     }
-    let (mut out, mut known, mut unknown) = (Vec::new(), 0, None);
+    let (mut out, mut known, mut unknown) = (Found::default(), 0, None);
     // The folder's own name tells only if nothing else does: `logs/` as the source's path.
     let mut folders = vec![(store.root().to_string(), told(&store.folder_name()), 0)];
     while let Some((folder, dataset_of_folder, depth)) = folders.pop() {
@@ -30,6 +31,9 @@ pub fn list<S: Store>(store: &S, dataset: Dataset, wanted: &Patterns) -> Result<
             size,
         } in store.entries(&folder)?
         {
+            if is_aside(&name) {
+                continue;
+            }
             let tells = told(&name).or(dataset_of_folder);
             if is_folder {
                 if depth < MAX_DEPTH && tells.is_some() {
@@ -37,18 +41,22 @@ pub fn list<S: Store>(store: &S, dataset: Dataset, wanted: &Patterns) -> Result<
                 }
                 continue;
             }
-            let Some(format) = Format::of(&name) else { continue };
+            let Some(format) = Format::of(&name) else {
+                out.skipped += u64::from(tells == Some(dataset));
+                continue;
+            };
             match tells {
                 None => unknown = unknown.take().or(Some(key)),
                 Some(d) => {
                     known += 1;
                     if d == dataset {
-                        out.push(Object {
+                        out.objects.push(Object {
                             key,
                             dataset,
                             stream: None,
                             format,
                             size,
+                            time: None,
                         });
                     }
                 }
@@ -61,7 +69,7 @@ pub fn list<S: Store>(store: &S, dataset: Dataset, wanted: &Patterns) -> Result<
             "Let the name of the file or of its folder begin with logs, metrics, traces or spans.",
         )),
         _ => {
-            out.sort_by(|a, b| a.key.cmp(&b.key));
+            out.objects.sort_by(|a, b| a.key.cmp(&b.key));
             Ok(out)
         }
     }
@@ -89,6 +97,7 @@ mod tests {
     fn keys(root: &Path, path: PathBuf, dataset: Dataset) -> Result<Vec<String>, SourceError> {
         let place = place(path, vec![root.to_path_buf()], Layout::Plain)?;
         Ok(list(&place, dataset, &Patterns::all())?
+            .objects
             .into_iter()
             .map(|o| o.key)
             .collect())
@@ -104,6 +113,8 @@ mod tests {
             "truth.json",
             "logs.txt",
             "files/logs.parquet",
+            "metrics/_temporary/b.jsonl",
+            "metrics/_c.jsonl",
             "metrics/a.jsonl",
             "x/odd.json",
         ] {

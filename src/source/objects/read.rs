@@ -52,7 +52,7 @@ pub fn records<S: Store, K: RecordSink>(
         },
     };
     let by_name = object.stream.is_none().then_some(&selection.metrics);
-    let mut tap = Tap::new(sink, windows, by_name);
+    let mut tap = Tap::new(sink, windows, by_name, object.is_of(windows.range()));
     let progress = Progress::new(cancel);
     match object.format {
         Format::Parquet => columns(store, object, &progress, |reader| {

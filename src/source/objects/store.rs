@@ -60,6 +60,9 @@ pub trait Store: Sync {
         Ok(out)
     }
 
+    /// Leaves out objects that are another of them under another key. They come by key.
+    fn keep_once(&self, _objects: &mut Vec<Object>) {}
+
     /// Opens an object for reading by column.
     fn columns(&self, object: &Object, progress: &Arc<Progress>) -> Result<Self::Columns, SourceError>;
 

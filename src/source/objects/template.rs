@@ -7,9 +7,11 @@
 //! - `{Y}`, `{M}`, `{D}`, `{H}`, `{m}`, `{stream}` stand anywhere in a name;
 //! - `*` is any name, `key=*` any value, everything else is itself.
 //!
-//! A folder of another name is none of the lake's. Below the last level, folders are called as they like.
+//! A folder of another name is none of the lake's. Below the last level, folders are called as they like. There, and where
+//! any name will do, what begins with `_` lies aside (see [`is_aside`]).
 
-use super::object::Object;
+use super::listing::Found;
+use super::object::is_aside;
 use super::partition::{self, Names, Partition, folder_names};
 use super::store::{MAX_DEPTH, Store};
 use crate::source::error::SourceError;
@@ -115,7 +117,7 @@ impl Template {
         dataset: Dataset,
         wanted: &Patterns,
         range: Window,
-    ) -> Result<Vec<Object>, SourceError> {
+    ) -> Result<Found, SourceError> {
         let wide = Window::new(
             range.from.saturating_sub(self.slack_us),
             range.to.saturating_add(self.slack_us),
@@ -127,7 +129,7 @@ impl Template {
 impl Names for Template {
     fn enter(&self, level: usize, name: &str, outer: &Partition, dataset: Dataset) -> Option<Partition> {
         match self.levels.get(level) {
-            None | Some(Level::Any) => Some(outer.clone()),
+            None | Some(Level::Any) => (!is_aside(name)).then(|| outer.clone()),
             Some(Level::Dataset) => folder_names(dataset).contains(&name).then(|| outer.clone()),
             Some(Level::Name(pieces)) => told(pieces, name, outer),
         }

@@ -16,12 +16,7 @@ pub fn parquet(rows: &[Row], group: usize) -> Vec<u8> {
     let schema =
         "message s { required int64 _timestamp; optional binary body (UTF8); optional binary service_name (UTF8); }";
     let size: usize = rows.iter().map(|(_, body)| body.len() + 20).sum();
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::UNCOMPRESSED)
-        .set_key_value_metadata(Some(vec![KeyValue::new("original_size".to_string(), size.to_string())]))
-        .build();
-    let schema = Arc::new(parse_message_type(schema).unwrap());
-    let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties)).unwrap();
+    let mut writer = writer(schema, size);
     for rows in rows.chunks(group.max(1)) {
         let times: Vec<i64> = rows.iter().map(|(ts, _)| *ts).collect();
         let bodies: Vec<ByteArray> = rows.iter().map(|(_, body)| body.as_str().into()).collect();
@@ -42,4 +37,15 @@ pub fn parquet(rows: &[Row], group: usize) -> Vec<u8> {
         group.close().unwrap();
     }
     writer.into_inner().unwrap()
+}
+
+/// A writer of rows of `schema`, which were that large once.
+pub fn writer(schema: &str, original_size: usize) -> SerializedFileWriter<Vec<u8>> {
+    let size = KeyValue::new("original_size".to_string(), original_size.to_string());
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::UNCOMPRESSED)
+        .set_key_value_metadata(Some(vec![size]))
+        .build();
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties)).unwrap()
 }

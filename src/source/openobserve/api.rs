@@ -14,6 +14,8 @@ use xxhash_rust::xxh3::xxh3_128;
 
 /// Largest body of one answer, decompressed. A range with a larger one is cut.
 const MAX_BODY: usize = 64 << 20;
+/// Streams of one part of the list, where it is too large in one.
+const LISTED_AT_ONCE: usize = 500;
 /// Left as it is in a path segment.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
@@ -100,17 +102,55 @@ impl<'a> Api<'a> {
         &self.client
     }
 
-    /// All streams of a dataset with their columns.
+    /// All streams of a dataset with their columns: in one answer, or in parts where that is too large.
     ///
     /// # Errors
-    /// Those of the transport, `Auth`, `NotFound` (organization), `Http`, `BadResponse`.
+    /// Those of the transport, `Auth`, `NotFound` (organization), `Http`, `BadResponse`; `Partial` where the streams changed
+    /// from part to part.
     pub fn streams(&self, dataset: Dataset, body: &mut Vec<u8>) -> Result<Vec<Stream>, SourceError> {
-        let what = format!("the list of {dataset} streams", dataset = dataset.as_str());
-        let uri = format!("{}/streams?type={}&fetchSchema=true", self.base, dataset.as_str());
+        if let Some(all) = self.some_streams(dataset, None, body)? {
+            return Ok(all.list);
+        }
+        let what = listing(dataset);
+        let (mut out, mut total): (Vec<Stream>, _) = (Vec::new(), None);
+        loop {
+            let Some(part) = self.some_streams(dataset, Some(out.len()), body)? else {
+                return Err(self.too_large(&what).hint(format!(
+                    "OpenObserve's answer for {LISTED_AT_ONCE} streams should be smaller: do they have many thousand columns?"
+                )));
+            };
+            let (listed, first) = (part.list.len(), *total.get_or_insert(part.total));
+            out.extend(part.list);
+            let whole = match first {
+                Some(total) => out.len() == total,
+                None => listed < LISTED_AT_ONCE,
+            };
+            if whole && part.total == first {
+                return Ok(out);
+            }
+            if listed == 0 || part.total != first || first.is_some_and(|total| out.len() > total) {
+                let e = SourceError::new(ErrorKind::Partial, "the streams changed while they were listed");
+                return Err(self.named(e, &what));
+            }
+        }
+    }
+
+    /// Streams in the order of their names from the n-th on, or all of them; `None`: the answer is too large.
+    fn some_streams(
+        &self,
+        dataset: Dataset,
+        from: Option<usize>,
+        body: &mut Vec<u8>,
+    ) -> Result<Option<streams::Answer>, SourceError> {
+        let what = listing(dataset);
+        let mut uri = format!("{}/streams?type={}&fetchSchema=true", self.base, dataset.as_str());
+        if let Some(from) = from {
+            uri.push_str(&format!("&sort=name&asc=true&offset={from}&limit={LISTED_AT_ONCE}"));
+        }
         let reply = self.client.get(&uri, body).map_err(|e| self.named(e, &what))?;
         match reply {
-            Reply::Ok(()) => streams::parse(body).map_err(|e| self.named(e, &what)),
-            Reply::TooLarge => Err(self.too_large(&what)),
+            Reply::Ok(()) => streams::parse(body).map(Some).map_err(|e| self.named(e, &what)),
+            Reply::TooLarge => Ok(None),
             Reply::Status(refusal) => {
                 let (code, error) = self.refused(&refusal, body, &what);
                 // A list cannot miss a stream: it is the organization that is not there.
@@ -251,6 +291,11 @@ impl<'a> Api<'a> {
         };
         (oo_code, e)
     }
+}
+
+/// What a list of streams is called in messages.
+fn listing(dataset: Dataset) -> String {
+    format!("the list of {} streams", dataset.as_str())
 }
 
 fn login<'a>(config: &'a OpenObserveConfig, server: &str) -> Result<Option<Login<'a>>, SourceError> {

@@ -3,8 +3,8 @@
 use super::api::{Answer, Api, Search};
 use super::density::{self, Seen};
 use super::streams::{self, Stream};
-use super::{split, unreadable};
-use crate::source::error::{ErrorKind, SourceError, excerpt};
+use super::{hits, split, unreadable};
+use crate::source::error::SourceError;
 use crate::source::http::Incoming;
 use crate::source::options::Selection;
 use crate::source::pool::Queue;
@@ -214,7 +214,8 @@ impl Fetch<'_> {
         let info = match self.parents {
             Some(_) => json::parents_from_search_stream(incoming, buffer, page.range, &mut fresh),
             None => {
-                let mut tap = Tap::new(&mut fresh, self.windows, None);
+                let of_windows = page.range.to > self.windows.range().from;
+                let mut tap = Tap::new(&mut fresh, self.windows, None, of_windows);
                 let info = json::search_stream(&page.target.options, incoming, buffer, &mut tap);
                 (rows, rejected) = (tap.records, tap.rejected);
                 info
@@ -239,18 +240,12 @@ impl Fetch<'_> {
             rejected,
             bytes,
         } = read;
-        if let Some(start) = info
-            .new_start_time
-            .filter(|s| page.range.from < *s && *s < page.range.to)
-        {
-            // The stream's max_query_range is shorter than the range, and the server moved the start.
+        if let Some(start) = hits::moved_start(&info, page.range) {
             let Window { from, to } = page.range;
             self.push(&page, vec![Window::new(from, start), Window::new(start, to)], queue);
             return Ok(());
         }
-        if info.is_partial || !info.function_error.is_empty() {
-            return Err(self.partial(target, &info.function_error));
-        }
+        hits::check_whole(&info, self.api, &self.what(target))?;
         if info.hits >= page.size {
             return self.cut(page, bytes / info.hits.max(1) as u64, worker, queue);
         }
@@ -347,11 +342,6 @@ impl Fetch<'_> {
                 ..*page
             }));
         }
-    }
-
-    fn partial(&self, target: &Target, said: &[String]) -> SourceError {
-        let e = SourceError::new(ErrorKind::Partial, "the server says that its answer is incomplete");
-        self.api.named(e.detail(excerpt(&said.join("; "))), &self.what(target))
     }
 
     fn target(&self, dataset: Dataset, stream: &Stream, columns: &[String]) -> Arc<Target> {

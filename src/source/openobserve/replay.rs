@@ -2,38 +2,32 @@
 
 use super::OpenObserveConfig;
 use super::api::{Answer, Api, Search};
-use super::page::quoted;
+use super::hits;
+use super::streams::{self, Stream};
+use super::sweep::{self, From, Page};
 use crate::source::error::{ErrorKind, SourceError};
 use crate::source::http::whole;
 use crate::source::sample::Picked;
-use crate::source::{Context, Locator, Sample, pool};
+use crate::source::{Context, Locator, Replayed, Sample, pool};
 use engine::window::Window;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Mutex;
 
 /// Rows asked for at once when records are looked for.
 const PAGE_ROWS: usize = 10_000;
-/// Rows of one microsecond, which cannot be cut.
-const MOST_ROWS: usize = 1_000_000;
 
-#[derive(Deserialize)]
-struct Hits<'a> {
-    #[serde(borrow)]
-    hits: Vec<&'a RawValue>,
-}
-
-/// The records of all streams the locator names, whole and as the server sends them; see [`crate::source::replay`].
+/// The records of all streams the locator names, whole and as the server sends them; see [`crate::source::replay()`].
 pub fn replay(
     config: &OpenObserveConfig,
     locator: &Locator,
     sample: &Sample,
     ctx: &Context,
-) -> Result<Vec<String>, SourceError> {
+) -> Result<Replayed, SourceError> {
     let api = Api::new(config, &locator.bucket, ctx.http_timeout)?;
-    let streams = streams(locator)?;
-    let found = Mutex::new(Picked::new(sample));
+    let wanted = wanted(locator)?;
+    let found = Mutex::new((Picked::new(sample), 0));
     // One thread, so that the order of the streams decides which records are shown; the pool watches for a cancel.
     pool::run(
         vec![()],
@@ -41,25 +35,20 @@ pub fn replay(
         &ctx.cancel,
         Vec::new,
         |(), body, queue| {
-            let mut picked = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            for (stream, _) in streams.iter().filter(|(_, rows)| **rows > 0) {
-                if sample.takes_all() && picked.room() > 0 {
-                    queue.check()?;
-                    let range = Window::new(locator.t_from, locator.t_to);
-                    let rows = rows_of(&api, locator, stream, range, picked.room(), body)?;
-                    let rows = rows.ok_or_else(|| too_large(&api, locator, stream))?;
-                    // Whether it ended early does not matter.
-                    let _ = rows.into_iter().try_for_each(|row| picked.offer(row));
-                } else if picked.room() > 0 {
-                    search(&api, locator, stream, &mut picked, body, queue)?;
+            let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let (picked, gone) = &mut *found;
+            for (stream, rows) in wanted.iter().filter(|(_, rows)| **rows > 0) {
+                if picked.room() > 0 {
+                    let left = look_through(&api, locator, stream, sample, picked, body, queue)?;
+                    *gone += left.map_or(0, |left| rows.saturating_sub(left));
                 }
             }
             Ok(())
         },
         || api.client().interrupt(),
     )?;
-    let found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if !found.any && sample.max > 0 && streams.values().any(|n| *n > 0) {
+    let (found, gone) = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if !found.any && sample.max > 0 && wanted.values().any(|n| *n > 0) {
         return Err(SourceError::new(
             ErrorKind::Gone,
             format!("the records are gone from server \"{}\"", locator.bucket),
@@ -70,79 +59,89 @@ pub fn replay(
         ))
         .hint("Look at the data retention of the streams in OpenObserve; the aggregates stay."));
     }
-    Ok(found.rows)
+    Ok(Replayed { rows: found.rows, gone })
 }
 
-/// Looks through a stream for the records of a sample, newest first, and cuts the time until an answer is whole.
-fn search(
+/// Looks through a stream for the records of a sample, newest first, in pages cut by time. Gives how many records the
+/// stream has, if it was looked through to its end.
+fn look_through(
     api: &Api<'_>,
     locator: &Locator,
     stream: &str,
+    sample: &Sample,
     picked: &mut Picked<'_>,
     body: &mut Vec<u8>,
     queue: &pool::Queue<'_, ()>,
-) -> Result<(), SourceError> {
-    let mut ranges = vec![Window::new(locator.t_from, locator.t_to)];
-    while let Some(range) = ranges.pop() {
+) -> Result<Option<u64>, SourceError> {
+    let sql = everything(api, locator, stream, body)?;
+    let mut left = Some(0);
+    let whole_range = Window::new(locator.t_from, locator.t_to);
+    sweep::sweep(whole_range, PAGE_ROWS, From::Newest, |range, size| {
         queue.check()?;
-        let size = if range.len() > 1 { PAGE_ROWS } else { MOST_ROWS };
-        match rows_of(api, locator, stream, range, size, body)? {
-            Some(rows) if rows.len() < size || range.len() <= 1 => {
-                if rows.into_iter().try_for_each(|row| picked.offer(row)).is_break() {
-                    return Ok(());
-                }
-            }
-            None if range.len() <= 1 => return Err(too_large(api, locator, stream)),
-            _ => {
-                let middle = range.from + range.len() / 2;
-                ranges.extend([Window::new(range.from, middle), Window::new(middle, range.to)]);
-            }
+        // Of records of which any will do, a page may miss the older ones.
+        let enough = sample.takes_all() && picked.room() < size;
+        let search = Search {
+            dataset: locator.dataset,
+            stream,
+            sql: &sql,
+            range,
+            size: if enough { picked.room() } else { size },
+            count: false,
+        };
+        let page = page(api, &search, enough, picked, body)?;
+        match page {
+            Page::Whole(rows) => left = left.map(|left| left + rows as u64),
+            Page::Enough => left = None,
+            Page::Full | Page::Moved(_) => {}
         }
-    }
-    Ok(())
-}
-
-/// Records of a range, at most `size`; `None` if the answer is too large.
-fn rows_of(
-    api: &Api<'_>,
-    locator: &Locator,
-    stream: &str,
-    range: Window,
-    size: usize,
-    body: &mut Vec<u8>,
-) -> Result<Option<Vec<String>>, SourceError> {
-    let sql = format!("SELECT * FROM {}", quoted(stream));
-    let search = Search {
-        dataset: locator.dataset,
-        stream,
-        sql: &sql,
-        range,
-        size,
-        count: false,
-    };
-    let answer = api.search(&search, body, |incoming, body| {
-        whole(incoming, body)?;
-        let answer: Hits<'_> = serde_json::from_slice(body).map_err(|e| {
-            SourceError::new(ErrorKind::BadResponse, "the answer is cut short or not valid JSON").detail(e.to_string())
-        })?;
-        let hits = answer.hits.into_iter().take(size);
-        Ok(hits.map(|hit| hit.get().to_string()).collect())
+        Ok(page)
     })?;
-    match answer {
-        Answer::Body(records) => Ok(Some(records)),
-        Answer::NoStream => Ok(Some(Vec::new())),
-        Answer::NoField(e) => Err(e),
-        Answer::TooLarge => Ok(None),
-    }
+    Ok(left)
 }
 
-fn too_large(api: &Api<'_>, locator: &Locator, stream: &str) -> SourceError {
-    api.too_large(&api.describe(locator.dataset, stream))
-        .hint("Ask oo_replay() for fewer records.")
+/// The question for whole records. A stream that is not listed any more may still be asked for.
+fn everything(api: &Api<'_>, locator: &Locator, stream: &str, body: &mut Vec<u8>) -> Result<String, SourceError> {
+    let list = streams::list(api, locator.dataset, locator.t_to, body)?;
+    let listed = list.iter().find(|s| s.name == stream);
+    Ok(listed.map_or_else(|| Stream::named(stream).everything(), Stream::everything))
+}
+
+/// Asks for one page and picks of its records, if it is whole.
+fn page(
+    api: &Api<'_>,
+    search: &Search<'_>,
+    enough: bool,
+    picked: &mut Picked<'_>,
+    body: &mut Vec<u8>,
+) -> Result<Page, SourceError> {
+    let what = api.describe(search.dataset, search.stream);
+    match api.search(search, body, whole)? {
+        Answer::NoStream => return Ok(Page::Whole(0)),
+        Answer::NoField(e) => {
+            streams::forget(api, search.dataset);
+            return Err(e);
+        }
+        Answer::TooLarge if search.range.len() > 1 => return Ok(Page::Full),
+        Answer::TooLarge => return Err(api.too_large(&what).hint("Ask oo_replay() for fewer records.")),
+        Answer::Body(()) => {}
+    }
+    let answer = hits::parse::<&RawValue>(api, &what, body)?;
+    if let Some(start) = answer.moved_start(search.range) {
+        return Ok(Page::Moved(start));
+    }
+    answer.check_whole(api, &what)?;
+    if answer.hits.len() >= search.size && !enough {
+        return Ok(Page::Full);
+    }
+    let mut hits = answer.hits.iter().take(search.size);
+    match hits.try_for_each(|hit| picked.offer(hit.get().to_string())) {
+        ControlFlow::Break(()) => Ok(Page::Enough),
+        ControlFlow::Continue(()) => Ok(Page::Whole(answer.hits.len())),
+    }
 }
 
 /// The streams of a locator and their rows.
-fn streams(locator: &Locator) -> Result<BTreeMap<String, u64>, SourceError> {
+fn wanted(locator: &Locator) -> Result<BTreeMap<String, u64>, SourceError> {
     let streams = locator.attributes.get("streams").cloned().unwrap_or_default();
     serde_json::from_value(streams).map_err(|_| {
         SourceError::config(
@@ -171,11 +170,11 @@ mod tests {
             attributes,
         };
         assert_eq!(
-            streams(&locator(json!({"streams": {"default": 7}}))).unwrap()["default"],
+            wanted(&locator(json!({"streams": {"default": 7}}))).unwrap()["default"],
             7
         );
         for bad in [json!({}), json!({"streams": ["default"]}), json!(null)] {
-            assert_eq!(streams(&locator(bad)).unwrap_err().kind, ErrorKind::Config);
+            assert_eq!(wanted(&locator(bad)).unwrap_err().kind, ErrorKind::Config);
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Raw records, stream by stream and page by page, oldest first.
 
 use super::api::{Answer, Api, Search};
-use super::page::quoted;
 use super::sweep::{self, From, Page};
 use super::{hits, streams};
 use crate::source::error::SourceError;
@@ -10,6 +9,7 @@ use crate::source::http::whole;
 use crate::source::pool;
 use crate::source::rows::{Each, Raw};
 use engine::record::Dataset;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::sync::{Mutex, PoisonError};
 
@@ -34,7 +34,7 @@ pub fn rows(api: &Api<'_>, request: Request<'_>, each: &mut Each<'_>) -> Result<
             .iter()
             .filter(|s| wanted.matches(&s.name))
         {
-            let sql = format!("SELECT * FROM {}", quoted(&stream.name));
+            let sql = stream.everything();
             sweep::sweep(range, size, From::Oldest, |range, size| {
                 queue.check()?;
                 let search = Search {
@@ -72,7 +72,10 @@ fn page(
     let what = api.describe(search.dataset, search.stream);
     match api.search(search, body, whole)? {
         Answer::NoStream => Ok(Page::Whole(0)),
-        Answer::NoField(e) => Err(e),
+        Answer::NoField(e) => {
+            streams::forget(api, search.dataset);
+            Err(e)
+        }
         Answer::TooLarge if search.range.len() <= 1 => Err(api.too_large(&what)),
         Answer::TooLarge => Ok(Page::Full),
         Answer::Body(()) => {
@@ -84,9 +87,41 @@ fn page(
             if answer.hits.len() >= search.size {
                 return Ok(Page::Full);
             }
-            // The server gives the newest first.
-            answer.hits.iter().rev().try_for_each(|hit| hand(hit.get()))?;
+            in_order(answer.hits.iter().map(|hit| hit.get()))
+                .into_iter()
+                .try_for_each(&mut hand)?;
             Ok(Page::Whole(answer.hits.len()))
+        }
+    }
+}
+
+/// Hits by their time, oldest first, in whatever order the server gives them: newest first, unless it is told or decides
+/// otherwise. Those without a time come last.
+fn in_order<'h>(hits: impl DoubleEndedIterator<Item = &'h str>) -> Vec<&'h str> {
+    let mut hits: Vec<(i64, &str)> = hits.rev().map(|hit| (time(hit), hit)).collect();
+    hits.sort_by_key(|(time, _)| *time);
+    hits.into_iter().map(|(_, hit)| hit).collect()
+}
+
+fn time(hit: &str) -> i64 {
+    #[derive(Deserialize)]
+    struct Timed {
+        _timestamp: i64,
+    }
+    serde_json::from_str(hit).map_or(i64::MAX, |hit: Timed| hit._timestamp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_the_server_does_not_matter() {
+        let of = |n: i64| format!("{{\"body\":\"x\",\"_timestamp\":{n}}}");
+        let (a, b, c, bad) = (of(1), of(2), of(3), "{\"_timestamp\":\"when?\"}");
+        let expected = [a.as_str(), &b, &c, bad];
+        for hits in [[bad, &c, &b, &a], [&a, &b, &c, bad], [&b, bad, &a, &c]] {
+            assert_eq!(in_order(hits.into_iter()), expected);
         }
     }
 }

@@ -76,6 +76,13 @@ fn one(
     }
     let answer = hits::parse::<&RawValue>(api, &what, body)?;
     answer.check_whole(api, &what)?;
+    if answer.moved_start(question.range).is_some() {
+        let e = SourceError::new(
+            ErrorKind::Partial,
+            "the server has answered for a part of the time only",
+        );
+        return Err(api.named(e, &what));
+    }
     take(&answer.hits, room, each)
 }
 
@@ -150,8 +157,9 @@ fn take(hits: &[&RawValue], room: &mut usize, each: &mut Hand<'_>) -> Result<(),
     Ok(())
 }
 
-/// The error as the one who asked needs it: what a window does next is not his business.
-fn explained(mut e: SourceError, server: &str) -> SourceError {
+/// The error as the one who asked the question needs it.
+fn explained(e: SourceError, server: &str) -> SourceError {
+    let mut e = e.for_asker();
     e.detail = e.detail.map(|detail| mask_secrets(&detail).into_owned());
     let hint = match e.kind {
         ErrorKind::Auth => Some(format!(
@@ -161,7 +169,6 @@ fn explained(mut e: SourceError, server: &str) -> SourceError {
             "Check the SQL; it is OpenObserve's dialect, and the time is given by the arguments \"from\" and \"to\"."
                 .into(),
         ),
-        ErrorKind::Http(_) => Some("Ask again later; if it stays, look at OpenObserve's own log.".into()),
         ErrorKind::BadResponse | ErrorKind::Partial => {
             Some("Ask for a shorter range, fewer rows (max_rows) or fewer columns.".into())
         }

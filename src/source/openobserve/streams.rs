@@ -1,6 +1,7 @@
 //! Which streams an organization has and which columns they have, remembered for a minute.
 
 use super::api::Api;
+use super::page::quoted;
 use crate::source::error::{ErrorKind, SourceError, excerpt};
 use engine::record::Dataset;
 use serde::Deserialize;
@@ -11,6 +12,9 @@ use std::time::{Duration, Instant, SystemTime};
 /// How long a list is used.
 const LIFETIME: Duration = Duration::from_secs(60);
 
+/// Columns of which `SELECT *` brings all, also where somebody lowered the server's limit of 500 a little.
+const MAX_STAR: usize = 400;
+
 /// A stream as the server lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Stream {
@@ -18,6 +22,35 @@ pub struct Stream {
     /// Column names; empty for a stream that never got a row (the base name of a histogram).
     #[serde(default, deserialize_with = "column_names")]
     pub schema: Vec<String>,
+}
+
+impl Stream {
+    /// One of which nothing but its name is known.
+    pub fn named(name: &str) -> Stream {
+        Stream {
+            name: name.to_string(),
+            schema: Vec::new(),
+        }
+    }
+
+    /// The question for whole records. `SELECT *` brings about 500 columns at most (`ZO_QUICK_MODE_NUM_FIELDS`), so
+    /// those of a wide stream are named.
+    pub fn everything(&self) -> String {
+        let columns = match self.schema.len() {
+            0..=MAX_STAR => "*".to_string(),
+            _ => self.schema.iter().map(|c| quoted(c)).collect::<Vec<_>>().join(", "),
+        };
+        format!("SELECT {columns} FROM {}", quoted(&self.name))
+    }
+}
+
+/// The answer of `GET streams`.
+#[derive(Debug, Deserialize)]
+pub struct Answer {
+    pub list: Vec<Stream>,
+    /// How many there are, listed in this answer or not.
+    #[serde(default)]
+    pub total: Option<usize>,
 }
 
 /// What a cached list belongs to: base URL with organization, login, dataset.
@@ -72,12 +105,8 @@ pub fn forget(api: &Api<'_>, dataset: Dataset) {
 ///
 /// # Errors
 /// `BadResponse` if it is not JSON of that shape.
-pub fn parse(body: &[u8]) -> Result<Vec<Stream>, SourceError> {
-    #[derive(Deserialize)]
-    struct Answer {
-        list: Vec<Stream>,
-    }
-    serde_json::from_slice(body).map(|a: Answer| a.list).map_err(|e| {
+pub fn parse(body: &[u8]) -> Result<Answer, SourceError> {
+    serde_json::from_slice(body).map_err(|e| {
         let start = String::from_utf8_lossy(body.get(..400).unwrap_or(body)).into_owned();
         SourceError::new(ErrorKind::BadResponse, "the list of streams cannot be read")
             .detail(format!("{e}; the answer begins: {}", excerpt(&start)))
@@ -111,7 +140,8 @@ mod tests {
         let body =
             br#"{"list":[{"name":"default","stats":{"doc_num":0},"schema":[{"name":"_timestamp","type":"Int64"}]},
             {"name":"h","schema":[]},{"name":"n","schema":null},{"name":"none"}],"total":4}"#;
-        let got = parse(body).unwrap();
+        let Answer { list: got, total } = parse(body).unwrap();
+        assert_eq!(total, Some(4));
         assert_eq!(
             got[0],
             Stream {

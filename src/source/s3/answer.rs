@@ -71,6 +71,9 @@ pub fn refused(refusal: &Refusal, body: &[u8], key: Option<&str>) -> SourceError
     let error = match (refusal.status, told.code.as_str()) {
         (_, "NoSuchBucket") => SourceError::new(ErrorKind::NotFound, "the bucket does not exist")
             .hint("Check the options bucket, endpoint and region of the server."),
+        (_, "InvalidObjectState") => SourceError::new(ErrorKind::BadResponse, "the object is archived")
+            .transient(false)
+            .hint("Restore the object in its bucket, then run the window again with etl_retry()."),
         (404 | 412 | 416, _) if key.is_some() => vanished(key.unwrap_or_default()),
         (404, _) => SourceError::new(ErrorKind::NotFound, "there is no bucket at this address")
             .hint("Check the options endpoint, bucket and path_style of the server."),
@@ -150,6 +153,7 @@ mod tests {
             (404, "NoSuchBucket", ErrorKind::NotFound, true, false),
             (301, "PermanentRedirect", ErrorKind::Config, true, false),
             (400, "AuthorizationHeaderMalformed", ErrorKind::Config, true, false),
+            (403, "InvalidObjectState", ErrorKind::BadResponse, false, false),
             (503, "SlowDown", ErrorKind::Http(503), false, true),
             (500, "InternalError", ErrorKind::Http(500), false, true),
             (400, "RequestTimeout", ErrorKind::Http(400), false, true),

@@ -5,13 +5,13 @@ use super::answer::Next;
 use super::body::Body;
 use super::client::{Client, Part};
 use super::columns::{self, Ranged};
+use crate::source::Context;
 use crate::source::error::{ErrorKind, SourceError};
 use crate::source::objects::object::{Entry, Object, broken, vanished};
 use crate::source::objects::store::{Progress, Store};
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 /// Keys in one page of a listing: what S3 allows at most.
 const PAGE_KEYS: u32 = 1000;
@@ -30,9 +30,9 @@ pub struct Bucket {
 
 impl Bucket {
     /// Errors as for [`Client::new`].
-    pub fn new(config: &S3Config, server: &str, timeout: Duration) -> Result<Self, SourceError> {
+    pub fn new(config: &S3Config, server: &str, ctx: &Context) -> Result<Self, SourceError> {
         Ok(Bucket {
-            client: Arc::new(Client::new(config, server, timeout)?),
+            client: Arc::new(Client::new(config, server, ctx.http_timeout, ctx.concurrency)?),
             config: config.clone(),
             tails: Mutex::default(),
         })
@@ -179,11 +179,12 @@ fn with_slash(folder: &str) -> String {
     }
 }
 
-/// `None` for what is hidden, and for the mark of the folder itself.
+/// `None` for what is hidden, for the mark of the folder itself, and for what lies in a folder without a name: `a//b` has
+/// one in `a`, whose key would be that of `a` again.
 fn entry(prefix: &str, key: String, size: Option<u64>) -> Option<Entry> {
     let below = key.strip_prefix(prefix)?;
     let hidden = below.split('/').any(|part| part.starts_with('.'));
-    if below.is_empty() || hidden || (size.is_some() && below.ends_with('/')) {
+    if below.is_empty() || below.starts_with('/') || hidden || (size.is_some() && below.ends_with('/')) {
         return None;
     }
     let key = key.trim_end_matches('/').to_string();
@@ -193,4 +194,25 @@ fn entry(prefix: &str, key: String, size: Option<u64>) -> Option<Entry> {
         is_folder: size.is_none(),
         size,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_never_has_itself_in_it() {
+        let key = |key: &str, size| entry("lake/mm=05/", key.to_string(), size).map(|e| e.key);
+        assert_eq!(
+            key("lake/mm=05/a.ndjson", Some(1)).as_deref(),
+            Some("lake/mm=05/a.ndjson")
+        );
+        assert_eq!(key("lake/mm=05/host=a/", None).as_deref(), Some("lake/mm=05/host=a"));
+        for no in ["lake/mm=05//", "lake/mm=05/.tmp/"] {
+            assert_eq!(key(no, None), None, "{no}");
+        }
+        for no in ["lake/mm=05/", "lake/mm=05//x.ndjson", "lake/mm=05/host=a/"] {
+            assert_eq!(key(no, Some(1)), None, "{no}");
+        }
+    }
 }

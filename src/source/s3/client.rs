@@ -4,6 +4,7 @@
 
 use super::S3Config;
 use super::answer::{self, Next, Page};
+use super::slots::Slots;
 use crate::source::error::{ErrorKind, SourceError};
 use crate::source::http::{self, Reply};
 use bytes::Bytes;
@@ -41,21 +42,29 @@ pub struct Client {
     base: String,
     config: S3Config,
     server: String,
+    slots: Slots,
 }
 
 impl Client {
-    /// `server` is the source's name in messages; `timeout` bounds each request.
+    /// `server` is the source's name in messages; `timeout` bounds each request; so many parts of objects are read at
+    /// once, whoever asks.
     ///
     /// # Errors
     /// `Config` for an endpoint or a bucket that cannot be.
-    pub fn new(config: &S3Config, server: &str, timeout: Duration) -> Result<Self, SourceError> {
+    pub fn new(config: &S3Config, server: &str, timeout: Duration, at_once: usize) -> Result<Self, SourceError> {
         let base = address(config)?;
         Ok(Client {
             http: http::Client::new(&base, &config.route, None, timeout, MAX_BODY)?,
             base,
             config: config.clone(),
             server: server.to_string(),
+            slots: Slots::new(at_once),
         })
+    }
+
+    /// Requests for parts that could be sent at this moment beside that of the caller.
+    pub fn idle(&self) -> usize {
+        self.slots.free().saturating_sub(1)
     }
 
     /// One page of the keys that begin with `prefix`, at most `max`; with `by_folder`, what lies behind the next slash
@@ -93,6 +102,7 @@ impl Client {
     /// Those of the transport, `Gone` (transient) for an object that is not there or ends before the range, `Auth`, `NotFound`
     /// (bucket), `Http`, `BadResponse`.
     pub fn part(&self, key: &str, range: Range<u64>) -> Result<Part, SourceError> {
+        let _slot = self.slots.take();
         let bytes = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
         let what = format!("object \"{key}\"");
         let mut body = Vec::new();
@@ -186,14 +196,20 @@ impl Client {
         }
         let facts = self.without_secrets(&e.detail.take().unwrap_or_default());
         let hint = match e.kind {
-            ErrorKind::Connection => "Check the endpoint option of the server and that it can be reached from here.",
+            ErrorKind::Connection => {
+                "Check the options endpoint and proxy of the server, and that it can be reached from here."
+            }
             ErrorKind::Timeout => "Raise observe_bridge.http_timeout, or look at what the server is slow at.",
             _ => "The window is tried again; if it stays, look at the server's own log.",
         };
         e.hint.get_or_insert_with(|| hint.to_string());
+        let way = match self.config.route.proxy_address() {
+            Some(proxy) => format!("{} through the proxy {proxy}", self.base),
+            None => self.base.clone(),
+        };
         e.detail(match facts.as_str() {
-            "" => self.base.clone(),
-            facts => format!("{}: {facts}", self.base),
+            "" => way,
+            facts => format!("{way}: {facts}"),
         })
     }
 

@@ -1,9 +1,13 @@
-//! A Parquet object read by ranges: its end first, then the columns that are needed, whole chunks at a time.
+//! A Parquet object read by ranges: its end first, then the columns that are needed, whole chunks at a time, several
+//! side by side where nobody else makes requests; or piece by piece where a chunk is large: a row group may be larger than
+//! the memory there is.
 
 use super::client::{Client, MAX_PART, Part};
+use super::plan::Plan;
 use crate::source::error::{ErrorKind, SourceError};
 use crate::source::objects::object::vanished;
 use crate::source::objects::store::Progress;
+use crate::source::pool;
 use bytes::buf::Reader;
 use bytes::{Buf, Bytes, BytesMut};
 use engine::decode::parquet::Source;
@@ -16,12 +20,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 const TAIL: u64 = 64 << 10;
 /// Objects up to here are read in one request.
 const SMALL: u64 = 256 << 10;
-/// Bytes nobody asked for that are read along rather than paid for with a request of their own.
-const GAP: u64 = 128 << 10;
-/// Bytes read where no plan covers a position.
+/// Bytes read where no plan covers a position. The header of a page is shorter than that.
 const UNPLANNED: u64 = 1 << 20;
-/// Bytes of an object that are held before any are let go.
-const MAX_HELD: usize = 16 << 20;
 
 /// An object for the Parquet reader.
 pub struct Ranged {
@@ -29,16 +29,7 @@ pub struct Ranged {
     key: String,
     tail: Part,
     progress: Arc<Progress>,
-    plan: Mutex<Vec<Run>>,
-}
-
-/// A stretch of the object that is read at once, when its first byte is asked for.
-#[derive(Debug)]
-struct Run {
-    /// Which of the row groups that are read.
-    group: usize,
-    range: Range<u64>,
-    bytes: Option<Bytes>,
+    plan: Mutex<Plan>,
 }
 
 /// Reads the end of an object that is `size` bytes long. Errors as for [`Client::part`].
@@ -64,7 +55,7 @@ impl Ranged {
         }
     }
 
-    /// Bytes from `start` on, at least `length` of them where the object has them.
+    /// Bytes from `start` on: at least `length` of them, else an error; and [`UNPLANNED`] where that many follow.
     fn from(&self, start: u64, length: u64) -> Result<Bytes> {
         // A hostile footer may claim anything: no more than the object has is allocated.
         let end = start.checked_add(length).filter(|end| *end <= self.tail.total);
@@ -87,104 +78,106 @@ impl Ranged {
         }
         // A reader works on one thread: nobody waits for the lock.
         let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = plan
-            .iter()
-            .position(|run| run.range.contains(&start) && end <= run.range.end);
-        let Some(run) = at.and_then(|at| plan.get_mut(at)) else {
-            let end = end.max(start.saturating_add(UNPLANNED)).min(self.tail.total);
-            return self.fetch(start..end);
+        let ahead = end.max(start.saturating_add(UNPLANNED));
+        let Some(at) = plan.find(start, end) else {
+            return self.fetch_one(start..ahead.min(self.tail.total));
         };
-        let (group, first) = (run.group, run.range.start);
-        let bytes = match &run.bytes {
-            Some(bytes) => bytes.clone(),
-            None => {
-                let bytes = self.fetch(run.range.clone())?;
-                run.bytes = Some(bytes.clone());
-                release(&mut plan, group);
-                bytes
-            }
-        };
-        slice(&bytes, start - first)
+        if let Some(held) = plan.held(at, start, ahead) {
+            return Ok(held);
+        }
+        if let Some(piece) = plan.next_piece(at, start, ahead) {
+            let piece = self.fetch_one(piece)?;
+            return plan.extend(at, start, piece).ok_or_else(short);
+        }
+        let (runs, ranges): (Vec<_>, Vec<_>) = plan.batch(at, self.client.idle()).into_iter().unzip();
+        for (run, bytes) in runs.into_iter().zip(self.fetch(&ranges)?) {
+            plan.keep(run, bytes);
+        }
+        plan.held(at, start, end).ok_or_else(short)
     }
 
-    /// The bytes of a range, in as many requests as it takes.
-    fn fetch(&self, range: Range<u64>) -> std::result::Result<Bytes, SourceError> {
-        let mut out = BytesMut::new();
-        let mut at = range.start;
-        while at < range.end {
-            if self.progress.is_cancelled() {
-                return Err(SourceError::cancelled());
-            }
-            let end = range.end.min(at.saturating_add(MAX_PART));
-            let part = self.client.part(&self.key, at..end)?;
-            if part.total != self.tail.total || part.etag != self.tail.etag {
-                return Err(vanished(&self.key));
-            }
-            self.progress.add(part.bytes.len() as u64);
-            if at == range.start && end == range.end {
-                return Ok(part.bytes);
-            }
-            out.extend_from_slice(&part.bytes);
-            at = end;
+    fn fetch_one(&self, range: Range<u64>) -> std::result::Result<Bytes, SourceError> {
+        let only = self.fetch(std::slice::from_ref(&range))?;
+        only.into_iter().next().ok_or_else(short)
+    }
+
+    /// The bytes of ranges, in as many requests as it takes, as many at a time as are free.
+    fn fetch(&self, ranges: &[Range<u64>]) -> std::result::Result<Vec<Bytes>, SourceError> {
+        let parts: Vec<(usize, Range<u64>)> = ranges
+            .iter()
+            .enumerate()
+            .flat_map(|(i, range)| parts(i, range))
+            .collect();
+        if let [(_, only)] = parts.as_slice() {
+            return Ok(vec![self.part(only.clone())?]);
         }
-        Ok(out.freeze())
+        let mut whole: Vec<Mutex<BytesMut>> = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            let length = usize::try_from(range.end - range.start).map_err(|_| short())?;
+            whole.push(Mutex::new(BytesMut::zeroed(length)));
+        }
+        let work = |(i, part): (usize, Range<u64>), (): &mut (), queue: &pool::Queue<'_, _>| {
+            queue.check()?;
+            let bytes = self.part(part.clone())?;
+            let (Some(out), Some(range)) = (whole.get(i), ranges.get(i)) else {
+                return Err(short());
+            };
+            let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
+            let from = usize::try_from(part.start - range.start).map_err(|_| short())?;
+            let room = out.get_mut(from..from.saturating_add(bytes.len())).ok_or_else(short)?;
+            room.copy_from_slice(&bytes);
+            Ok(())
+        };
+        let threads = parts.len().min(1 + self.client.idle());
+        // Whoever cancels interrupts the client; after an error the others end by themselves.
+        pool::run(parts, threads, &self.progress.cancel, || (), work, || ())?;
+        let whole = whole
+            .into_iter()
+            .map(|bytes| bytes.into_inner().unwrap_or_else(PoisonError::into_inner));
+        Ok(whole.map(BytesMut::freeze).collect())
+    }
+
+    /// One request.
+    fn part(&self, range: Range<u64>) -> std::result::Result<Bytes, SourceError> {
+        if self.progress.is_cancelled() {
+            return Err(SourceError::cancelled());
+        }
+        let wanted = range.end - range.start;
+        let part = self.client.part(&self.key, range)?;
+        if part.total != self.tail.total || part.etag != self.tail.etag {
+            return Err(vanished(&self.key));
+        }
+        if part.bytes.len() as u64 != wanted {
+            return Err(short());
+        }
+        self.progress.add(part.bytes.len() as u64);
+        Ok(part.bytes)
     }
 }
 
-/// Lets go of what was read of row groups that are done with, once it has become much. Columns go through the groups
-/// one after the other, so the group before the current one is still needed; if rows are taken across more of them,
-/// they are small.
-fn release(plan: &mut [Run], group: usize) {
-    let held: usize = plan.iter().filter_map(|run| run.bytes.as_ref()).map(Bytes::len).sum();
-    if held > MAX_HELD {
-        for run in plan
-            .iter_mut()
-            .filter(|run| run.group != group && run.group + 1 != group)
-        {
-            run.bytes = None;
-        }
-    }
+/// Cuts a range into what one request may ask for.
+fn parts(of: usize, range: &Range<u64>) -> impl Iterator<Item = (usize, Range<u64>)> + use<> {
+    let (start, end) = (range.start, range.end);
+    let starts = (0..(end - start).div_ceil(MAX_PART)).map(move |n| start + n * MAX_PART);
+    starts.map(move |at| (of, at..end.min(at.saturating_add(MAX_PART))))
+}
+
+fn short() -> SourceError {
+    SourceError::new(ErrorKind::Internal, "a range is shorter than what was asked for")
 }
 
 fn slice(bytes: &Bytes, from: u64) -> std::result::Result<Bytes, SourceError> {
     match usize::try_from(from) {
         Ok(from) if from <= bytes.len() => Ok(bytes.slice(from..)),
-        _ => Err(SourceError::new(
-            ErrorKind::Internal,
-            "a range is shorter than what was asked for",
-        )),
+        _ => Err(short()),
     }
 }
 
 impl Source for Ranged {
-    fn will_read(&self, groups: Vec<Vec<Range<u64>>>) {
-        *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = plan(groups);
+    fn will_read(&self, filter: Vec<Range<u64>>, groups: Vec<Vec<Range<u64>>>) {
+        let plan = Plan::new(filter, groups, self.tail.total);
+        *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = plan;
     }
-}
-
-/// Joins columns that lie close together, as long as a run is no longer than a part.
-fn plan(groups: Vec<Vec<Range<u64>>>) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
-    for (group, mut columns) in groups.into_iter().enumerate() {
-        columns.sort_by_key(|range| range.start);
-        for range in columns {
-            match runs.last_mut() {
-                Some(run)
-                    if run.group == group
-                        && range.start <= run.range.end.saturating_add(GAP)
-                        && range.end.saturating_sub(run.range.start) <= MAX_PART =>
-                {
-                    run.range.end = run.range.end.max(range.end);
-                }
-                _ => runs.push(Run {
-                    group,
-                    range,
-                    bytes: None,
-                }),
-            }
-        }
-    }
-    runs
 }
 
 impl Length for Ranged {
@@ -209,33 +202,5 @@ impl ChunkReader for Ranged {
         }
         bytes.truncate(length);
         Ok(bytes)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn close_columns_are_read_together() {
-        let far = MAX_PART * 3;
-        let runs = plan(vec![
-            vec![GAP + 40..GAP + 50, 4..20, 20..40, far..far + 5],
-            vec![GAP + 60..GAP + 70],
-            vec![0..MAX_PART - 1, MAX_PART - 1..MAX_PART + 1, MAX_PART * 2..MAX_PART * 5],
-            vec![],
-        ]);
-        let got: Vec<(usize, Range<u64>)> = runs.into_iter().map(|r| (r.group, r.range)).collect();
-        assert_eq!(
-            got,
-            [
-                (0, 4..GAP + 50),
-                (0, far..far + 5),
-                (1, GAP + 60..GAP + 70),
-                (2, 0..MAX_PART - 1),
-                (2, MAX_PART - 1..MAX_PART + 1),
-                (2, MAX_PART * 2..MAX_PART * 5),
-            ]
-        );
     }
 }

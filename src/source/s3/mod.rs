@@ -5,21 +5,17 @@ mod body;
 mod bucket;
 mod client;
 mod columns;
-mod doors;
 mod options;
-mod settle;
-
-pub use doors::Doors;
-pub use settle::Settle;
+mod plan;
+mod slots;
 
 use super::error::SourceError;
 use super::fetch::{self, Request};
 use super::objects::store::Store;
 use super::objects::{self, Arrangement};
-use super::{Context, Locator, Sample, http};
+use super::{Context, Locator, Replayed, Sample, Settle, http};
 use bucket::Bucket;
 use std::fmt;
-use std::time::Duration;
 
 /// Options of a server of kind `s3` and its user mapping.
 #[derive(Clone)]
@@ -70,8 +66,8 @@ impl fmt::Debug for S3Config {
 ///
 /// # Errors
 /// Those of [`Bucket::new`].
-pub fn bucket(config: &S3Config, server: &str, timeout: Duration) -> Result<impl Store + use<>, SourceError> {
-    Bucket::new(config, server, timeout)
+pub fn bucket(config: &S3Config, server: &str, ctx: &Context) -> Result<impl Store + use<>, SourceError> {
+    Bucket::new(config, server, ctx)
 }
 
 /// Reads a bucket; see [`fetch::Reader`].
@@ -79,17 +75,18 @@ pub fn bucket(config: &S3Config, server: &str, timeout: Duration) -> Result<impl
 /// # Errors
 /// Those of [`Bucket::new`] and of [`objects::Reader::new`].
 pub fn reader<'a>(config: &'a S3Config, request: Request<'a>) -> Result<impl fetch::Reader + use<'a>, SourceError> {
-    let open = move || Bucket::new(config, request.server, request.ctx.http_timeout);
+    let open = move || Bucket::new(config, request.server, request.ctx);
     objects::Reader::new(open, &config.arrangement, request)
 }
 
-/// The rows of the locator's object in its window; see [`super::replay`].
+/// The rows of the locators' objects in their window; see [`super::replay()`].
 pub fn replay(
     config: &S3Config,
-    locator: &Locator,
+    locators: &[Locator],
     sample: &Sample,
     ctx: &Context,
-) -> Result<Vec<String>, SourceError> {
-    let bucket = Bucket::new(config, &locator.bucket, ctx.http_timeout)?;
-    objects::replay(&bucket, locator, sample, ctx)
+) -> Result<Replayed, SourceError> {
+    let server = locators.first().map_or("", |locator| &locator.bucket);
+    let bucket = Bucket::new(config, server, ctx)?;
+    objects::replay(&bucket, config.arrangement.layout, locators, sample, ctx)
 }

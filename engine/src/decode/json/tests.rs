@@ -338,6 +338,28 @@ fn the_page_around_the_hits_in_any_order() {
 }
 
 #[test]
+fn a_moved_start_is_read_in_any_form_and_one_that_cannot_be_is_not_passed_over() {
+    let page = |more: &str| {
+        let body = format!("{{\"hits\":[],{more}}}");
+        search_response(&Options::new(Dataset::Logs), body.as_bytes(), &mut Calls::default()).unwrap()
+    };
+    for (told, start, partial) in [
+        ("5", Some(5), false),
+        ("\"5\"", Some(5), false),
+        ("5.0", Some(5), false),
+        ("null", None, false),
+        ("\"soon\"", None, true),
+        ("{}", None, true),
+    ] {
+        for (before, after) in [("", ",\"is_partial\":false"), ("\"is_partial\":false,", "")] {
+            let page = page(&format!("{before}\"new_start_time\":{told}{after}"));
+            assert_eq!((page.new_start_time, page.is_partial), (start, partial), "{told}");
+        }
+    }
+    assert!(page("\"new_end_time\":[]").is_partial && page("\"is_partial\":1").is_partial);
+}
+
+#[test]
 fn what_is_no_search_answer_is_an_error() {
     let bodies: [&[u8]; 9] = [
         b"",

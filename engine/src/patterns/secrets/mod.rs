@@ -6,7 +6,8 @@
 mod cards;
 
 use super::bytes::cut;
-use super::keys::{is_issued_token, is_secret_key};
+use super::keys::is_issued_token;
+use super::secret_keys::is_secret_key;
 use crate::text::without_nul;
 use cards::card_number;
 use std::borrow::Cow;

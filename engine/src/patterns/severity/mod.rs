@@ -2,6 +2,7 @@
 
 mod line;
 
+use super::list::WordList;
 use line::from_line;
 use serde::{Deserialize, Serialize};
 
@@ -87,20 +88,72 @@ pub fn severity(field: Option<&str>, line: &str) -> Option<Severity> {
 
 /// A whole word that names a level, in any case.
 pub(super) fn level_word(word: &[u8]) -> Option<Severity> {
-    let mut buf = [0u8; 13];
-    if !(3..=13).contains(&word.len()) {
-        return None;
-    }
-    Some(match super::bytes::lower(word, &mut buf)? {
-        b"trace" | b"verbose" | b"finest" | b"finer" => Severity::Trace,
-        b"debug" | b"dbg" | b"fine" => Severity::Debug,
-        b"info" | b"information" | b"informational" | b"notice" | b"inf" => Severity::Info,
-        b"warn" | b"warning" | b"wrn" => Severity::Warn,
-        b"error" | b"err" | b"severe" => Severity::Error,
-        b"fatal" | b"critical" | b"crit" | b"alert" | b"emerg" | b"emergency" | b"panic" | b"dpanic" => Severity::Fatal,
-        _ => return None,
-    })
+    let (name, mut buf) = (LEVELS.may_have_in_any_case(word).then_some(word)?, [0; LONGEST_LEVEL]);
+    let at = LEVELS.position(super::bytes::lower(name, &mut buf)?)?;
+    LEVEL_SEVERITIES.get(at).copied()
 }
+
+/// The names of levels.
+static LEVELS: WordList = WordList::new(&[
+    "alert",
+    "crit",
+    "critical",
+    "dbg",
+    "debug",
+    "dpanic",
+    "emerg",
+    "emergency",
+    "err",
+    "error",
+    "fatal",
+    "fine",
+    "finer",
+    "finest",
+    "inf",
+    "info",
+    "information",
+    "informational",
+    "notice",
+    "panic",
+    "severe",
+    "trace",
+    "verbose",
+    "warn",
+    "warning",
+    "wrn",
+]);
+
+/// Which severity each of [`LEVELS`] is.
+const LEVEL_SEVERITIES: [Severity; 26] = [
+    Severity::Fatal,
+    Severity::Fatal,
+    Severity::Fatal,
+    Severity::Debug,
+    Severity::Debug,
+    Severity::Fatal,
+    Severity::Fatal,
+    Severity::Fatal,
+    Severity::Error,
+    Severity::Error,
+    Severity::Fatal,
+    Severity::Debug,
+    Severity::Trace,
+    Severity::Trace,
+    Severity::Info,
+    Severity::Info,
+    Severity::Info,
+    Severity::Info,
+    Severity::Info,
+    Severity::Fatal,
+    Severity::Error,
+    Severity::Trace,
+    Severity::Trace,
+    Severity::Warn,
+    Severity::Warn,
+    Severity::Warn,
+];
+
+const LONGEST_LEVEL: usize = 13;
 
 /// One letter, in any case: the level of klog, glog and Android, and C for critical.
 fn letter(word: &[u8]) -> Option<Severity> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::discover::{discover, playbook_dir};
+use super::discover::{choose, discover, playbook_dir};
 use super::endpoints::edges_of;
 use super::playbook::{PlaySummary, Site, Walk, load};
 use super::tree::Tree;
@@ -11,7 +11,7 @@ use super::world::World;
 use crate::topology::{Class, Edge, Evidence, Extracted, Reason, TopologyError, Unresolved, relation};
 use crate::urn::Resource;
 
-/// What to read. Empty lists mean: whatever [`discover`] finds.
+/// What to read. Empty lists mean: whatever [`discover`] finds; of inventories those that `ansible.cfg` names, if it does.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// What stands for the tree's root in paths such as `playbook_dir`.
@@ -45,23 +45,25 @@ pub struct Report {
 
 /// Reads a checkout. An inventory that is named and cannot be read is an error; one that was found is reported.
 ///
-/// Edges: group `CONTAINS` group or host; `role:<name>` `RUNS_ON` host; host `DEPENDS_ON` host, or group on group where hosts
+/// Edges: group `CONTAINS` group or host; `role:<name>` `RUNS_ON` host, unless a condition says no; host `DEPENDS_ON` host, or group on group where hosts
 /// share an address. Identifiers are inventory names.
 pub fn extract(tree: &Arc<Tree>, options: &Options) -> Result<Report, TopologyError> {
     let mut options = options.clone();
     let mut unresolved = Vec::new();
     let named = !options.inventories.is_empty();
+    let mut inventories = None;
     if !named || options.playbooks.is_empty() {
         let found = discover(tree);
         unresolved.extend(found.broken.iter().map(|path| broken(path, "YAML")));
-        if !named {
-            options.inventories = found.inventories;
-        }
+        inventories = (!named).then_some((found.inventories, found.withheld));
         if options.playbooks.is_empty() {
             options.playbooks = found.playbooks;
         }
     }
     let dir = playbook_dir(&options.playbooks).to_owned();
+    if let Some((found, withheld)) = inventories {
+        options.inventories = choose(tree, &dir, found, withheld, &mut unresolved);
+    }
     let mut report = Report::default();
     let mut edges = Vec::new();
     for inventory in &options.inventories {
@@ -107,24 +109,14 @@ fn one(
             walk.play(&play);
         }
     }
+    for ((role, host), evidence) in std::mem::take(&mut walk.runs_on) {
+        let mut edge = Edge::new(format!("role:{role}"), relation::RUNS_ON, host.as_ref(), evidence);
+        edge.dst_urn = Some(Resource::host(&host).urn);
+        edges.push(edge);
+    }
     let (plays, more) = walk.finish();
     edges.extend(found);
     unresolved.extend(more);
-    for play in &plays {
-        for role in &play.roles {
-            for host in &play.hosts {
-                let mut edge = Edge::new(
-                    format!("role:{role}"),
-                    relation::RUNS_ON,
-                    host.as_ref(),
-                    Evidence::at(Class::Declared, play.file.as_ref()),
-                );
-                edge.evidence.conditional = play.conditional;
-                edge.dst_urn = Some(Resource::host(host).urn);
-                edges.push(edge);
-            }
-        }
-    }
     for play in plays {
         if !report.plays.contains(&play) {
             report.plays.push(play);
@@ -146,5 +138,80 @@ fn contains(world: &World, edges: &mut Vec<Edge>) {
             }
             edges.push(edge);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TASKS: &str = "- debug: {msg: x}\n";
+
+    #[test]
+    fn roles_run_where_their_conditions_let_them() {
+        let play = r#"
+- hosts: web
+  roles:
+    - app
+    - {role: front, when: tier == 'front'}
+    - {role: debian, when: ansible_os_family == 'Debian'}
+    - "{{ env }}-web"
+    - galaxy.nginx
+  tasks:
+    - include_role: {name: extra}
+      loop: [1, 2]
+    - import_role: {name: late}
+      when: tier != 'front'
+    - include_role: {name: "{{ made_while_running }}"}
+"#;
+        let mut tree = Tree::new();
+        for (path, text) in [
+            ("hosts", "[web]\nw1 tier=front\nw2 tier=back\n"),
+            ("site.yml", play),
+            (
+                "roles/app/meta/main.yml",
+                "dependencies: [base, {role: docker, when: tier == 'back'}]\n",
+            ),
+            ("roles/app/tasks/main.yml", TASKS),
+            ("roles/base/tasks/main.yml", TASKS),
+            ("roles/front/tasks/main.yml", TASKS),
+            ("roles/front/meta/main.yml", "dependencies: [shared]\n"),
+            ("roles/debian/meta/main.yml", "dependencies: [shared, debian]\n"),
+            ("roles/shared/tasks/main.yml", TASKS),
+            ("roles/debian/tasks/main.yml", TASKS),
+            ("roles/extra/tasks/main.yml", TASKS),
+            ("roles/late/tasks/main.yml", TASKS),
+        ] {
+            tree.insert(path, text.as_bytes().to_vec()).unwrap();
+        }
+        let found = extract(&Arc::new(tree), &Options::default()).unwrap().extracted;
+        let edges = found.edges.iter().filter(|e| e.relation == relation::RUNS_ON);
+        let told = edges.map(|e| format!("{} {}{}", e.src, e.dst, if e.evidence.conditional { "?" } else { "" }));
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            [
+                "role:app w1",
+                "role:app w2",
+                "role:base w1",
+                "role:base w2",
+                "role:debian w1?",
+                "role:debian w2?",
+                "role:docker w2",
+                "role:extra w1",
+                "role:extra w2",
+                "role:front w1",
+                "role:galaxy.nginx w1",
+                "role:galaxy.nginx w2",
+                "role:late w2",
+                // Two roles need it, each under its own condition.
+                "role:shared w1",
+                "role:shared w2?",
+            ]
+        );
+        let dynamic = found.unresolved.iter().filter(|u| u.reason == Reason::Dynamic);
+        assert_eq!(
+            dynamic.map(|u| u.reference.as_str()).collect::<Vec<_>>(),
+            ["include_role", "role"]
+        );
     }
 }

@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use super::edge;
 use super::object::{Id, Index, Object, Variable, selects};
 use crate::topology::endpoint::{self, Endpoint};
-use crate::topology::{Class, Edge, Evidence, TopologyError, relation};
+use crate::topology::{Class, Edge, Evidence, Reason, TopologyError, Unresolved, place, relation};
 
 /// Longest value after `$(NAME)` is filled in; the kernel takes no more than 128 kB either.
 const MAX_VALUE_BYTES: usize = 64 << 10;
@@ -14,7 +14,7 @@ const MAX_VALUE_BYTES: usize = 64 << 10;
 pub const MAX_ENVIRONMENT_BYTES: usize = 256 << 20;
 
 /// `DEPENDS_ON` edges of a workload. A name that clearly is a Service's, but of none in the input, gives an edge marked
-/// `dangling`; a workload that names the Service in front of itself gives none.
+/// `dangling`; a workload that names the Service in front of itself gives none. Hosts outside of the cluster are reported.
 ///
 /// # Errors
 /// [`TopologyError::Limit`] when `budget`, the bytes that are left, is used up.
@@ -23,6 +23,7 @@ pub fn edges(
     index: &Index<'_>,
     budget: &mut usize,
     edges: &mut Vec<Edge>,
+    unresolved: &mut Vec<Unresolved>,
 ) -> Result<(), TopologyError> {
     for variables in object.pod.iter().flat_map(|pod| &pod.containers) {
         let mut environment = HashMap::new();
@@ -34,6 +35,14 @@ pub fn edges(
             })?;
             for endpoint in endpoint::find(name, &value) {
                 let Some((service, found)) = service(&endpoint, object, index) else {
+                    if endpoint.explicit && endpoint.host.contains('.') {
+                        unresolved.push(Unresolved {
+                            src: object.id().to_string(),
+                            reference: endpoint.host,
+                            reason: Reason::External,
+                            at: Some(place(&format!("env.{name}"))),
+                        });
+                    }
                     continue;
                 };
                 if found.is_some_and(|service| selects(service, object)) {

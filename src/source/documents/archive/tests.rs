@@ -1,4 +1,5 @@
 use super::*;
+use crate::source::documents::collect::Limits;
 use crate::source::documents::{Document, Wanted};
 use crate::source::pattern::Patterns;
 use flate2::Compression;
@@ -7,13 +8,20 @@ use std::io::Write;
 use std::sync::atomic::AtomicBool;
 use zip::write::SimpleFileOptions;
 
-/// What unpacking gives: paths and contents, and how many entries were left out.
-fn unpacked(bytes: &[u8]) -> Result<(Vec<(String, String)>, u64), SourceError> {
+/// Paths and contents, and how many entries were left out.
+type Unpacked = (Vec<(String, String)>, u64);
+
+/// What unpacking gives.
+fn unpacked(bytes: &[u8]) -> Result<Unpacked, SourceError> {
+    unpacked_within(bytes, Limits::default(), false)
+}
+
+fn unpacked_within(bytes: &[u8], limits: Limits, skip_longer: bool) -> Result<Unpacked, SourceError> {
     let wanted = Wanted {
         files: Patterns::all(),
         folder: String::new(),
         longest: 1 << 20,
-        skip_longer: false,
+        skip_longer,
     };
     let mut found = Vec::new();
     let mut take = |d: Document| {
@@ -22,6 +30,7 @@ fn unpacked(bytes: &[u8]) -> Result<(Vec<(String, String)>, u64), SourceError> {
     };
     let cancel = AtomicBool::new(false);
     let mut collector = Collector::new(&wanted, &cancel, &mut take);
+    collector.limits = limits;
     let packing = Packing::of(&bytes[..bytes.len().min(HEAD)]).expect("an archive");
     unpack("x", bytes, packing, &mut collector)?;
     let left_out = collector.gathered.left_out;
@@ -121,9 +130,40 @@ fn bombs_end_in_an_error() {
     assert!(e.message.contains("longer than"), "{e}");
     let e = unpacked(&gzip(&zeros[..])).unwrap_err();
     assert!(e.message.contains("longer than"), "{e}");
-    let mut bounded = Bounded(io::repeat(0), 1 << 20);
-    let e = io::copy(&mut bounded, &mut io::sink()).unwrap_err();
-    assert!(read_error("x", e).message.contains("more than"));
+    // All of them together, also where each is left out for its length.
+    let limits = Limits {
+        bytes: 2 << 20,
+        ..Limits::default()
+    };
+    let bombs = zip_of(&[("a", &zeros), ("b", &zeros)]);
+    let text = String::from_utf8(vec![b' '; 1 << 20]).unwrap();
+    let file = EntryType::Regular;
+    let texts = gzip(&tar_of(&[(file, "a", &text), (file, "b", &text), (file, "c", &text)]));
+    for skip_longer in [false, true] {
+        let e = unpacked_within(&texts, limits, skip_longer).unwrap_err();
+        assert!(e.message.contains("more than 2 MB") && e.hint.is_some(), "{e}");
+    }
+    let e = unpacked_within(&bombs, limits, true).unwrap_err();
+    assert!(e.message.contains("more than 2 MB") && e.hint.is_some(), "{e}");
+    assert_eq!(unpacked_within(&bombs, Limits::default(), true).unwrap().1, 2);
+}
+
+#[test]
+fn entries_are_counted_whatever_they_are() {
+    let limits = Limits {
+        entries: 2,
+        ..Limits::default()
+    };
+    let (file, link) = (EntryType::Regular, EntryType::Symlink);
+    let within = tar_of(&[(file, "a", "1"), (link, "b", "a")]);
+    assert!(unpacked_within(&within, limits, false).is_ok());
+    for many in [
+        tar_of(&[(file, "a", "1"), (link, "b", "a"), (link, "c", "a")]),
+        zip_of(&[("a", b"1"), ("b", b"2"), ("c", b"3")]),
+    ] {
+        let e = unpacked_within(&many, limits, true).unwrap_err();
+        assert!(e.message.contains("more than 2 entries") && e.hint.is_some(), "{e}");
+    }
 }
 
 #[test]

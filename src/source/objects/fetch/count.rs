@@ -3,12 +3,14 @@
 use super::{Reader, Task};
 use crate::source::count::Counts;
 use crate::source::error::SourceError;
+use crate::source::objects::object::foreign;
 use crate::source::objects::read;
 use crate::source::objects::store::Store;
 use crate::source::pool;
 
 impl<S: Store, O: Fn() -> Result<S, SourceError>> Reader<'_, S, O> {
-    /// The records of the windows; see [`crate::source::count::count()`].
+    /// The records of the windows; see [`crate::source::count::count()`]. An object whose records cannot be counted is an
+    /// error: without them records that came by another door would seem to have vanished.
     pub(super) fn count_windows(&mut self) -> Result<Counts, SourceError> {
         let request = self.request;
         let (selection, windows, ctx) = (request.selection, request.windows, request.ctx);
@@ -22,6 +24,9 @@ impl<S: Store, O: Fn() -> Result<S, SourceError>> Reader<'_, S, O> {
                     }
                     Task::Folder(folder) => {
                         let found = listing.objects(&folder, windows.range())?;
+                        if let Some(key) = found.unreadable.first() {
+                            return Err(foreign(key, request.server));
+                        }
                         found
                             .objects
                             .into_iter()

@@ -2,7 +2,8 @@ use super::*;
 use crate::source::file::testing::place;
 use crate::source::objects::Layout;
 use crate::source::objects::openobserve::hour;
-use crate::source::objects::testing::{Row, parquet as bytes};
+use crate::source::objects::testing::{Row, parquet as bytes, writer};
+use ::parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use engine::record::Dataset;
 use proptest::prelude::*;
 use std::fs;
@@ -68,6 +69,49 @@ fn a_product_counts_and_its_sources_do_not() {
     assert_eq!(read(dir.path(), Window::new(40, 50)).0, [] as [String; 0]);
 }
 
+/// An object whose column `code` holds numbers, or the same as texts: its type changed between two objects.
+fn codes(rows: &[(i64, i64)], as_text: bool) -> Vec<u8> {
+    let code = if as_text { "binary code (UTF8)" } else { "int64 code" };
+    let schema = format!("message s {{ required int64 _timestamp; optional {code}; }}");
+    let mut writer = writer(&schema, rows.len() * 30);
+    let (times, codes): (Vec<i64>, Vec<i64>) = rows.iter().copied().unzip();
+    let present = vec![1i16; rows.len()];
+    let mut group = writer.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<Int64Type>().write_batch(&times, None, None).unwrap();
+    column.close().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    if as_text {
+        let texts: Vec<ByteArray> = codes.iter().map(|n| n.to_string().as_str().into()).collect();
+        let column = column.typed::<ByteArrayType>();
+        column.write_batch(&texts, Some(&present), None).unwrap();
+    } else {
+        let column = column.typed::<Int64Type>();
+        column.write_batch(&codes, Some(&present), None).unwrap();
+    }
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.into_inner().unwrap()
+}
+
+/// OpenObserve widens a column when it merges objects in which its types differ.
+#[test]
+fn a_source_whose_column_had_another_type_is_known_in_its_product() {
+    let dir = tempfile::tempdir().unwrap();
+    let put = |age, bytes: Vec<u8>| {
+        fs::create_dir_all(dir.path().join(FOLDER)).unwrap();
+        fs::write(dir.path().join(FOLDER).join(name(age)), bytes).unwrap();
+    };
+    let rows: Vec<(i64, i64)> = (0..10).map(|ts| (ts, 200 + ts % 3)).collect();
+    put(1, codes(&rows[2..8], false));
+    put(2, codes(&rows, true));
+    assert_eq!(read(dir.path(), ALL), (vec![name(2)], (0..10).collect()));
+    let mut other = rows[2..8].to_vec();
+    other[3].1 += 1;
+    put(1, codes(&other, false));
+    assert_eq!(read(dir.path(), ALL).0, [name(1), name(2)], "a row differs");
+}
+
 #[test]
 fn objects_that_only_look_alike_all_count() {
     let dir = tempfile::tempdir().unwrap();
@@ -107,14 +151,14 @@ fn a_multiset_counts_repeated_rows() {
 }
 
 #[test]
-fn a_broken_object_is_left_for_the_reader_to_name() {
+fn a_broken_object_beside_others_is_named() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), FOLDER, 1, &rows(0..10));
     fs::write(dir.path().join(FOLDER).join(name(2)), "no parquet").unwrap();
     let store = place(dir.path().into(), vec![dir.path().into()], Layout::OpenObserve).unwrap();
     let objects = hour(&store, Dataset::Logs, "default", FOLDER).unwrap().objects;
-    let chosen = Generations::new(&store, objects, &Arc::default()).unwrap();
-    assert_eq!(chosen.of(&store, ALL, &Arc::default()).unwrap().len(), 2);
+    let broken = Generations::new(&store, objects, &Arc::default()).unwrap_err();
+    assert!(broken.message.contains(&name(2)), "{}", broken.message);
 }
 
 #[test]

@@ -52,6 +52,16 @@ fn templates_of_the_lakes_there_are() {
     ] {
         assert_eq!(bounds(template, path), expected, "{template} {path}");
     }
+    assert_eq!(said("*/dataset/Y", "_temporary/logs/2026"), None);
+    for (template, path) in [
+        ("{stream}/dataset/Y", "_shop/logs/2026"),
+        ("_raw/dataset/Y", "_raw/logs/2026/_zone=1"),
+    ] {
+        assert!(
+            said(template, path).is_some(),
+            "a name that is told is none that lies aside: {path}"
+        );
+    }
     let named = said("{stream}/dataset/Y", "shop/logs/2026").unwrap();
     assert_eq!((named.stream.as_deref(), named.year), (Some("shop"), Some(2026)));
     let named = said("dataset/s-{stream}-v1/Y/M/D", "logs/s-shop-v1/2026/11/20").unwrap();
@@ -124,8 +134,8 @@ fn found(files: &[&str], template: &str, slack_us: i64, range: Window) -> Vec<St
     let mut template = Template::parse(template).unwrap();
     template.slack_us = slack_us;
     let objects = template.list(&place, Dataset::Logs, &Patterns::all(), range).unwrap();
-    let name = |o: Object| o.key.rsplit('/').next().unwrap().to_string();
-    objects.into_iter().map(name).collect()
+    let name = |o: crate::source::objects::object::Object| o.key.rsplit('/').next().unwrap().to_string();
+    objects.objects.into_iter().map(name).collect()
 }
 
 #[test]
@@ -134,6 +144,8 @@ fn only_folders_of_the_window_are_looked_into() {
         "logs/yyyy=2026/hh=22/mm=04/a.ndjson",
         "logs/yyyy=2026/hh=22/mm=05/b.ndjson",
         "logs/yyyy=2026/hh=22/mm=05/deeper/c.ndjson",
+        "logs/yyyy=2026/hh=22/mm=05/_temporary/0/j.ndjson",
+        "logs/yyyy=2026/hh=22/mm=05/_k.ndjson",
         "logs/yyyy=2026/hh=22/stray.ndjson",
         "logs/yyyy=2026/hh=21/mm=05/d.ndjson",
         "logs/yyyy=2025/hh=22/mm=05/e.ndjson",

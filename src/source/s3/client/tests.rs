@@ -21,7 +21,7 @@ fn config(path_style: bool) -> S3Config {
 }
 
 fn client(config: &S3Config) -> Result<Client, SourceError> {
-    Client::new(config, "lake", Duration::from_secs(1))
+    Client::new(config, "lake", Duration::from_secs(1), 1)
 }
 
 /// "GET Bucket (List Objects)" of the examples in the description of the signature (AWS, "Signature Calculations for

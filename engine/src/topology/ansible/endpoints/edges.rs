@@ -6,7 +6,7 @@ use super::super::playbook::{Site, SiteKind};
 use super::super::world::World;
 use super::scan::{Mention, Target, mentions, near_after, near_before};
 use super::{comments, context};
-use crate::topology::{Class, Edge, Evidence, relation};
+use crate::topology::{Class, Edge, Evidence, names, relation};
 use crate::urn::Resource;
 
 /// Largest text that is looked into, in bytes.
@@ -154,15 +154,17 @@ fn edge(world: &World, site: &Site, mention: &Mention, words: &str, port: Option
         Target::Token(index) if port.is_some() => (Class::Resolved, *index),
         Target::Token(index) => (Class::GroupRef, *index),
         Target::Name(index) => (Class::Literal, *index),
-        Target::Outside(name) => {
+        Target::Outside { host, database } => {
             let mut edge = Edge::new(
                 source.as_ref(),
                 relation::DEPENDS_ON,
-                name.as_str(),
+                host.as_str(),
                 evidence(Class::Literal, site, mention, words, port),
             );
             edge.src_urn = Some(Resource::host(source).urn);
-            edge.dst_urn = Some(Resource::host(name).urn);
+            let database = database.as_deref().zip(mention.scheme.as_deref());
+            let database = database.and_then(|(database, scheme)| names::database_at(scheme, host, database));
+            edge.dst_urn = Some(database.unwrap_or_else(|| Resource::host(host).urn));
             edge.evidence.dangling = true;
             return Some(edge);
         }

@@ -6,6 +6,7 @@ mod edges;
 mod scan;
 
 pub use edges::edges_of;
+pub use scan::prepare;
 
 #[cfg(test)]
 mod tests;

@@ -23,8 +23,8 @@ pub(super) enum Target {
     Token(usize),
     /// A host of the inventory, written out.
     Name(usize),
-    /// A host that the inventory lacks, in a connection string.
-    Outside(String),
+    /// A host that the inventory lacks, in a connection string, with the database on it where it is named.
+    Outside { host: String, database: Option<String> },
 }
 
 /// `scheme://[user:password@]host[:port]`, JDBC included. The password is matched, never kept.
@@ -45,6 +45,15 @@ static BACKEND: LazyLock<Option<Regex>> = LazyLock::new(|| {
 /// `host:port` as a word.
 static PAIR: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"(?:^|[^\w.:/@-])([A-Za-z0-9][\w.-]*):(\d{2,5})\b").ok());
+/// `port = n` or `port n`.
+static PORT: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"(?i)port\W{1,6}(\d{2,5})\b"#).ok());
+
+/// Compiles the expressions.
+pub fn prepare() {
+    for expression in [&URL, &DSN, &BACKEND, &PAIR, &PORT] {
+        LazyLock::force(expression);
+    }
+}
 
 /// Schemes whose URLs are connections of programs, so that a host outside of the inventory is worth an edge.
 const CONNECTIONS: &[&str] = &[
@@ -118,7 +127,14 @@ pub(super) fn mentions(world: &World, text: &str) -> Vec<Mention> {
         let target = match world.host_named(name) {
             Some(index) => Target::Name(index),
             None if CONNECTIONS.contains(&program) && is_public_name(name) => {
-                Target::Outside(name.to_ascii_lowercase())
+                Target::Outside {
+                    host: name.to_ascii_lowercase(),
+                    database: captures
+                        .get(4)
+                        // What goes on with a comma may be a password that is no part of any name.
+                        .filter(|rest| !text.get(rest.end()..).is_some_and(|more| more.starts_with([',', ';'])))
+                        .and_then(|rest| database(rest.as_str())),
+                }
             }
             None => continue,
         };
@@ -152,6 +168,13 @@ pub(super) fn mentions(world: &World, text: &str) -> Vec<Mention> {
     found.sort_by_key(|mention| mention.at);
     found.dedup_by(|again, kept| again.at == kept.at);
     found
+}
+
+/// The database of a URL, from what follows host and port: `/shop?sslmode=require`.
+fn database(rest: &str) -> Option<String> {
+    let name = rest.strip_prefix('/')?.split(['?', '#', '&', '/']).next()?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    (!name.is_empty() && name.chars().all(plain)).then(|| name.to_owned())
 }
 
 /// Hosts that expressions named.
@@ -210,7 +233,6 @@ fn port_after(after: &str) -> Option<u16> {
 
 /// `port = n` or `port n` within the line or the two after it, before another host is named.
 fn port_near(text: &str, end: usize) -> Option<u16> {
-    static PORT: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"(?i)port\W{1,6}(\d{2,5})\b"#).ok());
     let after = near_after(text, end);
     let line_end = after.match_indices('\n').nth(2).map_or(after.len(), |(at, _)| at);
     let window = after.get(..line_end)?;

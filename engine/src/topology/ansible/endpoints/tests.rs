@@ -249,6 +249,40 @@ fn roles_dependencies_defaults_and_includes() {
 }
 
 #[test]
+fn a_database_outside_is_called_as_traces_call_it() {
+    let urn = |url: &str| {
+        let play = format!("- hosts: lb\n  tasks:\n    - docker_container: {{env: {{DATABASE_URL: '{url}'}}}}\n");
+        let found = read(&[("site.yml", &play)]).extracted.edges;
+        let edge = found.into_iter().find(|edge| edge.relation == "DEPENDS_ON").unwrap();
+        format!("{} {}", edge.dst, edge.dst_urn.unwrap())
+    };
+    for (url, expected) in [
+        (
+            "postgresql://app:pw@X.example.com:5433/shop?a=b",
+            "x.example.com urn:db:postgres:x.example.com/shop",
+        ),
+        (
+            "mysql://x.example.com/shop",
+            "x.example.com urn:db:mysql:x.example.com/shop",
+        ),
+        (
+            "mongodb://x.example.com/shop",
+            "x.example.com urn:db:mongodb:x.example.com/shop",
+        ),
+        // No database, or one that only a part of the text is.
+        ("postgres://x.example.com", "x.example.com urn:host:x.example.com"),
+        ("postgres://x.example.com/a%2Fb", "x.example.com urn:host:x.example.com"),
+        ("redis://x.example.com/0", "x.example.com urn:host:x.example.com"),
+        (
+            "postgres://first.last:12/word,more@x.example.com/shop",
+            "first.last urn:host:first.last",
+        ),
+    ] {
+        assert_eq!(urn(url), expected, "{url}");
+    }
+}
+
+#[test]
 fn secrets_are_given_out_nowhere() {
     let vault = "$ANSIBLE_VAULT;1.1;AES256\n66336d6531\n";
     let report = read(&[

@@ -10,8 +10,10 @@ mod pattern;
 mod range;
 mod shell;
 mod source;
+mod withheld;
 mod yaml;
 
 pub use model::{Group, Host, Inventory, Members};
 pub use pattern::{PatternError, select};
-pub use source::{is_inventory_file, load};
+pub use source::{is_half, is_inventory_file, load};
+pub use withheld::Withheld;

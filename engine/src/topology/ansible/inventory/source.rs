@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::tree::{Tree, extension, file_name, join};
 use super::super::yaml as yaml_file;
 use super::model::Inventory;
+use super::withheld::{Withheld, is_yaml};
 use super::{ini, yaml};
 use crate::topology::{Reason, TopologyError, Unresolved};
 
@@ -18,8 +19,8 @@ const IGNORED: &[&str] = &[
 /// Deepest nesting of folders.
 const MAX_DEPTH: usize = 16;
 
-/// Reads a file, or a folder of files in sorted order. In a folder, a file that cannot be read is reported in
-/// `unresolved` and left out; the same file named alone is an error.
+/// Reads a file, or a folder of files in sorted order. In a folder, a file that cannot be read, or that
+/// is no static inventory, is reported in `unresolved` and left out; the same file named alone is an error.
 pub fn load(tree: &Tree, path: &str, unresolved: &mut Vec<Unresolved>) -> Result<Inventory, TopologyError> {
     let mut inventory = Inventory::default();
     if tree.is_file(path) {
@@ -58,40 +59,37 @@ fn read_folder(
             read_folder(tree, &path, inventory, unresolved, depth + 1)?;
             continue;
         }
+        if let Some(withheld) = tree.bytes(&path).and_then(|bytes| Withheld::of(&path, bytes)) {
+            unresolved.push(left_out(&path, withheld.reason()));
+            continue;
+        }
         let mut trial = inventory.clone();
         match read_file(tree, &path, &mut trial) {
             Ok(()) => *inventory = trial,
             Err(limit @ TopologyError::Limit { .. }) => return Err(limit),
-            Err(_) => unresolved.push(Unresolved {
-                src: path.clone(),
-                reference: "inventory".to_owned(),
-                reason: Reason::Broken,
-                at: None,
-            }),
+            Err(_) => unresolved.push(left_out(&path, Reason::Broken)),
         }
     }
     Ok(())
 }
 
+fn left_out(path: &str, reason: Reason) -> Unresolved {
+    Unresolved {
+        src: path.to_owned(),
+        reference: "inventory".to_owned(),
+        reason,
+        at: None,
+    }
+}
+
 /// YAML where the file is a mapping of groups, else INI.
 fn read_file(tree: &Tree, path: &str, inventory: &mut Inventory) -> Result<(), TopologyError> {
     let bytes = tree.bytes(path).unwrap_or_default();
-    if bytes.starts_with(b"#!") {
-        return Err(TopologyError::Unsupported {
-            format: FORMAT,
-            what: "a program that writes the inventory",
-            hint: "Store the output of ansible-inventory --list --yaml, and name that file.",
-        });
-    }
-    if yaml_file::is_vault(bytes) {
-        return Err(TopologyError::Unsupported {
-            format: FORMAT,
-            what: "encrypted with vault",
-            hint: "Name an inventory that is not encrypted; encrypted variables are reported as unresolved.",
-        });
+    if let Some(withheld) = Withheld::of(path, bytes) {
+        return Err(withheld.error());
     }
     let file: Arc<str> = Arc::from(path);
-    let by_name = matches!(extension(path), ".yml" | ".yaml" | ".json");
+    let by_name = is_yaml(path);
     if by_name || extension(path).is_empty() {
         match yaml_file::load(bytes) {
             Ok(data) if data.as_map().is_some() => return yaml::parse(&data, &file, inventory),
@@ -105,10 +103,8 @@ fn read_file(tree: &Tree, path: &str, inventory: &mut Inventory) -> Result<(), T
     ini::parse(text, &file, inventory)
 }
 
-/// Whether a file reads as an inventory with at least one group or host. Used to find inventories in a checkout;
-/// folders of variables, roles and playbooks are left out by path.
-pub fn is_inventory_file(tree: &Tree, path: &str) -> bool {
-    let name = file_name(path);
+/// Whether the path leaves it open that the file is an inventory: folders of variables, roles and playbooks have none.
+pub(super) fn may_be_inventory(path: &str) -> bool {
     let folder = |part: &str| {
         let parts = [
             "group_vars",
@@ -124,9 +120,25 @@ pub fn is_inventory_file(tree: &Tree, path: &str) -> bool {
         parts.contains(&part) || matches!(part, "files" | "library" | "filter_plugins" | "collections")
     };
     let hidden = path.split('/').any(|part| part.starts_with('.'));
-    if hidden || path.split('/').rev().skip(1).any(folder) || IGNORED.iter().any(|ending| name.ends_with(ending)) {
+    !hidden && !path.split('/').rev().skip(1).any(folder) && !IGNORED.iter().any(|ending| path.ends_with(ending))
+}
+
+/// Whether a file is an INI inventory that speaks of groups which another file of its folder has to define.
+pub fn is_half(tree: &Tree, path: &str) -> bool {
+    if !may_be_inventory(path) || !matches!(extension(path), "" | ".ini") {
         return false;
     }
+    let relates = |line: &str| line.starts_with('[') && line.trim_end().ends_with(":children]");
+    tree.text(path).is_some_and(|text| text.lines().any(relates))
+        && read_file(tree, path, &mut Inventory::default()).is_err()
+}
+
+/// Whether a file reads as an inventory with at least one group or host. Used to find inventories in a checkout.
+pub fn is_inventory_file(tree: &Tree, path: &str) -> bool {
+    if !may_be_inventory(path) {
+        return false;
+    }
+    let name = file_name(path);
     let Some(bytes) = tree.bytes(path) else { return false };
     match extension(path) {
         ".yml" | ".yaml" | ".json" => yaml_file::load(bytes).is_ok_and(|data| yaml::is_inventory(&data)),

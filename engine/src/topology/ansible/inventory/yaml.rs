@@ -16,18 +16,12 @@ pub(super) fn is_inventory(data: &Value) -> bool {
         let known = |map: &Map| ["hosts", "children", "vars"].iter().any(|key| map.contains_key(*key));
         name.as_ref() == "all" || group.as_map().is_some_and(known)
     };
-    data.get("plugin").is_none() && data.as_map().is_some_and(|map| map.iter().any(group))
+    data.get("plugin").is_none_or(|plugin| plugin.as_str().is_none())
+        && data.as_map().is_some_and(|map| map.iter().any(group))
 }
 
 /// Adds what a YAML inventory says to the inventory.
 pub(super) fn parse(data: &Value, file: &Arc<str>, inventory: &mut Inventory) -> Result<(), TopologyError> {
-    if data.get("plugin").is_some() {
-        return Err(TopologyError::Unsupported {
-            format: super::source::FORMAT,
-            what: "the settings of an inventory plugin",
-            hint: "Store the output of ansible-inventory --list --yaml, and name that file.",
-        });
-    }
     let groups = data.as_map().ok_or(broken("not a mapping of groups"))?;
     for (name, group) in groups {
         parse_group(name, group, file, inventory, 0)?;

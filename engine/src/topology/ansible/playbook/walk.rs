@@ -4,16 +4,17 @@ mod context;
 mod flow;
 mod module;
 mod plays;
+mod roles;
 mod salvage;
 mod values;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::super::jinja::{Mode, Session};
 use super::super::world::World;
 use super::Site;
-use crate::topology::{Reason, Unresolved};
+use crate::topology::{Evidence, Reason, Unresolved};
 
 /// Most task runs (task, host, loop item) of one extraction.
 const MAX_RUNS: usize = 50_000;
@@ -41,6 +42,8 @@ pub struct Walk<'a> {
     symbolic: Arc<Session>,
     sink: &'a mut dyn FnMut(Site),
     pub plays: Vec<PlaySummary>,
+    /// Which role runs on which host: those of plays, what they depend on, and what tasks include.
+    pub runs_on: BTreeMap<(String, Arc<str>), Evidence>,
     unresolved: BTreeSet<Unresolved>,
     runs: usize,
     bytes: usize,
@@ -54,6 +57,7 @@ impl<'a> Walk<'a> {
             symbolic: Session::new(world.clone(), Mode::Symbolic),
             sink,
             plays: Vec::new(),
+            runs_on: BTreeMap::new(),
             unresolved: BTreeSet::new(),
             runs: 0,
             bytes: 0,

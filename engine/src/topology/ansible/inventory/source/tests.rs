@@ -99,6 +99,36 @@ fn a_folder_is_read_in_order_and_goes_on_past_broken_files() {
 }
 
 #[test]
+fn what_leads_to_an_inventory_is_left_out_of_a_folder_and_reported() {
+    let tree = tree(&[
+        ("inv/hosts", "[web]\nw1\n"),
+        (
+            "inv/cloud.aws_ec2.yml",
+            "plugin: amazon.aws.aws_ec2\nregions: [eu-central-1]\n",
+        ),
+        ("inv/script", "#!/bin/sh\necho {}\n"),
+        ("inv/consul.py", "import json\n"),
+        ("inv/secret.yml", "$ANSIBLE_VAULT;1.1;AES256\n3031\n"),
+        // A host by that name is none.
+        ("inv/static.yml", "plugin: {hosts: {w2: }}\n"),
+    ]);
+    let mut unresolved = Vec::new();
+    let inventory = load(&tree, "inv", &mut unresolved);
+    let mut reasons: Vec<(&str, Reason)> = unresolved.iter().map(|u| (u.src.as_str(), u.reason)).collect();
+    reasons.sort_unstable();
+    assert_eq!(
+        reasons,
+        [
+            ("inv/cloud.aws_ec2.yml", Reason::Dynamic),
+            ("inv/consul.py", Reason::Dynamic),
+            ("inv/script", Reason::Dynamic),
+            ("inv/secret.yml", Reason::Vault),
+        ]
+    );
+    assert_eq!(members(&inventory.unwrap(), "all"), ["w1", "w2"]);
+}
+
+#[test]
 fn inventories_are_told_from_other_files() {
     let tree = tree(&[
         ("hosts", "[web]\nw1\n"),

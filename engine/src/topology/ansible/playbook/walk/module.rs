@@ -196,7 +196,8 @@ impl Walk<'_> {
         };
         let tree = self.world.tree.clone();
         let Some(text) = tree.text(&path) else {
-            return self.report(&path, "template", Reason::Broken);
+            // Not UTF-8.
+            return self.report(&path, "template", Reason::Unsupported);
         };
         let name = self.dest(call, &scope).unwrap_or_else(|| path.clone());
         self.file(text, &path, name, &scope, sites);

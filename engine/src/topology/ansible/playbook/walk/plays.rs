@@ -1,38 +1,18 @@
 //! Plays: hosts, variables, roles and lists of tasks.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::super::super::inventory::select;
 use super::super::super::jinja::{PlayFacts, Scope};
-use super::super::super::tree::{join, normalize, parent};
+use super::super::super::tree::{join, parent};
 use super::super::super::value::{Map, Value, is_template};
 use super::super::super::vars::load_vars;
 use super::super::load::Play;
-use super::super::role::{self, Role, RoleRef};
+use super::super::role;
 use super::context::{Context, HostRun};
+use super::roles::{Placed, Roles};
 use super::{PlaySummary, Walk};
 use crate::topology::Reason;
-
-/// Deepest chain of role dependencies.
-const MAX_DEPTH: usize = 20;
-/// Most roles of one play, dependencies included.
-const MAX_ROLES: usize = 2_000;
-
-/// A role of a play, its dependencies before it.
-struct Placed {
-    role: Role,
-    params: Map,
-    when: Vec<Value>,
-}
-
-/// The roles of a play, while they are found.
-struct Roles {
-    playbook: Arc<str>,
-    /// Folders of those that were met.
-    known: HashSet<String>,
-    placed: Vec<Placed>,
-}
 
 impl Walk<'_> {
     /// Yields what the inventory itself gives to single groups and hosts. Variables of `all` are left out: they are there
@@ -92,11 +72,7 @@ impl Walk<'_> {
             conditional: !play.when.is_empty(),
         };
         self.plays.push(summary);
-        let mut roles = Roles {
-            playbook: play.file.clone(),
-            known: HashSet::new(),
-            placed: Vec::new(),
-        };
+        let mut roles = Roles::of(&play.file);
         for entry in &named {
             self.place(entry, None, &[], &mut roles, 0);
         }
@@ -160,44 +136,15 @@ impl Walk<'_> {
         Some(texts.join(","))
     }
 
-    /// Finds a role and, before it, those it depends on.
-    fn place(&mut self, entry: &RoleRef, from: Option<&str>, when: &[Value], roles: &mut Roles, depth: usize) {
-        let Some(name) = entry.name.as_str().filter(|name| !is_template(name)) else {
-            self.report(&roles.playbook, "role", Reason::Dynamic);
-            return;
-        };
-        let Some(path) = role::find(&self.world, name, &roles.playbook, from) else {
-            self.report(&roles.playbook, &format!("role: {name}"), Reason::External);
-            return;
-        };
-        // The same role with other parameters runs again; in a circle of dependencies it does not.
-        let again = !roles.known.insert(path.clone()) && entry.params.is_empty();
-        if (again && depth > 0) || depth > MAX_DEPTH || roles.placed.len() >= MAX_ROLES {
-            return;
-        }
-        let mut conditions = when.to_vec();
-        conditions.extend(entry.when.iter().cloned());
-        let mut unresolved = Vec::new();
-        let role = role::read(&self.world.tree, name, &path, ("main", "main"), &mut unresolved);
-        self.unresolved.extend(unresolved);
-        for dependency in &role.dependencies {
-            self.place(dependency, Some(&path), &conditions, roles, depth + 1);
-        }
-        roles.placed.push(Placed {
-            role,
-            params: entry.params.clone(),
-            when: conditions,
-        });
-    }
-
     fn on_host(&mut self, play: &Play, hosts: &Arc<Vec<Arc<str>>>, placed: &[Placed], run: &mut HostRun) {
+        let roles = || placed.iter().filter_map(|placed| placed.role.as_ref());
         let mut context = Context {
             file: play.file.clone(),
             play: PlayFacts {
                 hosts: hosts.clone(),
                 ..PlayFacts::default()
             },
-            below: placed.iter().map(|placed| placed.role.defaults.clone()).collect(),
+            below: roles().map(|role| role.defaults.clone()).collect(),
             ..Context::default()
         };
         let mut vars = play.vars.clone();
@@ -212,9 +159,7 @@ impl Walk<'_> {
         context.above.push(vars.clone());
         self.variables(&vars, &play.file, &context, run);
         self.vars_files(play, &mut context, run);
-        context
-            .above
-            .extend(placed.iter().map(|placed| placed.role.vars.clone()));
+        context.above.extend(roles().map(|role| role.vars.clone()));
         if self.skips(&play.when, &mut context, run) {
             return;
         }
@@ -271,62 +216,5 @@ impl Walk<'_> {
             .iter()
             .filter_map(|base| self.world.tree_path(base, path))
             .find(|path| tree.is_file(path))
-    }
-
-    fn role(&mut self, placed: &Placed, context: &Context, run: &mut HostRun) {
-        let files = role::main_files(&self.world.tree, &join(&placed.role.path, "tasks"), "main");
-        let mut inner = self.inside(&placed.role, &placed.params, context);
-        self.variables(&placed.params, &context.file, &inner, run);
-        if self.skips(&placed.when, &mut inner, run) {
-            return;
-        }
-        for file in files {
-            self.task_file(&file, &inner, run);
-        }
-        for file in role::main_files(&self.world.tree, &join(&placed.role.path, "handlers"), "main") {
-            self.task_file(&file, &inner, run);
-        }
-    }
-
-    /// The context inside of a role.
-    pub(super) fn inside(&self, role: &Role, params: &Map, context: &Context) -> Context {
-        let mut inner = context.clone();
-        inner.below.push(role.defaults.clone());
-        inner.above.push(role.vars.clone());
-        if !params.is_empty() {
-            inner.top.push(Arc::new(params.clone()));
-        }
-        inner.play.role_path = Some(role.path.clone());
-        inner.play.role_name = Some(role.name.clone());
-        inner
-    }
-
-    /// `import_role` and `include_role`.
-    pub(super) fn included_role(
-        &mut self,
-        name: &str,
-        files: (&str, &str, &str),
-        context: &Context,
-        run: &mut HostRun,
-    ) {
-        let from = context.play.role_path.clone();
-        let Some(path) = role::find(&self.world, name, &context.file, from.as_deref()) else {
-            self.report(&context.file, &format!("role: {name}"), Reason::External);
-            return;
-        };
-        let (tasks, defaults, vars) = files;
-        let mut unresolved = Vec::new();
-        let role = role::read(&self.world.tree, name, &path, (defaults, vars), &mut unresolved);
-        self.unresolved.extend(unresolved);
-        let mut inner = self.inside(&role, &Map::new(), context);
-        inner.depth += 1;
-        let stem = tasks
-            .strip_suffix(".yml")
-            .or_else(|| tasks.strip_suffix(".yaml"))
-            .unwrap_or(tasks);
-        let Some(stem) = normalize("", stem) else { return };
-        for file in role::main_files(&self.world.tree, &join(&path, "tasks"), &stem) {
-            self.task_file(&file, &inner, run);
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! What can be wrong with files of this machine.
+//! What can be wrong with what is stored: files of this machine, objects in a bucket.
 
 use super::cell::{Outcome, Scene};
 use super::kind::{Kind, Server, write};
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 const BROKEN: Then = Then::Waits(&["08P01"]);
 const UNREADABLE: Then = Then::Waits(&["58030"]);
 
-/// A fault: its name, the ending of the files it strikes, what it does to one, and what the window does.
+/// A fault: its name, the ending of the objects it strikes, what it does to one, and what the window does.
 type Fault = (&'static str, &'static str, fn(&Path), Then);
 
 const FAULTS: [Fault; 9] = [
@@ -39,19 +39,23 @@ const FAULTS: [Fault; 9] = [
     ("no right to read", "", |path| set_mode(path, 0o000), UNREADABLE),
 ];
 
-/// Every fault at the first, a middle and the last file.
+/// Every fault at the first, a middle and the last object that it can strike.
 pub fn lines(scene: &mut Scene, cluster: &mut Cluster, table: &mut Table) {
-    let Server::Folder(root) = &scene.server else {
-        panic!("{:?} is no folder", scene.kind)
+    let kind = scene.kind;
+    let root = match &scene.server {
+        Server::Http { .. } => return,
+        Server::Folder(root) => root.clone(),
+        Server::Bucket(s3) => s3.path("lake"),
     };
-    let root = root.clone();
     for (name, ending, strike, then) in FAULTS {
-        if !is_wanted(name, true) {
-            continue;
-        }
         let mut files = Vec::new();
         find(&root, ending, &mut files);
         files.sort();
+        // The server of the bucket may read everything.
+        let strikes = !files.is_empty() && (kind == Kind::File || !ending.is_empty());
+        if !strikes || !is_wanted(name, kind == Kind::File) {
+            continue;
+        }
         let mut cells = Vec::new();
         for nth in places(files.len()) {
             let Some(nth) = nth else {
@@ -65,7 +69,7 @@ pub fn lines(scene: &mut Scene, cluster: &mut Cluster, table: &mut Table) {
                 |_| strike(file),
                 |scene| {
                     set_mode(file, 0o644);
-                    scene.server.fill(Kind::File);
+                    scene.server.fill(kind);
                 },
             );
             judge(&mut outcome, then);
@@ -75,7 +79,7 @@ pub fn lines(scene: &mut Scene, cluster: &mut Cluster, table: &mut Table) {
     }
 }
 
-/// All files below a folder whose names end like that and that a window of 10:00 reads.
+/// All files below a folder whose names end like that; a window of 10:00 reads all there are.
 fn find(folder: &Path, ending: &str, out: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();

@@ -1,4 +1,4 @@
-//! One source, two doors: OpenObserve's rows reach the bucket 10 to 30 minutes after they happened. Until a window has
+//! One source, two doors: OpenObserve's rows reach its objects 10 to 30 minutes after they happened. Until a window has
 //! settled it is read from another server, if one is named, and else not at all.
 
 use crate::source::error::{ErrorKind, SourceError};
@@ -8,12 +8,13 @@ use crate::source::{Selection, Source, SourceConfig};
 use engine::window::{Window, Windows};
 use std::time::Duration;
 
-/// How long OpenObserve keeps rows to itself, at its own settings, and some.
-const OPENOBSERVE_US: i64 = 30 * 60_000_000;
+/// How long OpenObserve keeps rows to itself: half an hour at most, at its own settings and without load, and half as much
+/// for the upload.
+const OPENOBSERVE_US: i64 = 45 * 60_000_000;
 /// Longest time a caller is asked to wait: a job's clock may be far behind.
 const MAX_WAIT_US: i64 = 3_600_000_000;
 
-/// Which windows of a bucket are whole, and what stands in for it at the others.
+/// Which windows of a bucket or a folder are whole, and what stands in for it at the others.
 #[derive(Clone, Debug)]
 pub struct Settle {
     /// Windows that end up to here are whole, UTC microseconds.
@@ -25,7 +26,7 @@ pub struct Settle {
 }
 
 impl Settle {
-    /// How a source's bucket settles, seen from `now` (UTC microseconds). `fallback` finds the named server.
+    /// How a source's objects settle, seen from `now` (UTC microseconds). `fallback` finds the named server.
     ///
     /// # Errors
     /// `Config` where the options and the server do not fit each other; those of `fallback`.
@@ -43,9 +44,9 @@ impl Settle {
         let fallback = match &selection.fallback {
             None => None,
             Some(name) => match fallback(name)? {
-                SourceConfig::S3(_) => {
+                config if config.lags() => {
                     return Err(SourceError::config(
-                        format!("the fallback \"{name}\" is a bucket itself"),
+                        format!("the fallback \"{name}\" has its records late itself"),
                         "Name a server of kind openobserve.",
                     )
                     .into());
@@ -83,9 +84,9 @@ impl Settle {
         let wait = range.to.saturating_sub(self.until).clamp(0, MAX_WAIT_US);
         SourceError::new(
             ErrorKind::Unsettled,
-            format!("server \"{server}\": the bucket may not have all objects of the window yet"),
+            format!("server \"{server}\" may not have all objects of the window yet"),
         )
-        .detail("OpenObserve's rows reach the bucket up to half an hour after they happened.")
+        .detail("OpenObserve's rows reach its objects up to half an hour after they happened, and later under load.")
         .hint(
             "The window is tried again when it has settled. Name a server of kind openobserve as \"fallback\" in the \
              options of the source to read such windows over its API, raise the delay of the job above \"settle\", or \
@@ -111,11 +112,11 @@ mod tests {
     fn the_seam_lies_between_two_windows() {
         let windows = |from: i64, to: i64| Windows::new(Window::new(from * MINUTE, to * MINUTE), MINUTE);
         let own = settle(Layout::OpenObserve, serde_json::json!({}));
-        assert_eq!(own.until, 70 * MINUTE);
-        assert_eq!(own.seam(windows(60, 80)), 70 * MINUTE);
-        assert_eq!(own.seam(windows(60, 70)), 70 * MINUTE);
-        assert_eq!(own.seam(windows(70, 80)), 70 * MINUTE);
-        assert_eq!(own.seam(windows(75, 80)), 75 * MINUTE);
+        assert_eq!(own.until, 55 * MINUTE, "more than the half hour that is regular");
+        assert_eq!(own.seam(windows(45, 65)), 55 * MINUTE);
+        assert_eq!(own.seam(windows(45, 55)), 55 * MINUTE);
+        assert_eq!(own.seam(windows(55, 65)), 55 * MINUTE);
+        assert_eq!(own.seam(windows(60, 65)), 60 * MINUTE);
         let odd = settle(Layout::Hive, serde_json::json!({"settle": "90 s"}));
         assert_eq!(odd.seam(windows(90, 100)), 98 * MINUTE, "half a window has not settled");
         assert_eq!(settle(Layout::Hive, serde_json::json!({})).until, 100 * MINUTE);
@@ -123,7 +124,7 @@ mod tests {
 
     #[test]
     fn too_young_is_a_matter_of_waiting() {
-        let e = settle(Layout::OpenObserve, serde_json::json!({})).too_young("lake", Window::new(0, 72 * MINUTE));
+        let e = settle(Layout::OpenObserve, serde_json::json!({})).too_young("lake", Window::new(0, 57 * MINUTE));
         assert!(!e.is_transient() && !e.is_permanent() && e.hint.is_some());
         assert_eq!(e.kind, ErrorKind::Unsettled);
         assert_eq!(e.retry_after, Some(Duration::from_secs(120)));

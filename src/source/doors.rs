@@ -1,5 +1,5 @@
-//! A bucket whose windows have settled, and the server that has what is behind them: spans that started just after the
-//! last window may be parents of those in it, and the bucket may not have them yet.
+//! Objects whose windows have settled, and the server that has what is behind them: spans that started just after the
+//! last window may be parents of those in it, and may not be among the objects yet.
 
 use crate::source::count::Counts;
 use crate::source::error::SourceError;
@@ -9,21 +9,21 @@ use crate::source::{FetchStats, Locator};
 use engine::aggregate::Aggregator;
 use engine::window::Window;
 
-/// Reads the records from the bucket, and parents from whoever has them.
-pub struct Doors<'a, B, O> {
-    bucket: B,
-    /// Up to here the bucket is whole, UTC microseconds.
+/// Reads the records from objects, and parents from whoever has them.
+pub struct Doors<'a, O> {
+    objects: Box<dyn Reader + 'a>,
+    /// Up to here they are whole, UTC microseconds.
     until: i64,
     /// Opens the other door, for parents only.
     open: Option<O>,
     behind: Option<Box<dyn Reader + 'a>>,
 }
 
-impl<'a, B: Reader, O: Fn() -> Result<Box<dyn Reader + 'a>, SourceError>> Doors<'a, B, O> {
-    /// Without `open`, what the bucket has by now must do.
-    pub fn new(bucket: B, until: i64, open: Option<O>) -> Self {
+impl<'a, O: Fn() -> Result<Box<dyn Reader + 'a>, SourceError>> Doors<'a, O> {
+    /// Without `open`, what the objects have by now must do.
+    pub fn new(objects: Box<dyn Reader + 'a>, until: i64, open: Option<O>) -> Self {
         Doors {
-            bucket,
+            objects,
             until,
             open,
             behind: None,
@@ -31,14 +31,14 @@ impl<'a, B: Reader, O: Fn() -> Result<Box<dyn Reader + 'a>, SourceError>> Doors<
     }
 }
 
-impl<'a, B: Reader, O: Fn() -> Result<Box<dyn Reader + 'a>, SourceError>> Reader for Doors<'a, B, O> {
+impl<'a, O: Fn() -> Result<Box<dyn Reader + 'a>, SourceError>> Reader for Doors<'a, O> {
     fn records(&mut self) -> Result<(Aggregator, Vec<Locator>), SourceError> {
-        self.bucket.records()
+        self.objects.records()
     }
 
     fn parents(&mut self, ranges: &[Window], into: &mut Aggregator) -> Result<(), SourceError> {
         let Some(open) = &self.open else {
-            return self.bucket.parents(ranges, into);
+            return self.objects.parents(ranges, into);
         };
         let (settled, young) = split(ranges, self.until);
         if !young.is_empty() {
@@ -54,21 +54,21 @@ impl<'a, B: Reader, O: Fn() -> Result<Box<dyn Reader + 'a>, SourceError>> Reader
             self.behind.insert(behind).parents(&young, into)?;
         }
         if !settled.is_empty() {
-            self.bucket.parents(&settled, into)?;
+            self.objects.parents(&settled, into)?;
         }
         Ok(())
     }
 
     fn counts(&mut self) -> Result<Counts, SourceError> {
-        self.bucket.counts()
+        self.objects.counts()
     }
 
     fn rows(&mut self, each: &mut Each<'_>) -> Result<(), SourceError> {
-        self.bucket.rows(each)
+        self.objects.rows(each)
     }
 
     fn stats(&self) -> FetchStats {
-        let mut stats = self.bucket.stats();
+        let mut stats = self.objects.stats();
         if let Some(behind) = &self.behind {
             stats.add(&behind.stats());
         }
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_are_cut_where_the_bucket_ends() {
+    fn ranges_are_cut_where_the_objects_end() {
         let w = Window::new;
         let ranges = [w(0, 10), w(15, 25), w(30, 40)];
         assert_eq!(

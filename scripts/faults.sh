@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The fault matrix: each fault, at each kind of source, at the first, a middle and the last page; prints the tables of
-# docs/faults.md (pgrx-tests/tests/fault_matrix.rs). Fails if a record is lost or doubled, or a window does anything else
+# docs/faults.md (pgrx-tests/tests/cluster/fault_matrix.rs). Fails if a record is lost or doubled, or a window does anything else
 # than it should.
 #   scripts/faults.sh [--installed]     with --installed the extension in PG_CONFIG's PostgreSQL is taken as it is
 set -euo pipefail
@@ -14,12 +14,12 @@ export OBSERVE_BRIDGE_FAULT_TABLES=$PWD/target/faults
 rm -rf "$OBSERVE_BRIDGE_FAULT_TABLES"
 mkdir -p "$OBSERVE_BRIDGE_FAULT_TABLES"
 step "building the test"
-test=(cargo test --quiet --package observe-bridge-blackbox --test fault_matrix)
+test=(cargo test --quiet --package observe-bridge-blackbox --test cluster)
 "${test[@]}" --no-run
 step "faults, kinds of sources, places (some minutes)"
 SECONDS=0 status=0
 # Each kind has a cluster of its own, which mostly waits.
-"${test[@]}" -- --test-threads 5 >"$LOGS/faults.log" 2>&1 || status=$?
+"${test[@]}" -- fault_matrix:: --test-threads 5 >"$LOGS/faults.log" 2>&1 || status=$?
 for table in "$OBSERVE_BRIDGE_FAULT_TABLES"/*.txt; do
   [ -e "$table" ] && echo && cat "$table"
 done

@@ -12,7 +12,7 @@ export PG_CONFIG
 shared=${OBSERVE_BRIDGE_SHARED:-$PWD/../shared}
 [ -d "$shared" ] && OBSERVE_BRIDGE_SHARED=$(cd "$shared" && pwd) && export OBSERVE_BRIDGE_SHARED
 
-# The full size of the large object (pgrx-tests/tests/large_objects.rs).
+# The full size of the large object (pgrx-tests/tests/cluster/large_objects.rs).
 export OBSERVE_BRIDGE_LARGE_ROWS=2000000
 
 make_venv

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Workloads with exact truth, over HTTP and from both layouts of Parquet files: sizes x seeds, a table
-# (pgrx-tests/tests/verify.rs). Stops at the first that is not exact.
+# (pgrx-tests/tests/cluster/verify.rs). Stops at the first that is not exact.
 #   OBSERVE_BRIDGE_SHARED        the folder with bench/gen_window.py; default ../shared. Skipped where it is not there
 #   OBSERVE_BRIDGE_VERIFY_SIZES  default "S M L"
 #   OBSERVE_BRIDGE_VERIFY_SEEDS  default "1 2 3 4"
@@ -21,4 +21,4 @@ export OBSERVE_BRIDGE_SHARED
 make_venv
 scripts/install.sh
 step "sizes $OBSERVE_BRIDGE_VERIFY_SIZES, seeds $OBSERVE_BRIDGE_VERIFY_SEEDS"
-cargo test --quiet --package observe-bridge-blackbox --test verify -- --nocapture
+cargo test --quiet --package observe-bridge-blackbox --test cluster -- --nocapture verify::

@@ -2,20 +2,16 @@
 //! they run without one.
 
 #[allow(dead_code)]
-#[path = "../../src/source/mod.rs"]
+#[path = "../../../src/source/mod.rs"]
 mod source;
 
-#[path = "source_units/ranges.rs"]
 mod ranges;
 
 /// OpenObserve's metadata database, a real one.
-#[path = "source_units/file_list.rs"]
 mod file_list;
 
 /// Kind `s3` against a real server.
-#[path = "source_units/s3.rs"]
 mod s3;
 
 /// Kind `openobserve`: pages, columns, and what an HTTP answer may be.
-#[path = "source_units/http.rs"]
 mod http;

@@ -7,7 +7,7 @@ use blackbox::workers::PATIENCE;
 use std::io::Write;
 use std::process::Stdio;
 
-const EXAMPLE: &str = include_str!("../../examples/usage_rollup.sql");
+const EXAMPLE: &str = include_str!("../../../examples/usage_rollup.sql");
 
 /// A small generator of its own: the same changes in every run.
 struct Dice(u64);

@@ -5,23 +5,14 @@
 //! `OBSERVE_BRIDGE_FAULTS` says which faults are tried: `all`, or those with this text in their name; fewer without it.
 //! `OBSERVE_BRIDGE_FAULT_TABLES` names a folder for the tables, a file for each kind of source; without it they are printed.
 
-#[path = "fault_matrix/cell.rs"]
 mod cell;
-#[path = "fault_matrix/fault.rs"]
 mod fault;
-#[path = "fault_matrix/kind.rs"]
 mod kind;
-#[path = "fault_matrix/message.rs"]
 mod message;
-#[path = "fault_matrix/records.rs"]
 mod records;
-#[path = "fault_matrix/rows.rs"]
 mod rows;
-#[path = "fault_matrix/stored.rs"]
 mod stored;
-#[path = "fault_matrix/table.rs"]
 mod table;
-#[path = "fault_matrix/wire.rs"]
 mod wire;
 
 use blackbox::cluster::Cluster;

@@ -741,14 +741,14 @@ fn a_kill_in_the_middle_leaves_nothing_and_the_next_run_has_all() {
     let gate = Arc::new((Mutex::new((false, false)), Condvar::new()));
     let waiting = gate.clone();
     let web = Web::serve(move |_| {
-        let (state, changed) = &*waiting;
-        let mut open = state.lock().expect("the gate");
+        let (gate, changed) = &*waiting;
+        let mut open = gate.lock().expect("the gate");
         open.0 = true;
         changed.notify_all();
         while !open.1 {
             open = changed.wait(open).expect("the gate");
         }
-        Response::plain(200, &crate::state(&["a"]))
+        Response::plain(200, &state(&["a"]))
     });
     server(
         &mut db,

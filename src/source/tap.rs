@@ -15,6 +15,8 @@ pub struct Tap<'a, S> {
     pub records: Vec<u64>,
     /// Refused records of each window, as far as they say when they were.
     pub rejected: Vec<u64>,
+    /// Records without a service.
+    pub nameless: u64,
 }
 
 impl<'a, S: RecordSink> Tap<'a, S> {
@@ -28,10 +30,12 @@ impl<'a, S: RecordSink> Tap<'a, S> {
             metrics: metrics.filter(|p| !p.is_all()),
             records: vec![0; windows.count()],
             rejected: vec![0; windows.count()],
+            nameless: 0,
         }
     }
 
-    fn count(&mut self, ts: i64) {
+    fn count(&mut self, ts: i64, service: Option<&str>) {
+        self.nameless += u64::from(service.is_none());
         if let Some(records) = self.windows.index(ts).and_then(|i| self.records.get_mut(i)) {
             *records += 1;
         }
@@ -40,19 +44,19 @@ impl<'a, S: RecordSink> Tap<'a, S> {
 
 impl<S: RecordSink> RecordSink for Tap<'_, S> {
     fn log(&mut self, r: LogRecord<'_>) {
-        self.count(r.ts);
+        self.count(r.ts, r.identity.service);
         self.inner.log(r);
     }
 
     fn metric(&mut self, p: MetricPoint<'_>) {
         if self.metrics.is_none_or(|m| m.matches(p.metric)) {
-            self.count(p.ts);
+            self.count(p.ts, p.identity.service);
             self.inner.metric(p);
         }
     }
 
     fn span(&mut self, s: SpanRecord<'_>) {
-        self.count(s.ts);
+        self.count(s.ts, s.service);
         self.inner.span(s);
     }
 

@@ -1,6 +1,6 @@
 //! The workload as the engine gets it: answers to searches, NDJSON, Parquet objects, and the records in them.
 
-use engine::decode::fields::{LabelChoice, needed_columns};
+use engine::decode::fields::{LabelChoice, TIMESTAMP, needed_columns, short_name, without_hosts};
 use engine::decode::{Options, json};
 use engine::record::{
     Counts, Dataset, Identity, LogRecord, MetricPoint, RecordSink, RejectReason, SpanKind, SpanRecord,
@@ -40,10 +40,12 @@ pub fn streams(folder: &Path) -> Result<Vec<Stream>> {
         }
         for (name, lines) in by_stream {
             let objects = folder.join("files/default").join(dataset.as_str()).join(&name);
+            let mut options = Options::stream(dataset, &name, LabelChoice::None);
+            let answer = answer(&mut options, &lines)?;
             out.push(Stream {
-                options: Options::stream(dataset, &name, LabelChoice::None),
+                options,
                 ndjson: (lines.join("\n") + "\n").into_bytes(),
-                answer: answer(dataset, &lines)?,
+                answer,
                 parquet: files(&objects)?,
             });
         }
@@ -51,18 +53,29 @@ pub fn streams(folder: &Path) -> Result<Vec<Stream>> {
     Ok(out)
 }
 
-/// An answer with the needed columns of `lines`, in the order in which OpenObserve sends columns: by name.
-fn answer(dataset: Dataset, lines: &[&str]) -> Result<Vec<u8>> {
+/// An answer with the needed columns of `lines` under short names, in the order in which OpenObserve sends columns: by
+/// name. Every record of the workload has a service, so hosts are not needed.
+fn answer(options: &mut Options, lines: &[&str]) -> Result<Vec<u8>> {
     let hits: Vec<Hit> = lines
         .iter()
         .map(|l| serde_json::from_str(l))
         .collect::<std::result::Result<_, _>>()?;
     let schema: BTreeSet<&str> = hits.iter().flat_map(|hit| hit.keys().copied()).collect();
     let schema: Vec<&str> = schema.into_iter().collect();
-    let needed = needed_columns(dataset, &schema, &LabelChoice::None);
-    let projected: Vec<Hit> = hits
+    let needed = needed_columns(options.dataset, &schema, &LabelChoice::None);
+    let needed = without_hosts(options.dataset, &needed, &LabelChoice::None).unwrap_or(needed);
+    options.shortened = needed.into_iter().filter(|c| c != TIMESTAMP).collect();
+    let name = |column: &str| match options.shortened.iter().position(|c| c == column) {
+        Some(i) => Some(short_name(i)),
+        None => (column == TIMESTAMP).then(|| TIMESTAMP.to_owned()),
+    };
+    let projected: Vec<BTreeMap<String, &RawValue>> = hits
         .into_iter()
-        .map(|hit| hit.into_iter().filter(|(k, _)| needed.iter().any(|n| n == k)).collect())
+        .map(|hit| {
+            hit.into_iter()
+                .filter_map(|(column, value)| Some((name(column)?, value)))
+                .collect()
+        })
         .collect();
     let mut body = br#"{"took":12,"hits":"#.to_vec();
     body.extend(serde_json::to_vec(&projected)?);

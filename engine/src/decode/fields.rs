@@ -108,7 +108,7 @@ impl Role {
 }
 
 /// The event time in UTC microseconds, in every stream.
-pub(super) const TIMESTAMP: &str = "_timestamp";
+pub const TIMESTAMP: &str = "_timestamp";
 /// The metric's name in a record that does not come from a stream of that name.
 pub(super) const METRIC_NAME: &str = "__name__";
 /// OpenObserve's hash of all labels of a series.
@@ -315,6 +315,60 @@ pub fn parent_columns(schema: &[impl AsRef<str>]) -> Vec<String> {
     out
 }
 
+/// Whether the column says which service a record is of.
+pub(super) fn is_service(dataset: Dataset, name: &str) -> bool {
+    role(dataset, name).is_some_and(|(role, _)| role == Role::Service)
+}
+
+/// Letters of short names.
+const LETTERS: usize = 26;
+
+/// A column's name in an answer whose columns are renamed to save bytes: `a` to `z`, `aa`, `ab`, and so on.
+///
+/// ```
+/// use engine::decode::fields::short_name;
+/// assert_eq!([0, 25, 26, 701, 702].map(short_name), ["a", "z", "aa", "zz", "aaa"]);
+/// ```
+pub fn short_name(index: usize) -> String {
+    let mut rest = index + 1;
+    let mut name = Vec::new();
+    while rest > 0 {
+        rest -= 1;
+        name.push(char::from(b'a' + (rest % LETTERS) as u8));
+        rest /= LETTERS;
+    }
+    name.iter().rev().collect()
+}
+
+/// The index of a short name; `None` if it is none, or of more columns than any stream has.
+pub(super) fn short_name_index(name: &str) -> Option<usize> {
+    if name.is_empty() || name.len() > 4 || !name.bytes().all(|b| b.is_ascii_lowercase()) {
+        return None;
+    }
+    let number = name.bytes().fold(0, |n, b| n * LETTERS + usize::from(b - b'a') + 1);
+    Some(number - 1)
+}
+
+/// `columns` without those of hosts, which say whose a record is only where it has no service: `None` if there are none
+/// to spare, because the stream has no service, or because they are labels that tell series apart.
+///
+/// ```
+/// use engine::{decode::fields::{LabelChoice, without_hosts}, record::Dataset};
+/// let columns = ["_timestamp", "body", "service_name", "host_name"].map(String::from);
+/// assert_eq!(without_hosts(Dataset::Logs, &columns, &LabelChoice::None).unwrap(), columns[..3]);
+/// assert_eq!(without_hosts(Dataset::Logs, &[columns[0].clone(), columns[3].clone()], &LabelChoice::None), None);
+/// ```
+pub fn without_hosts(dataset: Dataset, columns: &[String], labels: &LabelChoice) -> Option<Vec<String>> {
+    let is = |column: &String, wanted: Role| role(dataset, column).is_some_and(|(r, _)| r == wanted);
+    let has = |wanted: Role| columns.iter().any(|c| is(c, wanted));
+    if !has(Role::Host) || !has(Role::Service) || (dataset == Dataset::Metrics && !has(Role::Series)) {
+        return None;
+    }
+    let spared = |c: &&String| !is(c, Role::Host) || labels.keeps(c);
+    let rest: Vec<String> = columns.iter().filter(spared).cloned().collect();
+    (rest.len() < columns.len()).then_some(rest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -417,6 +471,40 @@ mod tests {
             ["_timestamp", "http_response_status_code", "http_status_code"],
             "old and new senders in one stream"
         );
+    }
+
+    #[test]
+    fn short_names_lead_back() {
+        for index in (0..2000).chain([475_253]) {
+            assert_eq!(short_name_index(&short_name(index)), Some(index));
+        }
+        for name in ["", "_timestamp", "A", "a1", "body_"] {
+            assert_eq!(short_name_index(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_spared_where_a_service_tells_and_no_label_needs_them() {
+        let columns = [
+            "_timestamp",
+            "value",
+            "service_name",
+            "host_name",
+            "__hash__",
+            "instance",
+        ]
+        .map(String::from);
+        let spared = |columns: &[String], labels: &LabelChoice| without_hosts(Dataset::Metrics, columns, labels);
+        let none = spared(&columns, &LabelChoice::None).unwrap();
+        assert_eq!(none, ["_timestamp", "value", "service_name", "__hash__"]);
+        let kept = LabelChoice::Some(vec!["instance".into()]);
+        assert!(spared(&columns, &kept).unwrap().contains(&"instance".to_string()));
+        assert_eq!(
+            spared(&columns[..4], &LabelChoice::None),
+            None,
+            "without a number hosts tell series apart"
+        );
+        assert_eq!(spared(&none, &LabelChoice::None), None, "there are none");
     }
 
     #[test]

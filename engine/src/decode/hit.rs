@@ -5,7 +5,7 @@
 //! its raw text. A property test holds both to the same result.
 
 use super::cursor::{Cursor, string};
-use super::fields::{self, Label, LabelChoice, Role, role};
+use super::fields::{self, Label, Role, role};
 use super::plain::Plain;
 use super::row::{Row, RowSink};
 use super::scalar::Scalar;
@@ -18,7 +18,7 @@ use std::collections::HashMap;
 #[derive(Clone, Copy)]
 struct Target<'a> {
     role: Option<(Role, u8)>,
-    /// The key and what it is as a label, if it is one.
+    /// The column and what it is as a label, if it is one.
     label: Option<(&'a str, Label)>,
 }
 
@@ -33,8 +33,7 @@ impl Target<'_> {
 /// Keys seen so far in this text and their targets. Records of one stream have the same keys in the same order, so the
 /// next key is nearly always the next entry.
 struct Keys<'a> {
-    dataset: Dataset,
-    labels: &'a LabelChoice,
+    options: &'a Options,
     entries: Vec<Entry<'a>>,
     next: usize,
 }
@@ -51,9 +50,11 @@ struct Entry<'a> {
 const KEYS_KEPT: usize = 128;
 
 impl<'a> Keys<'a> {
-    fn resolve(&self, key: &str) -> (Option<(Role, u8)>, Option<Label>) {
-        let label = (self.dataset == Dataset::Metrics).then(|| fields::label(self.labels, key));
-        (role(self.dataset, key), label.flatten())
+    /// What the column of this name is to us.
+    fn resolve(&self, column: &str) -> (Option<(Role, u8)>, Option<Label>) {
+        let Options { dataset, labels, .. } = self.options;
+        let label = (*dataset == Dataset::Metrics).then(|| fields::label(labels, column));
+        (role(*dataset, column), label.flatten())
     }
 
     /// Reads a key with its colon; `None` if it is no text, or one we need but spelled with escapes.
@@ -70,7 +71,7 @@ impl<'a> Keys<'a> {
         text.expect(b':')?;
         match key {
             Cow::Borrowed(key) => Some(self.target(key, text.since(start))),
-            Cow::Owned(key) => (self.resolve(&key) == (None, None)).then_some(Target::NONE),
+            Cow::Owned(key) => (self.resolve(self.options.column(&key)) == (None, None)).then_some(Target::NONE),
         }
     }
 
@@ -85,10 +86,11 @@ impl<'a> Keys<'a> {
             self.next = i + 1;
             return entry.target;
         }
-        let (role, label) = self.resolve(key);
+        let column = self.options.column(key);
+        let (role, label) = self.resolve(column);
         let target = Target {
             role,
-            label: label.map(|label| (key, label)),
+            label: label.map(|label| (column, label)),
         };
         if self.entries.len() < KEYS_KEPT {
             self.entries.push(Entry { key, raw, target });
@@ -107,8 +109,7 @@ pub(super) struct Hits<'a> {
 impl<'a> Hits<'a> {
     pub(super) fn new(options: &'a Options) -> Self {
         let keys = Keys {
-            dataset: options.dataset,
-            labels: &options.labels,
+            options,
             entries: Vec::new(),
             next: 0,
         };
@@ -202,12 +203,17 @@ impl<'a> Hits<'a> {
                 v if v.starts_with('"') => string(v).map_or(Scalar::Unreadable, Scalar::Text),
                 v => Scalar::Json(v),
             };
-            let (role, label) = self.keys.resolve(&key);
+            // Either the key itself or a name that lives as long as the options.
+            let column = match self.keys.options.column(&key) {
+                same if same == key => key,
+                long => Cow::Owned(long.to_owned()),
+            };
+            let (role, label) = self.keys.resolve(&column);
             if let Some((role, rank)) = role {
                 self.row.put(role, rank, cell());
             }
             if let Some(label) = label {
-                self.row.put_label(key, label, cell());
+                self.row.put_label(column, label, cell());
             }
         }
         self.row.sort_labels();

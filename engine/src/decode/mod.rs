@@ -39,6 +39,8 @@ pub struct Options {
     pub metric: Option<String>,
     /// Metrics: the labels to hand on with each point.
     pub labels: LabelChoice,
+    /// Columns that JSON calls by short names: the one at `i` by [`fields::short_name`]`(i)`.
+    pub shortened: Vec<String>,
 }
 
 impl Options {
@@ -48,6 +50,7 @@ impl Options {
             dataset,
             metric: None,
             labels: LabelChoice::None,
+            shortened: Vec::new(),
         }
     }
 
@@ -58,7 +61,14 @@ impl Options {
             dataset,
             metric,
             labels,
+            shortened: Vec::new(),
         }
+    }
+
+    /// What the column is called where it comes from.
+    fn column<'a>(&'a self, key: &'a str) -> &'a str {
+        let long = fields::short_name_index(key).and_then(|i| self.shortened.get(i));
+        long.map_or(key, String::as_str)
     }
 }
 

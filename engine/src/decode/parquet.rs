@@ -40,7 +40,14 @@ pub fn parquet<S: RecordSink + ?Sized, R: Source>(
     sink: &mut S,
 ) -> Result<ParquetStats, DecodeError> {
     let name = options.metric.is_none();
-    let select = |names: &[&str]| needed(options.dataset, names, &options.labels, name);
+    let select = |names: &[&str], is_filled: &dyn Fn(&str) -> bool| {
+        let columns = needed(options.dataset, names, &options.labels, name);
+        let mut services = columns.iter().filter(|c| fields::is_service(options.dataset, c));
+        match services.any(|c| is_filled(c)) {
+            true => fields::without_hosts(options.dataset, &columns, &options.labels).unwrap_or(columns),
+            false => columns,
+        }
+    };
     let file = File::open(reader, range, select)?;
     rows(options, file, range, &mut Records { options, sink })
 }
@@ -54,7 +61,7 @@ pub fn parents_from_parquet<S: ParentSink + ?Sized, R: Source>(
     range: Window,
     sink: &mut S,
 ) -> Result<ParquetStats, DecodeError> {
-    let file = File::open(reader, range, |names| parent_columns(names))?;
+    let file = File::open(reader, range, |names, _| parent_columns(names))?;
     rows(
         &Options::new(Dataset::Traces),
         file,

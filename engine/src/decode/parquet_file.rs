@@ -47,11 +47,12 @@ pub(super) struct File {
 }
 
 impl File {
-    /// Opens a file for the rows in `range`; rows outside may come too. `select` picks the columns by name.
+    /// Opens a file for the rows in `range`; rows outside may come too. `select` picks the columns by name; it can ask
+    /// whether every row is known to have a text in a column that is not empty.
     pub(super) fn open<R: Source>(
         reader: R,
         range: Window,
-        select: impl FnOnce(&[&str]) -> Vec<String>,
+        select: impl FnOnce(&[&str], &dyn Fn(&str) -> bool) -> Vec<String>,
     ) -> Result<File, DecodeError> {
         let metadata = guard(|| metadata(&reader))?;
         let schema = metadata.schema();
@@ -61,7 +62,30 @@ impl File {
                 "the Parquet file has no column \"{TIMESTAMP}\""
             )));
         };
-        let selected = select(&names);
+        let leaf = |name: &str| {
+            let columns = metadata.parquet_schema().columns();
+            columns.iter().position(|c| c.path().string() == name)
+        };
+        let groups = metadata.metadata().row_groups();
+        let time_leaf = leaf(TIMESTAMP);
+        let (mut read, mut rows, mut all_inside) = (Vec::new(), 0u64, true);
+        for (i, group) in groups.iter().enumerate() {
+            let bounds = time_leaf.and_then(|leaf| bounds(group, leaf, &time_type));
+            if bounds.is_some_and(|(min, max)| max < range.from || min >= range.to) {
+                continue;
+            }
+            all_inside &= bounds.is_some_and(|(min, max)| range.contains(min) && range.contains(max));
+            rows = rows.saturating_add(u64::try_from(group.num_rows()).map_err(|_| damaged())?);
+            read.push(i);
+        }
+        let needed = || read.iter().filter_map(|group| groups.get(*group));
+        let is_text = |name: &str| {
+            let field = schema.field_with_name(name);
+            field.is_ok_and(|f| matches!(f.data_type(), DataType::Utf8 | DataType::Utf8View))
+        };
+        let is_filled =
+            |name: &str| is_text(name) && leaf(name).is_some_and(|leaf| needed().all(|group| is_filled(group, leaf)));
+        let selected = select(&names, &is_filled);
         let roots = |wanted: &dyn Fn(&str) -> bool| {
             let at: Vec<usize> = names
                 .iter()
@@ -73,26 +97,9 @@ impl File {
         };
         let projection = roots(&|name| selected.iter().any(|s| s == name));
         let time_only = roots(&|name| name == TIMESTAMP);
-        let leaf = metadata
-            .parquet_schema()
-            .columns()
-            .iter()
-            .position(|c| c.path().string() == TIMESTAMP);
 
-        let groups = metadata.metadata().row_groups();
-        let (mut read, mut rows, mut all_inside) = (Vec::new(), 0u64, true);
-        for (i, group) in groups.iter().enumerate() {
-            let bounds = leaf.and_then(|leaf| bounds(group, leaf, &time_type));
-            if bounds.is_some_and(|(min, max)| max < range.from || min >= range.to) {
-                continue;
-            }
-            all_inside &= bounds.is_some_and(|(min, max)| range.contains(min) && range.contains(max));
-            rows = rows.saturating_add(u64::try_from(group.num_rows()).map_err(|_| damaged())?);
-            read.push(i);
-        }
         let (row_groups_total, row_groups_read) = (groups.len(), read.len());
         guard(|| {
-            let needed = || read.iter().filter_map(|group| groups.get(*group));
             let filter = match all_inside {
                 true => Vec::new(),
                 false => needed().flat_map(|group| needed_bytes(group, &time_only)).collect(),
@@ -233,6 +240,16 @@ fn bounds(group: &RowGroupMetaData, leaf: usize, time_type: &DataType) -> Option
     };
     let (min, max) = (us(*stats.min_opt()?)?, us(*stats.max_opt()?)?);
     (min <= max).then_some((min, max))
+}
+
+/// Whether the statistics of a row group say that every row has a text in this column that is not empty.
+fn is_filled(group: &RowGroupMetaData, leaf: usize) -> bool {
+    match group.columns().get(leaf).and_then(|column| column.statistics()) {
+        Some(Statistics::ByteArray(stats)) => {
+            stats.null_count_opt() == Some(0) && stats.min_opt().is_some_and(|least| !least.is_empty())
+        }
+        _ => false,
+    }
 }
 
 fn damaged() -> DecodeError {

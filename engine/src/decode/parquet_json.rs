@@ -21,7 +21,7 @@ pub fn json_rows<R: Source>(
     range: Window,
     mut each: impl FnMut(String) -> ControlFlow<()>,
 ) -> Result<(), DecodeError> {
-    let mut file = File::open(reader, range, |names| names.iter().map(|n| n.to_string()).collect())?;
+    let mut file = File::open(reader, range, |names, _| names.iter().map(|n| n.to_string()).collect())?;
     while let Some(batch) = file.next()? {
         let Some(times) = batch.column_by_name(TIMESTAMP) else {
             break;

@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::Xxh3;
 /// # Errors
 /// As [`parquet`](super::parquet::parquet).
 pub fn timestamps<R: Source>(reader: R, range: Window, mut each: impl FnMut(i64)) -> Result<(), DecodeError> {
-    let mut file = File::open(reader, range, |_| vec![TIMESTAMP.to_string()])?;
+    let mut file = File::open(reader, range, |_, _| vec![TIMESTAMP.to_string()])?;
     while let Some(batch) = file.next()? {
         let Some(times) = batch.column_by_name(TIMESTAMP) else {
             break;
@@ -43,7 +43,7 @@ fn in_range(times: &Cells<'_>, row: usize, range: Window) -> Option<i64> {
 /// # Errors
 /// As [`parquet`](super::parquet::parquet).
 pub fn row_hashes<R: Source>(reader: R, range: Window, mut each: impl FnMut(u64)) -> Result<(), DecodeError> {
-    let mut file = File::open(reader, range, |names| names.iter().map(|n| n.to_string()).collect())?;
+    let mut file = File::open(reader, range, |names, _| names.iter().map(|n| n.to_string()).collect())?;
     while let Some(batch) = file.next()? {
         let schema = batch.schema_ref().clone();
         let fields = schema.fields().iter().map(|f| f.name().as_str());

@@ -1,6 +1,7 @@
 //! The columns of one record that matter, gathered in any order, then handed on as a record.
 
 use super::attributes::Attributes;
+use super::cursor::Cursor;
 use super::fields::{Label, Role, TEXTS};
 use super::scalar::{Field, Scalar};
 use super::series::{self, Labels};
@@ -306,8 +307,28 @@ impl<S: RecordSink + ?Sized> RowSink for Records<'_, S> {
     }
 
     fn reject(&mut self, reason: RejectReason, ts: Option<i64>, raw: &str) {
+        let raw = spelled_out(self.options, raw);
         self.sink
-            .reject(self.options.dataset, reason, ts, cut(raw, SAMPLE_BYTES));
+            .reject(self.options.dataset, reason, ts, cut(&raw, SAMPLE_BYTES));
+    }
+}
+
+/// A JSON object with the names that its columns have where it comes from.
+fn spelled_out<'a>(options: &Options, raw: &'a str) -> Cow<'a, str> {
+    if options.shortened.is_empty() || !raw.starts_with('{') {
+        return Cow::Borrowed(raw);
+    }
+    let mut out = String::from("{");
+    let read = Cursor::new(raw).object(|c, key| {
+        let value = c.raw()?;
+        let comma = if out.len() > 1 { "," } else { "" };
+        let name = serde_json::Value::from(options.column(&key));
+        out.push_str(&format!("{comma}{name}:{value}"));
+        Ok(())
+    });
+    match read {
+        Ok(()) => Cow::Owned(out + "}"),
+        Err(_) => Cow::Borrowed(raw),
     }
 }
 

@@ -97,8 +97,12 @@ fn search(store: &Store, dataset: Dataset, body: &Value) -> Response {
         return made.answer(from, to, size, count);
     }
     let start = store.start(from, to);
-    let rows = match store.search(dataset, &select.stream, start, to, select.columns.as_deref()) {
-        Ok(rows) => rows,
+    let wanted: Option<Vec<String>> = select
+        .columns
+        .as_ref()
+        .map(|all| all.iter().map(|(c, _)| c.clone()).collect());
+    let rows = match store.search(dataset, &select.stream, start, to, wanted.as_deref()) {
+        Ok(rows) => select.renamed(rows),
         Err(Missing::Stream) => return no_stream(&select.stream),
         Err(Missing::Field(name)) => return refusal(20004, &format!("Search field not found: {name}")),
     };
@@ -150,8 +154,8 @@ const BY_MINUTE: &str = "histogram(_timestamp, '1 minute') AS minute, count(*) A
 /// `SELECT columns FROM "stream"`, or its records by minute.
 struct Select {
     stream: String,
-    /// `None`: all.
-    columns: Option<Vec<String>>,
+    /// Columns and what the answer calls them. `None`: all.
+    columns: Option<Vec<(String, String)>>,
     /// Counted, not shown.
     by_minute: bool,
 }
@@ -170,12 +174,25 @@ impl Select {
             Some(stream) if by_minute => (stream, "*"),
             _ => (stream, list),
         };
-        let columns = (list.trim() != "*").then(|| list.split(',').map(name).collect());
+        let column = |item: &str| match item.split_once(" AS ") {
+            Some((column, alias)) => (name(column), name(alias)),
+            None => (name(item), name(item)),
+        };
+        let columns = (list.trim() != "*").then(|| list.split(',').map(column).collect());
         Some(Select {
             stream: name(stream),
             columns,
             by_minute,
         })
+    }
+
+    fn renamed(&self, rows: Vec<Map<String, Value>>) -> Vec<Map<String, Value>> {
+        let alias = |column: String| {
+            let named = self.columns.iter().flatten().find(|(c, _)| *c == column);
+            named.map_or(column, |(_, alias)| alias.clone())
+        };
+        let row = |row: Map<String, Value>| row.into_iter().map(|(k, v)| (alias(k), v)).collect();
+        rows.into_iter().map(row).collect()
     }
 }
 
@@ -214,10 +231,14 @@ mod tests {
 
     #[test]
     fn selects_name_stream_and_columns() {
-        let s = Select::parse(r#"SELECT "_timestamp", "a b" FROM "my ""stream""""#).expect("a select");
+        let s = Select::parse(r#"SELECT "_timestamp", "a b" AS "a" FROM "my ""stream""""#).expect("a select");
+        let pair = |a: &str, b: &str| (a.to_string(), b.to_string());
         assert_eq!(
             (s.stream.as_str(), s.columns.expect("columns").as_slice()),
-            ("my \"stream\"", &["_timestamp".to_string(), "a b".to_string()][..])
+            (
+                "my \"stream\"",
+                &[pair("_timestamp", "_timestamp"), pair("a b", "a")][..]
+            )
         );
         assert!(Select::parse("SELECT * FROM x").expect("a select").columns.is_none());
         assert!(Select::parse("DELETE").is_none());

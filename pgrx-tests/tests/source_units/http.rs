@@ -95,6 +95,42 @@ fn a_stream_that_nothing_is_known_of_is_probed_and_then_read_in_few_pages() {
 }
 
 #[test]
+fn hosts_are_asked_for_where_a_record_has_no_service() {
+    let line = |n: i64, service: Value| {
+        let record = log(T0 + n, "web", "INFO", "a line");
+        record
+            .with("service_name", Some(service))
+            .with("host_name", Some(json!("node-1")))
+    };
+    let services = |source: &Source| {
+        let got = minute(source).unwrap();
+        let all: Vec<String> = got.windows[0]
+            .output
+            .resources
+            .iter()
+            .map(|r| format!("{r:?}"))
+            .collect();
+        (all, got.stats.requests)
+    };
+    let mut store = Store::default();
+    (0..9).for_each(|n| store.add(Dataset::Logs, "named", line(n, json!("web"))));
+    let named = OpenObserve::serve(store.clone());
+    let of_named = source(named.endpoint(), json!({"logs": "*"}));
+    let (all, requests) = services(&of_named);
+    assert!(all.len() == 1 && all[0].contains("web"), "{all:?}");
+    assert_eq!(requests, 2, "the list and one page");
+
+    store.add(Dataset::Logs, "named", line(20, json!("")));
+    let mixed = OpenObserve::serve(store);
+    let of_mixed = source(mixed.endpoint(), json!({"logs": "*"}));
+    let (all, requests) = services(&of_mixed);
+    assert!(all.len() == 2 && all.iter().any(|r| r.contains("node-1")), "{all:?}");
+    assert_eq!(requests, 3, "the page is asked for again, with hosts");
+    let (again, requests) = services(&of_mixed);
+    assert_eq!((again, requests), (all, 1), "the stream is known");
+}
+
+#[test]
 fn columns_beyond_the_five_hundred_of_a_star() {
     let mut store = Store::default();
     let mut record = log(T0 + 1, "web", "ERROR", "all is lost");

@@ -4,6 +4,7 @@ mod api;
 mod count;
 mod density;
 mod hits;
+mod hosts;
 mod page;
 mod plain;
 mod replay;

@@ -3,7 +3,7 @@
 use super::api::{Answer, Api, Search};
 use super::density::{self, Seen};
 use super::streams::{self, Stream};
-use super::{hits, split, unreadable};
+use super::{hits, hosts, split, unreadable};
 use crate::source::error::SourceError;
 use crate::source::http::Incoming;
 use crate::source::options::Selection;
@@ -29,6 +29,8 @@ pub struct Target {
     stream: String,
     sql: String,
     options: Options,
+    /// The same with the columns of hosts, which this one spares: for records that have no service.
+    with_hosts: Option<Arc<Target>>,
 }
 
 /// A piece of work.
@@ -104,6 +106,8 @@ struct Read {
     rows: Vec<u64>,
     /// Of each window, records that could not be used.
     rejected: Vec<u64>,
+    /// Records without a service.
+    nameless: u64,
     bytes: u64,
 }
 
@@ -141,7 +145,7 @@ impl Fetch<'_> {
             return Vec::new();
         }
         let page_rows = self.selection.page_rows;
-        let slices = density::slices(&self.density_key(target), range, page_rows);
+        let slices = density::slices(&self.stream_key(target), range, page_rows);
         let page = |range| {
             Task::Page(Page {
                 target: target.clone(),
@@ -154,7 +158,7 @@ impl Fetch<'_> {
         split::even(range, slices.unwrap_or(1)).into_iter().map(page).collect()
     }
 
-    fn density_key(&self, target: &Target) -> density::Key {
+    fn stream_key(&self, target: &Target) -> density::Key {
         (
             self.api.base().to_string(),
             target.options.dataset,
@@ -168,7 +172,6 @@ impl Fetch<'_> {
         let list = streams::list(self.api, dataset, range.to, &mut worker.buffer)?;
         for stream in list.iter().filter(|s| wanted.matches(&s.name)) {
             worker.found.entry((dataset, stream.name.clone())).or_default();
-            let columns = fields::needed_columns(dataset, &stream.schema, &self.selection.metric_labels);
             // What counters grow by is counted from a little before the windows on.
             let from_earlier = dataset == Dataset::Metrics && fields::may_count(&stream.name, &stream.schema);
             let range = if from_earlier {
@@ -176,13 +179,11 @@ impl Fetch<'_> {
             } else {
                 range
             };
-            for task in self.first_pages(&self.target(dataset, stream, &columns), range) {
+            for task in self.first_pages(&self.records_of(dataset, stream), range) {
                 queue.push(task);
             }
             if dataset == Dataset::Traces {
-                worker
-                    .parents
-                    .push(self.target(dataset, stream, &fields::parent_columns(&stream.schema)));
+                worker.parents.push(self.parents_of(stream));
             }
         }
         Ok(())
@@ -210,14 +211,14 @@ impl Fetch<'_> {
     /// Decodes a page while it arrives.
     fn read(&self, page: &Page, incoming: &mut Incoming<'_>, buffer: &mut Vec<u8>) -> Result<Read, SourceError> {
         let mut fresh = Aggregator::with_masker(self.windows, self.masker.clone());
-        let (mut rows, mut rejected) = (Vec::new(), Vec::new());
+        let (mut rows, mut rejected, mut nameless) = (Vec::new(), Vec::new(), 0);
         let info = match self.parents {
             Some(_) => json::parents_from_search_stream(incoming, buffer, page.range, &mut fresh),
             None => {
                 let of_windows = page.range.to > self.windows.range().from;
                 let mut tap = Tap::new(&mut fresh, self.windows, None, of_windows);
                 let info = json::search_stream(&page.target.options, incoming, buffer, &mut tap);
-                (rows, rejected) = (tap.records, tap.rejected);
+                (rows, rejected, nameless) = (tap.records, tap.rejected, tap.nameless);
                 info
             }
         };
@@ -226,6 +227,7 @@ impl Fetch<'_> {
             fresh,
             rows,
             rejected,
+            nameless,
             bytes: incoming.got(),
         })
     }
@@ -238,6 +240,7 @@ impl Fetch<'_> {
             fresh,
             rows,
             rejected,
+            nameless,
             bytes,
         } = read;
         if let Some(start) = hits::moved_start(&info, page.range) {
@@ -246,6 +249,14 @@ impl Fetch<'_> {
             return Ok(());
         }
         hits::check_whole(&info, self.api, &self.what(target))?;
+        if let Some(with_hosts) = target.with_hosts.as_ref().filter(|_| nameless > 0) {
+            hosts::need(self.stream_key(target));
+            queue.push(Task::Page(Page {
+                target: with_hosts.clone(),
+                ..page
+            }));
+            return Ok(());
+        }
         if info.hits >= page.size {
             return self.cut(page, bytes / info.hits.max(1) as u64, worker, queue);
         }
@@ -321,12 +332,11 @@ impl Fetch<'_> {
         let list = streams::list(self.api, dataset, self.windows.range().to, &mut worker.buffer)?;
         // A stream that vanished meanwhile has no rows.
         if let Some(found) = list.iter().find(|s| s.name == page.target.stream) {
-            let columns = match self.parents {
-                Some(_) => fields::parent_columns(&found.schema),
-                None => fields::needed_columns(dataset, &found.schema, &self.selection.metric_labels),
-            };
             queue.push(Task::Page(Page {
-                target: self.target(dataset, found, &columns),
+                target: match self.parents {
+                    Some(_) => self.parents_of(found),
+                    None => self.records_of(dataset, found),
+                },
                 renewed: true,
                 ..page
             }));
@@ -344,13 +354,41 @@ impl Fetch<'_> {
         }
     }
 
-    fn target(&self, dataset: Dataset, stream: &Stream, columns: &[String]) -> Arc<Target> {
-        let options = Options::stream(dataset, &stream.name, self.selection.metric_labels.clone());
-        Arc::new(Target {
+    /// How to ask for the records of a stream: without hosts, unless a record was seen that has no service.
+    fn records_of(&self, dataset: Dataset, stream: &Stream) -> Arc<Target> {
+        let labels = &self.selection.metric_labels;
+        let columns = fields::needed_columns(dataset, &stream.schema, labels);
+        let fewer = fields::without_hosts(dataset, &columns, labels);
+        let whole = Arc::new(self.target(dataset, stream, columns));
+        match fewer.filter(|_| !hosts::needed(&self.stream_key(&whole))) {
+            Some(fewer) => Arc::new(Target {
+                with_hosts: Some(whole),
+                ..self.target(dataset, stream, fewer)
+            }),
+            None => whole,
+        }
+    }
+
+    /// How to ask for spans as the parents of others.
+    fn parents_of(&self, stream: &Stream) -> Arc<Target> {
+        Arc::new(self.target(Dataset::Traces, stream, fields::parent_columns(&stream.schema)))
+    }
+
+    fn target(&self, dataset: Dataset, stream: &Stream, columns: Vec<String>) -> Target {
+        let mut options = Options::stream(dataset, &stream.name, self.selection.metric_labels.clone());
+        let sql = match stream.schema.is_empty() {
+            true => format!("SELECT * FROM {}", quoted(&stream.name)),
+            false => {
+                options.shortened = columns.into_iter().filter(|c| c != fields::TIMESTAMP).collect();
+                select(&stream.name, &options.shortened)
+            }
+        };
+        Target {
             stream: stream.name.clone(),
-            sql: select(stream, columns),
+            sql,
             options,
-        })
+            with_hosts: None,
+        }
     }
 
     fn what(&self, target: &Target) -> String {
@@ -358,13 +396,13 @@ impl Fetch<'_> {
     }
 }
 
-/// A stream whose columns the server does not tell is asked for whole.
-fn select(stream: &Stream, columns: &[String]) -> String {
-    let list = match stream.schema.is_empty() {
-        true => "*".to_string(),
-        false => columns.iter().map(|c| quoted(c)).collect::<Vec<_>>().join(", "),
-    };
-    format!("SELECT {list} FROM {}", quoted(&stream.name))
+/// Asks for `_timestamp` and for columns under short names: names are a third of an answer whose rows are objects.
+fn select(stream: &str, columns: &[String]) -> String {
+    let mut list = quoted(fields::TIMESTAMP);
+    for (i, column) in columns.iter().enumerate() {
+        list.push_str(&format!(", {} AS {}", quoted(column), quoted(&fields::short_name(i))));
+    }
+    format!("SELECT {list} FROM {}", quoted(stream))
 }
 
 /// A name as an SQL identifier.

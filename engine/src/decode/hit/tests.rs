@@ -1,6 +1,7 @@
 use super::*;
+use crate::decode::fields::LabelChoice;
 use crate::decode::row::Records;
-use crate::decode::testing::Calls;
+use crate::decode::testing::{Call, Calls};
 use proptest::prelude::*;
 
 /// What each way makes of an object; `None` where the quick way leaves it to the other.
@@ -84,4 +85,69 @@ fn plain_records_go_the_quick_way() {
         ..Options::new(Dataset::Metrics)
     };
     assert!(both(&options, point).0.is_some());
+}
+
+/// Columns that the tests below call by short names.
+const SHORTENED: [&str; 8] = [
+    "body",
+    "level",
+    "service_name",
+    "host",
+    "value",
+    "le",
+    "code",
+    "duration",
+];
+
+proptest! {
+    #[test]
+    fn short_names_make_no_difference(
+        pairs in prop::collection::vec(pair(), 0..12),
+        dataset in prop::sample::select(Dataset::ALL.to_vec()),
+        labels in prop::sample::select(vec![LabelChoice::None, LabelChoice::All]),
+    ) {
+        let plain = Options { labels, ..Options::new(dataset) };
+        let short = Options { shortened: SHORTENED.map(String::from).to_vec(), ..plain.clone() };
+        let rename = |pair: &String| {
+            let (key, value) = pair.split_once(':').unwrap();
+            let index = SHORTENED.iter().position(|column| format!("\"{column}\"") == key);
+            index.map_or(pair.clone(), |i| format!("\"{}\":{value}", fields::short_name(i)))
+        };
+        let renamed: Vec<String> = pairs.iter().map(rename).collect();
+        let (_, expected) = both(&plain, &format!("{{{}}}", pairs.join(",")));
+        let (quick, careful) = both(&short, &format!("{{{}}}", renamed.join(",")));
+        // A refused record is told with the long names; of a name that is there twice either may be meant.
+        let without_samples = |calls: &Calls| -> Vec<String> {
+            calls.0.iter().map(|call| match call {
+                Call::Reject(dataset, reason, ts, _) => format!("{dataset:?} {reason:?} {ts:?}"),
+                other => format!("{other:?}"),
+            }).collect()
+        };
+        prop_assert_eq!(without_samples(&careful), without_samples(&expected));
+        if let Some(quick) = quick {
+            prop_assert_eq!(quick.0, careful.0);
+        }
+    }
+}
+
+#[test]
+fn a_refused_record_is_told_with_the_names_that_its_columns_have() {
+    let short = Options {
+        shortened: SHORTENED.map(String::from).to_vec(),
+        ..Options::new(Dataset::Logs)
+    };
+    let (_, calls) = both(
+        &short,
+        r#"{"_timestamp": 1, "b":"INFO","c":"a \"b\"", "x":{"a":[1, 2]}}"#,
+    );
+    let told = r#"{"_timestamp":1,"level":"INFO","service_name":"a \"b\"","x":{"a":[1, 2]}}"#;
+    assert_eq!(
+        calls.0,
+        [Call::Reject(
+            Dataset::Logs,
+            RejectReason::MissingBody,
+            Some(1),
+            told.into()
+        )]
+    );
 }

@@ -280,6 +280,37 @@ fn whole_rows_as_json() {
 }
 
 #[test]
+fn hosts_are_read_where_a_row_may_have_no_service() {
+    let hosts = |services: &[Option<&str>], group: usize, range: Window| -> Vec<Option<String>> {
+        let n = services.len();
+        let columns = vec![
+            ("_timestamp", ints(0..n as i64)),
+            ("body", texts(&vec![Some("a line"); n])),
+            ("service_name", texts(services)),
+            ("host_name", texts(&vec![Some("node-1"); n])),
+        ];
+        let (_, calls) = read(&Options::new(Dataset::Logs), file(columns, group), range);
+        let host = |call: &Call| match call {
+            Call::Log { host, .. } => host.clone(),
+            other => panic!("{other:?}"),
+        };
+        calls.0.iter().map(host).collect()
+    };
+    let node = Some("node-1".to_string());
+    assert_eq!(
+        hosts(&[Some("a"), Some("b")], 9, ALL),
+        [None, None],
+        "nobody needs them"
+    );
+    assert_eq!(hosts(&[Some("a"), None], 9, ALL), [node.clone(), node.clone()]);
+    assert_eq!(hosts(&[Some("a"), Some("")], 9, ALL), [node.clone(), node.clone()]);
+    // Only the row groups that are read count.
+    let services = [Some("a"), Some("b"), None];
+    assert_eq!(hosts(&services, 1, Window::new(0, 2)), [None, None]);
+    assert_eq!(hosts(&services, 1, Window::new(1, 3)), [node.clone(), node]);
+}
+
+#[test]
 fn no_timestamp_column_is_an_error() {
     let mut calls = Calls::default();
     let bytes = file(vec![("body", texts(&[Some("x")]))], 10);

@@ -48,6 +48,8 @@ mod topology_delta;
 mod topology_history;
 mod topology_hostile;
 mod topology_jobs;
+mod topology_kinds;
+mod topology_scene;
 mod topology_shared;
 mod truth;
 mod urns;

@@ -38,6 +38,7 @@ mod replay;
 mod running;
 mod s3;
 mod security;
+mod selection;
 mod sql_jobs;
 mod sql_jobs_ensure;
 mod sql_jobs_security;

@@ -7,7 +7,7 @@ use crate::session::Session;
 use crate::telemetry::{MINUTE, SECOND, T0};
 use serde_json::json;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[path = "../../src/source/objects/testing.rs"]
 mod columns;
@@ -61,6 +61,16 @@ impl Place {
         Place { way, root, s3 }
     }
 
+    /// The server, if there is one.
+    pub fn s3(&self) -> Option<&S3> {
+        self.s3.as_ref()
+    }
+
+    /// The folder of what there is.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Makes it the source `lake` of the default tenant's `oo-agg`, its windows settled at once.
     #[track_caller]
     pub fn add_to(&self, db: &mut Session) {
@@ -89,6 +99,15 @@ impl Place {
 
     /// Writes the object of this number with so many lines of a minute since [`T0`], one a second from its number on.
     pub fn put(&self, minute: i64, number: i64, lines: i64) {
+        self.write(None, minute, number, lines);
+    }
+
+    /// The same as the object of a stream: its folder is above those of the time, or below.
+    pub fn put_stream(&self, stream: &str, minute: i64, number: i64, lines: i64) {
+        self.write(Some(stream), minute, number, lines);
+    }
+
+    fn write(&self, stream: Option<&str>, minute: i64, number: i64, lines: i64) {
         let rows: Vec<(i64, String)> = (0..lines)
             .map(|n| {
                 (
@@ -97,14 +116,22 @@ impl Place {
                 )
             })
             .collect();
-        let hive = format!("logs/yyyy=2026/mm=01/dd=05/hh=10/mm={minute:02}/{number}");
+        let time = format!("yyyy=2026/mm=01/dd=05/hh=10/mm={minute:02}");
+        let hive = match (stream, self.way) {
+            (None, _) => format!("logs/{time}/{number}"),
+            (Some(stream), Way::Columns) => format!("logs/stream={stream}/{time}/{number}"),
+            (Some(stream), _) => format!("logs/{time}/stream={stream}/{number}"),
+        };
         let text = |(at, body): &(i64, String)| {
             json!({ "_timestamp": at, "body": body, "service_name": "shop" }).to_string() + "\n"
         };
         let (key, bytes) = match self.way {
             Way::OpenObserve => {
                 let id = 7_413_000_000_000_000_000 + (minute * 100 + number + 1) * (1 << 30);
-                let key = format!("files/default/logs/default/2026/01/05/10/{id}.parquet");
+                let key = format!(
+                    "files/default/logs/{}/2026/01/05/10/{id}.parquet",
+                    stream.unwrap_or("default")
+                );
                 (key, columns::parquet(&rows, 2))
             }
             Way::Columns => (format!("{hive}.parquet"), columns::parquet(&rows, 2)),

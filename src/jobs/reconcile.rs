@@ -6,7 +6,7 @@
 
 use crate::backend::clock::{from_timestamptz, to_timestamptz};
 use crate::backend::fault::{self, Point};
-use crate::backend::json::jsonb;
+use crate::backend::json::{jsonb, without_nul};
 use crate::backend::session::{End, Session};
 use crate::backend::sql::{self, required};
 use crate::error::{Error, Result};
@@ -134,7 +134,10 @@ fn compare(
         if let Some(emptied) = emptied(&read, &counts) {
             return Ok(Some(emptied));
         }
-        let difference = |r: &Read| (r.clone(), Difference::between(&r.records, &counts.of(r.window)));
+        let difference = |r: &Read| {
+            let now = as_located(counts.of(r.window));
+            (r.clone(), Difference::between(&r.records, &now))
+        };
         late = read.iter().map(difference).filter(|(_, d)| !d.is_none()).collect();
     }
     session.transact(|| {
@@ -145,6 +148,15 @@ fn compare(
     })?;
     outcome.checked += read.len();
     Ok(None)
+}
+
+/// The streams as locators have them: what they are compared with cannot hold a NUL.
+fn as_located(streams: Streams) -> Streams {
+    let mut located = Streams::new();
+    for ((dataset, stream), records) in streams {
+        *located.entry((dataset, without_nul(stream))).or_default() += records;
+    }
+    located
 }
 
 /// A source that has let go of everything it had in that time says nothing about what came late: its facts stay.

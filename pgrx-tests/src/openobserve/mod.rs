@@ -20,6 +20,7 @@ pub use store::{Dataset, Record, Store};
 use crate::wait::wait_until;
 use fault::Faults;
 use recorded::Recordings;
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -59,6 +60,8 @@ struct Shared {
     requests: AtomicUsize,
     /// Requests that hang or drip at this moment.
     stuck: AtomicUsize,
+    /// `type/stream` of each search.
+    searched: Mutex<Vec<String>>,
 }
 
 impl OpenObserve {
@@ -84,6 +87,7 @@ impl OpenObserve {
             closed: AtomicBool::new(false),
             requests: AtomicUsize::new(0),
             stuck: AtomicUsize::new(0),
+            searched: Mutex::default(),
         });
         let address = listener.local_addr().expect("the port");
         let listening = Some(accept(listener, shared.clone()));
@@ -153,6 +157,11 @@ impl OpenObserve {
         self.shared.requests.load(Ordering::SeqCst)
     }
 
+    /// What was searched since the last call: `type/stream`, each once.
+    pub fn searched(&self) -> BTreeSet<String> {
+        std::mem::take(&mut *lock(&self.shared.searched)).into_iter().collect()
+    }
+
     /// Requests that hang or drip at this moment.
     pub fn stuck(&self) -> usize {
         self.shared.stuck.load(Ordering::SeqCst)
@@ -192,6 +201,10 @@ fn converse(stream: &TcpStream, shared: &Shared) {
     let mut incoming = http::Incoming::new(stream);
     while let Ok(Some(request)) = incoming.next(|| shared.closed.load(Ordering::SeqCst)) {
         shared.requests.fetch_add(1, Ordering::SeqCst);
+        if let Some(stream) = api::searched_stream(&request) {
+            let dataset = Dataset::of(request.parameter("type"));
+            lock(&shared.searched).push(format!("{}/{stream}", dataset.name()));
+        }
         let answer = api::answer(shared, &request);
         let answer = lock(&shared.packing).pack(&request, answer);
         if answer.is_packed() {

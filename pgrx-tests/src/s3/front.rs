@@ -147,6 +147,7 @@ impl S3 for Front {
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
         self.fault()?;
         self.shared.lists.fetch_add(1, Ordering::SeqCst);
+        lock(&self.shared.listed).push(req.input.prefix.clone().unwrap_or_default());
         if *lock(&self.shared.fault) == Some(Fault::Endless) {
             return Ok(S3Response::new(ListObjectsV2Output {
                 name: Some(req.input.bucket),

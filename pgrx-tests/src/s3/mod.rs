@@ -52,6 +52,8 @@ struct Shared {
     before_get: Mutex<Option<Hook>>,
     crowd: Mutex<Option<Arc<Crowd>>>,
     lists: AtomicUsize,
+    /// The prefix of each listing.
+    listed: Mutex<Vec<String>>,
     /// Keys in one page of a listing at most, if not as many as S3 has.
     page_keys: Mutex<Option<usize>>,
     /// Keys of objects that are stored with `Content-Encoding: gzip`.
@@ -180,6 +182,11 @@ impl S3 {
     /// Listings answered so far.
     pub fn lists(&self) -> usize {
         self.shared.lists.load(Ordering::SeqCst)
+    }
+
+    /// The prefixes of the listings since the last call.
+    pub fn listed(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.shared.listed))
     }
 
     /// Keys and bytes of the reads since the last call.

@@ -151,6 +151,36 @@ fn refused_records_are_no_difference_and_what_stays_different_does_not_loop() {
     assert_eq!(db.int("SELECT sum(checked_windows) FROM etl_reconcile"), 2 * WINDOWS);
 }
 
+/// Locators have such a name with another character in its place.
+#[test]
+fn a_stream_with_a_nul_in_its_name_is_no_difference() {
+    let cluster = Cluster::without_workers();
+    let with = |lines: i64| {
+        let mut store = minutes(WINDOWS);
+        for n in 0..lines {
+            let line = log(T0 + 3 * MINUTE + n, "web", "INFO", "of an odd stream");
+            store.add(Dataset::Logs, "o\u{0}dd", line);
+        }
+        store
+    };
+    let oo = OpenObserve::serve(with(4));
+    let mut db = bridge(&cluster, "nul");
+    clock(&mut db, "2026-01-05 09:50:00+00");
+    add_openobserve(&mut db, &oo);
+    clock(&mut db, "2026-01-05 10:12:00+00");
+    enqueue(&mut db, T0, WINDOWS);
+    run(&mut db);
+    assert_eq!(lines(&mut db), WINDOWS * LOGS + 4);
+    reconcile(&mut db, "2026-01-05 10:30:00+00");
+    assert_eq!(attempts(&mut db), twice(&[]));
+    // What comes late to it comes in.
+    oo.replace(with(6));
+    reconcile(&mut db, "2026-01-06 10:30:00+00");
+    assert_eq!(attempts(&mut db), twice(&[3]));
+    assert_eq!(lines(&mut db), WINDOWS * LOGS + 6);
+    assert_eq!(db.rows("SELECT late, vanished FROM etl_late_window"), [["2", "0"]]);
+}
+
 #[test]
 fn a_source_that_is_down_is_checked_later_and_stops_no_other() {
     let cluster = Cluster::without_workers();

@@ -1,10 +1,10 @@
 //! Which objects count, as OpenObserve's metadata database says: a real database and a real bucket.
 
-use super::s3::{H22, HOUR, fetch, keys, name, rows, source};
+use super::bucket::{H22, HOUR, fetch, keys, name, replay, rows, source};
 use super::source::error::ErrorKind;
 use super::source::objects::testing::{Row, parquet};
 use super::source::server::{self, Options};
-use super::source::{self, Context, Selection, Source};
+use super::source::{self, Context, Locator, Sample, Selection, Source};
 use blackbox::cluster::Cluster;
 use blackbox::metadata::{DATABASE, LiveObject, Metadata, READER, READER_PASSWORD};
 use blackbox::s3::S3;
@@ -12,8 +12,8 @@ use blackbox::wire::Authority;
 use engine::window::{MINUTE_US, Window};
 use serde_json::json;
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const DATE: &str = "2026/11/20/22";
@@ -115,7 +115,6 @@ fn only_objects_of_the_window_are_read_and_other_formats_are_said() {
     let source = with_metadata(&s3, &metadata.url(), READER_PASSWORD);
     put(&s3, &mut metadata, 1, &rows(0, 61), true);
     put(&s3, &mut metadata, 2, &rows(120, 60), true);
-    let minute = |n: i64| Window::new(H22 + n * MINUTE_US, H22 + (n + 1) * MINUTE_US);
     assert_eq!(logs(&source, minute(1)), 1, "the last record is at 22:01:00");
     assert_eq!(
         s3.reads().iter().map(|(key, _)| key.clone()).collect::<Vec<_>>(),
@@ -141,6 +140,29 @@ fn only_objects_of_the_window_are_read_and_other_formats_are_said() {
     assert_eq!(fetch(&source, minute(2)).unwrap().stats.unreadable, 0);
 }
 
+/// Before the first object is read, the objects up to an age become one of age 9 with these rows, and are taken away.
+fn merge_at_the_first_read(s3: &S3, metadata: Metadata, ages: u64, all: Vec<Row>) -> Arc<Mutex<Option<Metadata>>> {
+    let (product, merged) = (s3.path(&name(9)), parquet(&all, 50));
+    let sources: Vec<_> = (1..=ages).map(|age| s3.path(&name(age))).collect();
+    let merging = Arc::new(Mutex::new(Some(metadata)));
+    let hook = merging.clone();
+    s3.before_get(move |_| {
+        if let Some(mut metadata) = hook.lock().unwrap().take() {
+            std::fs::write(&product, &merged).unwrap();
+            let (all, size) = (all.clone(), merged.len());
+            // The session waits for answers in its own way, which a thread of the server's does not allow.
+            let merge = std::thread::spawn(move || {
+                metadata.exec("BEGIN; DELETE FROM file_list");
+                go_live(&mut metadata, 9, &all, size);
+                metadata.exec("COMMIT");
+            });
+            merge.join().unwrap();
+            sources.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+        }
+    });
+    merging
+}
+
 #[test]
 fn an_object_that_vanished_makes_the_table_be_asked_again() {
     let (cluster, s3) = (Cluster::without_workers(), S3::serve());
@@ -149,25 +171,7 @@ fn an_object_that_vanished_makes_the_table_be_asked_again() {
     for age in 1..=3 {
         put(&s3, &mut metadata, age, &rows(age as i64 * 100, 100), true);
     }
-    let (product, merged) = (s3.path(&name(9)), parquet(&rows(100, 300), 50));
-    let sources: Vec<_> = (1..=3).map(|age| s3.path(&name(age))).collect();
-    let merging = Arc::new(std::sync::Mutex::new(Some(metadata)));
-    let hook = merging.clone();
-    s3.before_get(move |_| {
-        // Before the first read only.
-        if let Some(mut metadata) = hook.lock().unwrap().take() {
-            std::fs::write(&product, &merged).unwrap();
-            let size = merged.len();
-            // The session waits for answers in its own way, which a thread of the server's does not allow.
-            let merge = std::thread::spawn(move || {
-                metadata.exec("BEGIN; DELETE FROM file_list");
-                go_live(&mut metadata, 9, &rows(100, 300), size);
-                metadata.exec("COMMIT");
-            });
-            merge.join().unwrap();
-            sources.iter().for_each(|path| std::fs::remove_file(path).unwrap());
-        }
-    });
+    let merging = merge_at_the_first_read(&s3, metadata, 3, rows(100, 300));
     let stats = fetch(&source, HOUR).unwrap().stats;
     assert_eq!((stats.logs, stats.files), (300, 1));
     assert!(merging.lock().unwrap().is_none());
@@ -176,6 +180,109 @@ fn an_object_that_vanished_makes_the_table_be_asked_again() {
     let lost = fetch(&source, HOUR).map(|_| ()).unwrap_err();
     assert!(lost.kind == ErrorKind::Gone && lost.is_transient(), "{lost:?}");
     assert!(lost.hint.unwrap().contains("metadata database"));
+}
+
+fn minute(n: i64) -> Window {
+    Window::new(H22 + n * MINUTE_US, H22 + (n + 1) * MINUTE_US)
+}
+
+fn locators(source: &Source, window: Window) -> Vec<Locator> {
+    fetch(source, window).unwrap().windows.remove(0).locators
+}
+
+fn numbered(from: i64, count: i64) -> Vec<String> {
+    let mut all: Vec<String> = rows(from, count).into_iter().map(|(_, body)| body).collect();
+    all.sort();
+    all
+}
+
+/// Locators lead to what the table says is live, as the fetch did: what else lies in the bucket is nothing.
+#[test]
+fn a_replay_goes_by_the_table_too() {
+    let (cluster, s3) = (Cluster::without_workers(), S3::serve());
+    let mut metadata = Metadata::create(&cluster);
+    let source = with_metadata(&s3, &metadata.url(), READER_PASSWORD);
+    for age in 1..=3 {
+        put(&s3, &mut metadata, age, &rows(age as i64 * 10, 10), true);
+    }
+    // Another stream of the same hour, in a folder of partition keys.
+    let (nginx, other) = (format!("host=a/{}", file(1)), parquet(&rows(0, 5), 50));
+    s3.put(&format!("files/default/logs/nginx/{DATE}/{nginx}"), &other);
+    metadata.add(&LiveObject {
+        stream: "default/logs/nginx",
+        date: DATE,
+        file: &nginx,
+        times: (H22, H22 + 4_000_000),
+        size: other.len(),
+    });
+    let found = locators(&source, minute(0));
+    assert_eq!(found.len(), 4);
+    let all = Sample::first(100);
+    let (mut expected, nothing) = (numbered(0, 5), 0);
+    expected.extend(numbered(10, 30));
+    expected.sort();
+    assert_eq!(replay(&source, &found, &all).unwrap(), (expected.clone(), nothing));
+
+    // Merged: the sources stay for hours, and a crash left an object with rows of its own.
+    put(&s3, &mut metadata, 5, &rows(50, 5), false);
+    put(&s3, &mut metadata, 9, &rows(10, 30), false);
+    let size = std::fs::metadata(s3.path(&name(9))).unwrap().len() as usize;
+    metadata.exec("BEGIN; DELETE FROM file_list WHERE stream = 'default/logs/app'");
+    go_live(&mut metadata, 9, &rows(10, 30), size);
+    metadata.exec("COMMIT");
+    s3.reads();
+    assert_eq!(replay(&source, &found, &all).unwrap(), (expected.clone(), nothing));
+    let read: std::collections::BTreeSet<String> = s3.reads().into_iter().map(|(key, _)| key).collect();
+    assert_eq!(
+        read.into_iter().collect::<Vec<_>>(),
+        [name(9), format!("files/default/logs/nginx/{DATE}/{nginx}")]
+    );
+    (1..=3).for_each(|age| std::fs::remove_file(s3.path(&name(age))).unwrap());
+    assert_eq!(replay(&source, &found, &all).unwrap(), (expected, nothing));
+    // What was sent twice was read twice.
+    put(&s3, &mut metadata, 10, &rows(10, 30), true);
+    let twice = replay(&source, &found, &all).unwrap().0;
+    assert_eq!(twice.len(), 65);
+
+    // Retention has taken the rows out of the table; the objects go later.
+    metadata.exec("DELETE FROM file_list WHERE stream = 'default/logs/app'");
+    assert_eq!(replay(&source, &found, &all).unwrap(), (numbered(0, 5), 30));
+    metadata.exec("UPDATE file_list SET deleted = true");
+    let gone = replay(&source, &found, &all).unwrap_err();
+    assert!(gone.kind == ErrorKind::Gone && gone.hint.is_some(), "{gone:?}");
+    assert_eq!(s3.lists(), 0, "the table says it all");
+
+    // The rows of the hour were moved away, or the table cannot be asked: nothing is said to be gone.
+    add_dump(&mut metadata, "default/file_list/app_logs");
+    let moved = replay(&source, &found, &all).unwrap_err();
+    assert!(moved.kind == ErrorKind::Config && moved.hint.is_some(), "{moved:?}");
+    let stranger = with_metadata(&s3, &metadata.url(), "Wrong/Password");
+    let denied = replay(&stranger, &found, &all).unwrap_err();
+    assert!(
+        denied.kind == ErrorKind::Auth && !format!("{denied:?}").contains("Wrong/"),
+        "{denied:?}"
+    );
+}
+
+#[test]
+fn a_merge_during_a_replay_makes_the_table_be_asked_again() {
+    let (cluster, s3) = (Cluster::without_workers(), S3::serve());
+    let mut metadata = Metadata::create(&cluster);
+    let source = with_metadata(&s3, &metadata.url(), READER_PASSWORD);
+    for age in 1..=3 {
+        put(&s3, &mut metadata, age, &rows(age as i64 * 10, 10), true);
+    }
+    let found = locators(&source, minute(0));
+    let merged = merge_at_the_first_read(&s3, metadata, 3, rows(10, 30));
+    assert_eq!(
+        replay(&source, &found, &Sample::first(100)).unwrap(),
+        (numbered(10, 30), 0)
+    );
+    assert!(merged.lock().unwrap().is_none());
+    // What the table names and nobody has is gone.
+    std::fs::remove_file(s3.path(&name(9))).unwrap();
+    let lost = replay(&source, &found, &Sample::first(100)).unwrap_err();
+    assert_eq!(lost.kind, ErrorKind::Gone, "{lost:?}");
 }
 
 #[test]
@@ -201,8 +308,12 @@ fn files_of_this_machine_have_a_file_list_too() {
         selection: Selection::default(),
     };
     assert_eq!(logs(&source, HOUR), 200, "both are live");
+    let found = locators(&source, minute(0));
+    let all = Sample::first(1_000);
+    assert_eq!(replay(&source, &found, &all).unwrap().0.len(), 120);
     metadata.remove(&file(1));
     assert_eq!(logs(&source, HOUR), 100);
+    assert_eq!(replay(&source, &found, &all).unwrap(), (numbered(0, 60), 60));
 }
 
 /// OpenObserve may move the rows of an hour into an object and name that in their place: the hour is not empty then.

@@ -7,11 +7,15 @@ mod source;
 
 mod ranges;
 
+/// What the tests of buckets share.
+mod bucket;
+
 /// OpenObserve's metadata database, a real one.
 mod file_list;
 
 /// Kind `s3` against a real server.
 mod s3;
+mod s3_access;
 
 /// Kind `openobserve`: pages, columns, and what an HTTP answer may be.
 mod http;

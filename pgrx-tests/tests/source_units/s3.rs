@@ -1,12 +1,13 @@
-//! Windows from a bucket, over real sockets, with signatures checked.
+//! Windows from a bucket, over real sockets, with signatures checked: what is read of which objects.
 
+use super::bucket::{H22, HOUR, bucket, context, failure, fetch, keys, lines, name, options, replay, rows, source};
 use super::source::error::ErrorKind;
 use super::source::fetch::Fetched;
 use super::source::objects::testing::{Row, parquet};
 use super::source::server::{self, Options};
-use super::source::{self, Context, Locator, Sample, Selection, Source, SourceConfig, SourceError};
+use super::source::{self, Locator, Sample, Selection, Source, SourceConfig, SourceError};
 use blackbox::openobserve::{self as api, OpenObserve, Record, Store};
-use blackbox::s3::{ACCESS_KEY, BUCKET, Fault, Proxy, S3, SECRET_KEY};
+use blackbox::s3::{BUCKET, S3};
 use blackbox::shared::shared;
 use engine::window::{MINUTE_US, Window, Windows};
 use flate2::Compression;
@@ -15,155 +16,7 @@ use serde_json::{Value, json};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
-
-/// 2026-11-20 22:00 UTC.
-pub const H22: i64 = 1_795_212_000_000_000;
-pub const HOUR: Window = Window {
-    from: H22,
-    to: H22 + 60 * MINUTE_US,
-};
-const FOLDER: &str = "files/default/logs/app/2026/11/20/22";
-
-fn options(pairs: &[(&str, &str)]) -> Options {
-    pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
-}
-
-/// A source of the bucket: options of the server, the user mapping and the source.
-pub fn source(server: &[(&str, &str)], mapping: &[(&str, &str)], selection: Value) -> Source {
-    let mut all = options(&[("kind", "s3"), ("bucket", BUCKET)]);
-    all.extend(options(server));
-    Source {
-        server: "lake".to_string(),
-        config: server::config(&all, &options(mapping), Vec::new()).unwrap(),
-        selection: Selection::parse(&selection).unwrap(),
-    }
-}
-
-pub fn keys() -> [(&'static str, &'static str); 2] {
-    [("access_key_id", ACCESS_KEY), ("secret_access_key", SECRET_KEY)]
-}
-
-fn bucket(endpoint: &str, layout: &str) -> Source {
-    source(&[("endpoint", endpoint), ("layout", layout)], &keys(), json!({}))
-}
-
-fn context() -> Context {
-    Context {
-        cancel: Arc::default(),
-        concurrency: 4,
-        http_timeout: Duration::from_secs(20),
-        masker: Default::default(),
-    }
-}
-
-pub fn fetch(source: &Source, windows: impl Into<Windows>) -> Result<Fetched, SourceError> {
-    let got = source::fetch(std::slice::from_ref(source), windows.into(), &context());
-    if let Err(e) = &got {
-        assert!(!format!("{e:?} {e}").contains(SECRET_KEY), "{e:?}");
-    }
-    got
-}
-
-fn failure(source: &Source) -> SourceError {
-    match fetch(source, HOUR) {
-        Ok(got) => panic!("{:?}", got.stats),
-        Err(e) => e,
-    }
-}
-
-/// Rows at every second from `from` on.
-pub fn rows(from: i64, count: i64) -> Vec<Row> {
-    (0..count)
-        .map(|i| (H22 + (from + i) * 1_000_000, format!("line {}", from + i)))
-        .collect()
-}
-
-pub fn name(age: u64) -> String {
-    format!("{FOLDER}/{:019}abcd.parquet", 7_529_685_024_161_923_072 + (age << 22))
-}
-
-fn lines(rows: &[Row]) -> Vec<u8> {
-    let line = |(ts, body): &Row| json!({"_timestamp": ts, "body": body, "service_name": "shop"}).to_string() + "\n";
-    rows.iter().map(line).collect::<String>().into_bytes()
-}
-
-#[test]
-fn both_styles_of_addresses_and_a_session_token() {
-    let s3 = S3::serve();
-    s3.put(&name(1), &parquet(&rows(0, 50), 10));
-    let by_path = fetch(&bucket(&s3.endpoint(), "openobserve"), HOUR).unwrap();
-    assert_eq!(by_path.stats.logs, 50);
-    let by_host = [("endpoint", &*s3.virtual_endpoint()), ("path_style", "false")];
-    let by_host = fetch(&source(&by_host, &keys(), json!({})), HOUR).unwrap();
-    assert_eq!(by_host.stats.logs, 50);
-
-    let token = "Session/Token+of=Somebody";
-    let s3 = S3::with_token(token);
-    s3.put(&name(1), &parquet(&rows(0, 50), 10));
-    let endpoint = s3.endpoint();
-    let with = |token| {
-        let mut mapping = keys().to_vec();
-        mapping.push(("session_token", token));
-        source(&[("endpoint", &endpoint)], &mapping, json!({}))
-    };
-    assert_eq!(fetch(&with(token), HOUR).unwrap().stats.logs, 50);
-    let e = failure(&with("Session/Token+of=Nobody"));
-    assert!(e.kind == ErrorKind::Auth && e.is_permanent(), "{e:?}");
-    assert!(
-        !format!("{e:?}").contains("Nobody"),
-        "the server repeats the token, the error does not: {e:?}"
-    );
-}
-
-#[test]
-fn what_is_wrong_is_said_and_whether_waiting_helps() {
-    let s3 = S3::serve();
-    s3.put(&name(1), &parquet(&rows(0, 5), 10));
-    let endpoint = s3.endpoint();
-    let wrong = |server: &[(&str, &str)], mapping: &[(&str, &str)]| {
-        let mut server = server.to_vec();
-        server.push(("endpoint", &endpoint));
-        failure(&source(&server, mapping, json!({})))
-    };
-    let secret = wrong(
-        &[],
-        &[("access_key_id", ACCESS_KEY), ("secret_access_key", "Wrong+Secret")],
-    );
-    assert!(secret.kind == ErrorKind::Auth && secret.is_permanent() && secret.hint.is_some());
-    assert!(!format!("{secret:?}").contains("Wrong+Secret"), "{secret:?}");
-    let id = wrong(
-        &[],
-        &[("access_key_id", "AKIDNOBODY"), ("secret_access_key", SECRET_KEY)],
-    );
-    assert!(id.kind == ErrorKind::Auth && id.is_permanent());
-    assert_eq!(wrong(&[], &[]).kind, ErrorKind::Auth, "nobody");
-    let missing = wrong(&[("bucket", "missing")], &keys());
-    assert!(
-        missing.kind == ErrorKind::NotFound && missing.is_permanent(),
-        "{missing:?}"
-    );
-    let folder = wrong(&[("prefix", "elsewhere/")], &keys());
-    assert!(
-        folder.kind == ErrorKind::Config && folder.detail.is_some(),
-        "{folder:?}"
-    );
-
-    for fault in [Fault::SlowDown, Fault::Internal] {
-        s3.fail(Some(fault));
-        let e = failure(&bucket(&endpoint, "openobserve"));
-        assert!(
-            e.is_transient() && matches!(e.kind, ErrorKind::Http(500 | 503)),
-            "{e:?}"
-        );
-    }
-    s3.fail(None);
-    assert_eq!(fetch(&bucket(&endpoint, "openobserve"), HOUR).unwrap().stats.logs, 5);
-    drop(s3);
-    let gone = failure(&bucket(&endpoint, "openobserve"));
-    assert!(gone.is_transient(), "{gone:?}");
-}
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[test]
 fn hive_folders_with_lines_packed_or_not() {
@@ -265,50 +118,6 @@ fn a_metric_without_a_time_is_refused_by_the_window_of_its_folder_only() {
         ("path_slack", "2 min"),
     ];
     assert_eq!(of(&slack), [(1, 1); 6]);
-}
-
-#[test]
-fn lists_longer_than_a_page() {
-    let s3 = S3::serve();
-    for i in 0..1_040 {
-        let folder = format!("logs/yyyy=2026/mm=11/dd=20/hh=22/mm=00/stream=s{:04}", i % 1_030);
-        s3.put(&format!("{folder}/{i}.ndjson"), &lines(&rows(i % 60, 1)));
-    }
-    let source = bucket(&s3.endpoint(), "hive");
-    let minute = Window::new(H22, H22 + MINUTE_US);
-    let selected = |pattern: &str| Source {
-        selection: Selection::parse(&json!({ "logs": [pattern] })).unwrap(),
-        ..source.clone()
-    };
-    // Folders by the page, with tokens and without.
-    assert_eq!(fetch(&selected("s1*"), minute).unwrap().stats.logs, 30);
-    s3.fail(Some(Fault::NoTokens));
-    assert_eq!(fetch(&selected("s1*"), minute).unwrap().stats.logs, 30);
-    s3.fail(None);
-    // Objects by the page.
-    for i in 0..1_005 {
-        s3.put(&format!("{FOLDER}/{:019}.vortex", i), b"");
-    }
-    s3.put(&name(1), &parquet(&rows(0, 7), 10));
-    let before = s3.lists();
-    let got = fetch(&bucket(&s3.endpoint(), "openobserve"), HOUR).unwrap();
-    assert_eq!((got.stats.logs, got.stats.unreadable), (7, 1_005));
-    assert!(s3.lists() - before > 2);
-}
-
-#[test]
-fn a_list_without_an_end_is_given_up() {
-    let s3 = S3::serve();
-    s3.put("logs/yyyy=2026/mm=11/dd=20/hh=22/mm=00/a.ndjson", &lines(&rows(0, 1)));
-    s3.fail(Some(Fault::Endless));
-    let endpoint = s3.endpoint();
-    let server = [("endpoint", &*endpoint), ("layout", "hive")];
-    let e = failure(&source(&server, &keys(), json!({"logs": "*"})));
-    assert!(
-        e.message.contains("1000000") && !e.is_transient() && e.hint.is_some(),
-        "{e:?}"
-    );
-    assert_eq!(s3.lists(), 1_000);
 }
 
 /// Some writers upload compressed lines under a plain name, and leave it to Content-Encoding to say so.
@@ -606,49 +415,6 @@ fn a_product_takes_the_place_of_its_sources_while_they_are_read() {
 }
 
 #[test]
-fn a_wire_that_is_cut_anywhere_loses_and_doubles_nothing() {
-    let s3 = S3::serve();
-    for age in 1..=4u64 {
-        s3.put(&name(age), &parquet(&rows(age as i64 * 100, 100), 30));
-    }
-    s3.put(&name(7), &parquet(&rows(100, 200), 30));
-    let proxy = Proxy::to(s3.address());
-    let source = bucket(&proxy.endpoint(), "openobserve");
-    assert_eq!(fetch(&source, HOUR).unwrap().stats.logs, 400);
-    let all = proxy.passed();
-    assert!(all > 10_000);
-    let mut failed = 0;
-    for part in 0..12 {
-        proxy.cut_after(Some(all * part / 12));
-        match fetch(&source, HOUR) {
-            // Footers are remembered, so the second time less is read.
-            Ok(got) => assert_eq!(got.stats.logs, 400),
-            Err(e) => {
-                assert!(e.is_transient() && e.kind != ErrorKind::Gone, "{e:?}");
-                failed += 1;
-            }
-        }
-        proxy.cut_after(None);
-        assert_eq!(fetch(&source, HOUR).unwrap().stats.logs, 400, "mended");
-    }
-    assert!(failed > 5, "{failed}");
-}
-
-#[test]
-fn a_cancel_ends_a_fetch() {
-    let s3 = S3::serve();
-    for age in 1..=9u64 {
-        s3.put(&name(age), &parquet(&rows(age as i64 * 10, 10), 4));
-    }
-    let cancel = Arc::new(AtomicBool::new(false));
-    let flag = cancel.clone();
-    s3.before_get(move |_| flag.store(true, Ordering::SeqCst));
-    let context = Context { cancel, ..context() };
-    let got = source::fetch(&[bucket(&s3.endpoint(), "openobserve")], HOUR.into(), &context);
-    assert_eq!(got.map(|_| ()).unwrap_err().kind, ErrorKind::Cancelled);
-}
-
-#[test]
 fn two_doors_and_a_seam_without_gap_or_overlap() {
     let s3 = S3::serve();
     s3.put(&name(1), &parquet(&rows(0, 3_600), 1_000));
@@ -739,16 +505,8 @@ fn rows_of_merged_objects_are_found_in_the_product() {
     let locators = &got.windows[0].locators;
     assert_eq!(locators.len(), 4);
     let bodies = |of: &[Locator], sample: &Sample| {
-        let replayed = source::replay(&source.config, of, sample, &context()).unwrap();
-        assert_eq!(replayed.gone, 0);
-        let body = |row: &String| {
-            serde_json::from_str::<Value>(row).unwrap()["body"]
-                .as_str()
-                .unwrap()
-                .to_string()
-        };
-        let mut bodies: Vec<String> = replayed.rows.iter().map(body).collect();
-        bodies.sort();
+        let (bodies, gone) = replay(&source, of, sample).unwrap();
+        assert_eq!(gone, 0);
         bodies
     };
     let (all, line) = (Sample::first(100), |n: i64| format!("line {n}"));
@@ -775,6 +533,49 @@ fn rows_of_merged_objects_are_found_in_the_product() {
     assert_eq!(bodies(locators, &last), [line(49)]);
 
     std::fs::remove_file(s3.path(&name(9))).unwrap();
-    let gone = source::replay(&source.config, locators, &all, &context()).unwrap_err();
+    let gone = replay(&source, locators, &all).unwrap_err();
     assert!(gone.kind == ErrorKind::Gone && gone.hint.is_some(), "{gone:?}");
+
+    // A part of them went another way.
+    s3.put(&name(9), &parquet(&rows(10, 25), 7));
+    let (found, gone) = replay(&source, locators, &all).unwrap();
+    assert_eq!((found.len(), gone), (25, 15));
+    let (found, gone) = replay(&source, locators, &last).unwrap();
+    assert_eq!((found.len(), gone), (0, 15));
+    assert_eq!(
+        replay(&source, locators, &Sample::first(3)).unwrap().1,
+        0,
+        "nobody looked for more"
+    );
+    std::fs::remove_file(s3.path(&name(9))).unwrap();
+    s3.put(&name(9).replace(".parquet", ".vortex"), b"");
+    let foreign = replay(&source, locators, &all).unwrap_err();
+    assert!(
+        foreign.kind == ErrorKind::Gone && foreign.hint.is_some_and(|h| h.contains(".vortex")),
+        "they are there, and cannot be read"
+    );
+}
+
+/// A merge between the list and the reading is no loss.
+#[test]
+fn objects_that_are_merged_during_a_replay_are_followed() {
+    let s3 = S3::serve();
+    for age in 1..=4u64 {
+        s3.put(&name(age), &parquet(&rows(age as i64 * 10, 10), 4));
+    }
+    let source = bucket(&s3.endpoint(), "openobserve");
+    let got = fetch(&source, Window::new(H22, H22 + MINUTE_US)).unwrap();
+    let locators = &got.windows[0].locators;
+    let paths: Vec<PathBuf> = (1..=4).map(|age| s3.path(&name(age))).collect();
+    let (product, merged) = (s3.path(&name(9)), parquet(&rows(10, 40), 7));
+    let reads = AtomicUsize::new(0);
+    s3.before_get(move |_| {
+        // The second of the four is under way.
+        if reads.fetch_add(1, Ordering::SeqCst) == 1 {
+            std::fs::write(&product, &merged).unwrap();
+            paths.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+        }
+    });
+    let (found, gone) = replay(&source, locators, &Sample::first(100)).unwrap();
+    assert_eq!((found.len(), gone), (40, 0));
 }

@@ -48,7 +48,7 @@ pub fn replay(
     sample: &Sample,
     ctx: &Context,
 ) -> Result<Replayed, SourceError> {
-    objects::replay(&Place::new(config)?, config.arrangement.layout, locators, sample, ctx)
+    objects::replay(&Place::new(config)?, &config.arrangement, locators, sample, ctx)
 }
 
 /// For tests of what reads objects: the simplest place there is.

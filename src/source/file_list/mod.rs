@@ -10,7 +10,6 @@ mod tls;
 pub use options::FileListConfig;
 
 use super::error::SourceError;
-use super::pattern::Patterns;
 use chrono::{DateTime, NaiveDateTime};
 use engine::record::Dataset;
 use engine::window::Window;
@@ -91,7 +90,7 @@ impl FileList {
         &self,
         org: &str,
         dataset: Dataset,
-        wanted: &Patterns,
+        wanted: &dyn Fn(&str) -> bool,
         range: Window,
     ) -> Result<Vec<Live>, SourceError> {
         let hours: Vec<String> = range
@@ -109,12 +108,12 @@ impl FileList {
         let (mut streams, mut dumps) = (Vec::new(), Vec::new());
         for row in &all {
             let stream = named(row).map_err(|e| self.unreadable(&e))?;
-            if stream.strip_prefix(&folder).is_some_and(|name| wanted.matches(name)) {
+            if stream.strip_prefix(&folder).is_some_and(wanted) {
                 streams.push(stream);
             } else if stream
                 .strip_prefix(&dump)
                 .and_then(|name| name.strip_suffix(&of_dataset))
-                .is_some_and(|name| wanted.matches(name))
+                .is_some_and(wanted)
             {
                 dumps.push(stream);
             }

@@ -20,8 +20,8 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-/// How often a fetch lists again because an object vanished between its listing and its reading.
-const LISTINGS: usize = 4;
+/// How often objects are listed, all in all, because one vanished between its listing and its reading.
+pub(super) const LISTINGS: usize = 4;
 
 /// What there is to do. The earlier steps push the later ones.
 enum Task {

@@ -169,7 +169,7 @@ impl<'a, S: Store> Listing<'a, S> {
     fn live(&self, file_list: &FileList, dataset: Dataset, range: Window) -> Result<Vec<Folder>, SourceError> {
         let wanted = self.request.selection.streams(dataset);
         let mut hours: BTreeMap<(String, i64), (Window, Hour)> = BTreeMap::new();
-        for live in file_list.live(&self.arrangement.org, dataset, wanted, range)? {
+        for live in file_list.live(&self.arrangement.org, dataset, &|name| wanted.matches(name), range)? {
             let key = join(&self.org, &live.path);
             let (_, hour) = hours
                 .entry((live.stream.clone(), live.hour.from))

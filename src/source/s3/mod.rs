@@ -88,5 +88,5 @@ pub fn replay(
 ) -> Result<Replayed, SourceError> {
     let server = locators.first().map_or("", |locator| &locator.bucket);
     let bucket = Bucket::new(config, server, ctx)?;
-    objects::replay(&bucket, config.arrangement.layout, locators, sample, ctx)
+    objects::replay(&bucket, &config.arrangement, locators, sample, ctx)
 }

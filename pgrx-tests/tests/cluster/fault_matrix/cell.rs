@@ -41,8 +41,10 @@ pub enum Did {
     Failed(String),
     /// Its process was killed; the next run took it over.
     Rescued,
-    /// Nothing: the fault did not strike, or was not tried.
+    /// Nothing: the fault did not strike, or changed nothing.
     Nothing,
+    /// There is no such place: the fault was not tried.
+    NoPlace,
 }
 
 /// What came of a cell.
@@ -59,7 +61,7 @@ impl Outcome {
     /// A cell that was not tried.
     pub fn none() -> Outcome {
         Outcome {
-            did: Did::Nothing,
+            did: Did::NoPlace,
             lost: 0,
             doubled: 0,
             wrong: Vec::new(),
@@ -141,7 +143,7 @@ impl Scene {
             run(&mut db);
             did(&mut db)
         };
-        if self.wire.as_ref().is_some_and(Wire::is_armed) {
+        if self.wire.as_ref().is_some_and(Wire::missed) {
             did = Did::Nothing;
         }
         if !matches!(did, Did::WentOn | Did::Nothing) {

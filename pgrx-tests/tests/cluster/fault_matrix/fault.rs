@@ -106,13 +106,15 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Sends what the fault makes of the answer. `answer` asks the server; `holds` says whether the fault is still on.
+    /// Sends what the fault makes of the answer. `answer` asks the server; `holds` says whether the fault is still on;
+    /// `missed` is told if the answer is as it was without it.
     pub fn deliver(
         self,
         mut client: &TcpStream,
         request: &Request,
         answer: impl Fn() -> io::Result<Answer>,
         holds: &dyn Fn() -> bool,
+        missed: &dyn Fn(),
     ) -> io::Result<()> {
         let is_search = request.line.contains("/_search");
         let wait = || {
@@ -154,6 +156,7 @@ impl Fault {
             _ => {}
         }
         let mut answer = answer()?;
+        let unspoiled = answer.clone();
         let (length, half) = (answer.body.len(), answer.body.len() / 2);
         match self {
             Fault::ResetInBody => {
@@ -217,6 +220,9 @@ impl Fault {
                 *range = another(range);
             }
             other => unreachable!("{other:?} is dealt with above"),
+        }
+        if answer == unspoiled {
+            missed();
         }
         answer.send(client)
     }

@@ -57,7 +57,7 @@ impl Request {
 }
 
 /// An answer whose length is told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// `HTTP/1.1 200 OK`.
     pub line: String,

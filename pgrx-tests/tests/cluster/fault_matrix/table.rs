@@ -34,10 +34,10 @@ impl Table {
         });
     }
 
-    /// Cells in which the fault struck.
+    /// Cells in which a fault was tried.
     pub fn cells(&self) -> usize {
         let cells = self.lines.iter().flat_map(|line| &line.cells);
-        cells.filter(|cell| cell.did != Did::Nothing).count()
+        cells.filter(|cell| cell.did != Did::NoPlace).count()
     }
 
     /// What is not as it must be, one text for each cell.
@@ -71,7 +71,8 @@ impl fmt::Display for Did {
             Did::Waited(state) => write!(f, "again, {state}"),
             Did::Failed(state) => write!(f, "FAILED {state}"),
             Did::Rescued => f.write_str("rescued"),
-            Did::Nothing => f.write_str("-"),
+            Did::Nothing => f.write_str("NOT STRUCK"),
+            Did::NoPlace => f.write_str("-"),
         }
     }
 }

@@ -44,6 +44,8 @@ struct State {
     strike: Option<Strike>,
     /// The strike has happened.
     struck: bool,
+    /// It left the answer as it was.
+    missed: bool,
     /// The path that nothing is at any more.
     missing: Option<String>,
     /// The requests since the last call of [`Wire::arm`].
@@ -104,10 +106,10 @@ impl Wire {
         self.shared.lock().struck
     }
 
-    /// Whether a strike is still to happen.
-    pub fn is_armed(&self) -> bool {
+    /// Whether a strike is still to happen, or has changed nothing.
+    pub fn missed(&self) -> bool {
         let state = self.shared.lock();
-        state.strike.is_some() && !state.struck
+        state.strike.is_some() && (!state.struck || state.missed)
     }
 
     /// How many requests of the target there were since the last strike was armed or healed.
@@ -200,7 +202,9 @@ fn converse(client: &TcpStream, shared: &Shared) -> io::Result<()> {
         };
         match fault {
             None => answer()?.send(client)?,
-            Some(fault) => fault.deliver(client, &request, answer, &|| shared.holds())?,
+            Some(fault) => fault.deliver(client, &request, answer, &|| shared.holds(), &|| {
+                shared.lock().missed = true
+            })?,
         }
     }
     Ok(())

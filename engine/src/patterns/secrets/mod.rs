@@ -4,13 +4,16 @@
 //! access keys, JWTs, ...), private key blocks, and payment card numbers.
 
 mod cards;
+mod values;
 
 use super::bytes::cut;
 use super::keys::is_issued_token;
 use super::secret_keys::is_secret_key;
-use crate::text::without_nul;
 use cards::card_number;
 use std::borrow::Cow;
+
+pub(crate) use values::names_secret;
+pub use values::{mask_json, mask_value};
 
 /// What a secret is replaced by.
 const HIDDEN: &str = "***";
@@ -31,19 +34,6 @@ pub fn mask_secrets(text: &str) -> Cow<'_, str> {
     }
     scan.out.push_str(text.get(scan.copied..).unwrap_or_default());
     Cow::Owned(scan.out)
-}
-
-/// The value of a label or an attribute without secrets and NUL bytes: all of it is hidden if the name alone says that
-/// it is one.
-pub fn mask_value<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
-    let probe = format!("{name}=Kq7vXw2pLm9s");
-    if mask_secrets(&probe) != probe.as_str() {
-        return Cow::Borrowed(HIDDEN);
-    }
-    match without_nul(value) {
-        Cow::Borrowed(value) => mask_secrets(value),
-        Cow::Owned(value) => Cow::Owned(mask_secrets(&value).into_owned()),
-    }
 }
 
 /// A sample of `text` for storing: without secrets and NUL bytes, at most `max_bytes` bytes, cut at a character.

@@ -59,14 +59,15 @@ DECLARE
     unreadable CONSTANT text := 'has "props" that nest too deeply, or hold a number that is too large';
     place bigint;
     what  text;
-    named text;
+    wrong jsonb;
 BEGIN
     IF edges IS NULL OR jsonb_typeof(edges) <> 'array' THEN
         RAISE EXCEPTION 'edges must be a JSON array, not %', coalesce(jsonb_typeof(edges), 'NULL')
             USING ERRCODE = 'invalid_parameter_value', HINT = expected;
     END IF;
-    -- Lengths keep keys within what a B-tree page takes. Values are not shown: they are somebody's data.
-    SELECT n, reason, coalesce(' (' || texts || ')', '') INTO place, what, named
+    -- Lengths keep keys within what a B-tree page takes. Values are not shown, they are somebody's data; ends
+    -- and relation only where they have been found to be such.
+    SELECT n, reason, edge INTO place, what, wrong
     FROM jsonb_array_elements(edges) WITH ORDINALITY AS e (edge, n)
     CROSS JOIN LATERAL (SELECT CASE
         WHEN jsonb_typeof(edge) <> 'object'                                       THEN 'is not an object'
@@ -79,21 +80,19 @@ BEGIN
         WHEN octet_length(edge ->> 'relation') NOT BETWEEN 1 AND 200              THEN 'has a "relation" that is empty or longer than 200 bytes'
         WHEN topo_mask_props((edge -> 'props')::text) = 'null'                    THEN unreadable
     END) AS checked (reason)
-    CROSS JOIN LATERAL (SELECT string_agg(format('%s "%s"', key, left(topo_mask_end(edge ->> key), 200)), ', ' ORDER BY i)
-                        FROM unnest('{src,dst,relation}'::text[]) WITH ORDINALITY AS k (key, i)
-                        WHERE jsonb_typeof(edge -> key) = 'string') AS ends (texts)
     WHERE reason IS NOT NULL
     LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'edge % %', place, what || named
-            USING ERRCODE = CASE what WHEN unreadable THEN 'program_limit_exceeded' ELSE 'invalid_parameter_value' END,
-                  HINT    = CASE what WHEN unreadable
-                                 THEN 'Leave out what is nested more than 100 levels deep, and give numbers beyond 1e308 as texts.'
-                                 ELSE expected END;
+    IF what = unreadable THEN
+        RAISE EXCEPTION 'edge % % (src "%", dst "%", relation "%")', place, what, left(topo_mask_end(wrong ->> 'src'), 200),
+            left(topo_mask_end(wrong ->> 'dst'), 200), wrong ->> 'relation'
+            USING ERRCODE = 'program_limit_exceeded',
+                  HINT    = 'Leave out what is nested more than 100 levels deep, and give numbers beyond 1e308 as texts.';
+    ELSIF FOUND THEN
+        RAISE EXCEPTION 'edge % %', place, what USING ERRCODE = 'invalid_parameter_value', HINT = expected;
     END IF;
 END
 $$;
-COMMENT ON FUNCTION topo_edges_check(jsonb) IS 'Refuses edges that topo_load cannot read, naming the first one by its number and what it names';
+COMMENT ON FUNCTION topo_edges_check(jsonb) IS 'Refuses edges that topo_load cannot read, naming the first one by its number';
 
 CREATE FUNCTION topo_edges_unpack(edges jsonb, places integer[], OUT srcs text[], OUT dsts text[], OUT relations text[], OUT props jsonb[])
 LANGUAGE plpgsql IMMUTABLE

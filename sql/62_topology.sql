@@ -56,15 +56,18 @@ SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
     expected CONSTANT text := 'Give a JSON array of {"src": "urn:...", "dst": "urn:...", "relation": "DEPENDS_ON", "props": {}}; props may be left out.';
+    unreadable CONSTANT text := 'has "props" that nest too deeply, or hold a number that is too large';
     place bigint;
     what  text;
+    wrong jsonb;
 BEGIN
     IF edges IS NULL OR jsonb_typeof(edges) <> 'array' THEN
         RAISE EXCEPTION 'edges must be a JSON array, not %', coalesce(jsonb_typeof(edges), 'NULL')
             USING ERRCODE = 'invalid_parameter_value', HINT = expected;
     END IF;
-    -- Lengths keep keys within what a B-tree page takes. Values are not shown: they are somebody's data.
-    SELECT n, reason INTO place, what
+    -- Lengths keep keys within what a B-tree page takes. Values are not shown, they are somebody's data; ends
+    -- and relation only where they have been found to be such.
+    SELECT n, reason, edge INTO place, what, wrong
     FROM jsonb_array_elements(edges) WITH ORDINALITY AS e (edge, n)
     CROSS JOIN LATERAL (SELECT CASE
         WHEN jsonb_typeof(edge) <> 'object'                                       THEN 'is not an object'
@@ -75,10 +78,16 @@ BEGIN
         WHEN octet_length(edge ->> 'src') NOT BETWEEN 1 AND 2000                  THEN 'has a "src" that is empty or longer than 2000 bytes'
         WHEN octet_length(edge ->> 'dst') NOT BETWEEN 1 AND 2000                  THEN 'has a "dst" that is empty or longer than 2000 bytes'
         WHEN octet_length(edge ->> 'relation') NOT BETWEEN 1 AND 200              THEN 'has a "relation" that is empty or longer than 200 bytes'
+        WHEN topo_mask_props((edge -> 'props')::text) = 'null'                    THEN unreadable
     END) AS checked (reason)
     WHERE reason IS NOT NULL
     LIMIT 1;
-    IF FOUND THEN
+    IF what = unreadable THEN
+        RAISE EXCEPTION 'edge % % (src "%", dst "%", relation "%")', place, what, left(topo_mask_end(wrong ->> 'src'), 200),
+            left(topo_mask_end(wrong ->> 'dst'), 200), wrong ->> 'relation'
+            USING ERRCODE = 'program_limit_exceeded',
+                  HINT    = 'Leave out what is nested more than 100 levels deep, and give numbers beyond 1e308 as texts.';
+    ELSIF FOUND THEN
         RAISE EXCEPTION 'edge % %', place, what USING ERRCODE = 'invalid_parameter_value', HINT = expected;
     END IF;
 END
@@ -102,12 +111,13 @@ BEGIN
         -- In one pass: unpacking is what costs. Which edge is wrong, and why, is found out when one is.
         -- What is checked is what was given, what comes out is without secrets.
         SELECT array_agg(topo_mask_end(e.src)), array_agg(topo_mask_end(e.dst)), array_agg(e.relation),
-               array_agg(coalesce(topo_mask_props(e.props::text)::jsonb, nullif(e.props, 'null'), '{}')),
+               array_agg(e.props),
                coalesce(bool_and(coalesce(
                    e.texts AND octet_length(e.src) BETWEEN 1 AND 2000 AND octet_length(e.dst) BETWEEN 1 AND 2000
-                   AND octet_length(e.relation) BETWEEN 1 AND 200 AND coalesce(jsonb_typeof(e.props) IN ('object', 'null'), true), false)), true)
+                   AND octet_length(e.relation) BETWEEN 1 AND 200 AND jsonb_typeof(e.props) = 'object', false)), true)
         INTO srcs, dsts, relations, props, all_well
-        FROM (SELECT j.edge ->> 'src' AS src, j.edge ->> 'dst' AS dst, j.edge ->> 'relation' AS relation, j.edge -> 'props' AS props,
+        FROM (SELECT j.edge ->> 'src' AS src, j.edge ->> 'dst' AS dst, j.edge ->> 'relation' AS relation,
+                     coalesce(topo_mask_props((j.edge -> 'props')::text)::jsonb, nullif(j.edge -> 'props', 'null'), '{}') AS props,
                      jsonb_typeof(j.edge -> 'src') = 'string' AND jsonb_typeof(j.edge -> 'dst') = 'string'
                      AND jsonb_typeof(j.edge -> 'relation') = 'string' AS texts
               FROM jsonb_array_elements(chosen) AS j (edge) OFFSET 0) AS e;

@@ -46,7 +46,7 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    levels       CONSTANT text[] := '{TRACE,DEBUG,INFO,WARN,ERROR,FATAL}';
+    levels       CONSTANT text[] := enum_range(NULL::event_severity)::text[];
     most_services CONSTANT integer := 10;
     for_tenant   bigint := etl_tenant_require(tenant);
     range        record;
@@ -151,7 +151,7 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    levels        CONSTANT text[] := '{TRACE,DEBUG,INFO,WARN,ERROR,FATAL}';
+    levels        CONSTANT text[] := enum_range(NULL::event_severity)::text[];
     most_services CONSTANT integer := 10;
     for_tenant    bigint := etl_tenant_require(tenant);
     range_a       record;

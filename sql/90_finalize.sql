@@ -161,7 +161,7 @@ COMMENT ON FUNCTION urn_of(jsonb, text, text) IS
 COMMENT ON FUNCTION urn_rule_check(text, jsonb, text, text, text, boolean) IS 'Raises when a rule with these columns of urn_rule cannot be compiled';
 COMMENT ON FUNCTION urn_rules_forget() IS 'All processes read urn_rule again when the transaction commits';
 COMMENT ON FUNCTION urn_candidates(bigint, text[]) IS 'What a tenant''s rules for topology call these URNs, each beside it, before ambiguous names are sorted out';
-COMMENT ON FUNCTION topo_mask_props(text) IS 'The properties of an edge, a JSON object, without secrets; NULL where they have none';
+COMMENT ON FUNCTION topo_mask_props(text) IS 'The properties of an edge, a JSON object, without secrets; NULL where they have none, null of JSON where they cannot be read';
 COMMENT ON FUNCTION topo_mask_end(text) IS 'An end of an edge without user and password of its URL';
 COMMENT ON FUNCTION topo_digest(anyelement) IS 'A hash of the bytes of a value of variable length';
 COMMENT ON FUNCTION topo_edge_digests(anyelement) IS 'A hash of the bytes of each element of a jsonb array, NULL for one that is neither object nor array';

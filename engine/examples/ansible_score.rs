@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-#[path = "../tests/ansible/score.rs"]
+#[path = "../tests/interface/ansible/score.rs"]
 mod score;
 
 fn main() -> std::process::ExitCode {

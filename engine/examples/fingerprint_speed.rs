@@ -19,7 +19,7 @@ use std::hint::black_box;
 /// Lines of a pass; the given lines are repeated.
 const LINES: usize = 100_000;
 /// Lines of the tests: template, fingerprint, line.
-const VECTORS: &str = include_str!("../tests/data/fingerprints.tsv");
+const VECTORS: &str = include_str!("../tests/interface/data/fingerprints.tsv");
 /// Repeated to a megabyte, each of these makes another part of the scan work.
 const WORST: [&str; 30] = [
     "1",

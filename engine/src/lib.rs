@@ -10,3 +10,4 @@ pub mod text;
 pub mod topology;
 pub mod urn;
 pub mod window;
+mod work;

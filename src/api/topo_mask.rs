@@ -1,18 +1,24 @@
 //! `topo_mask_props()` and `topo_mask_end()`: edges without the secrets that somebody put into them.
 
-use crate::error::{Error, Result, or_raise};
-use engine::patterns::{mask_secrets, mask_value};
+use engine::patterns::{mask_json, mask_secrets};
 use pgrx::prelude::*;
 use serde_json::Value;
 
 /// What has a user and a password, if any, before its host.
 const AUTHORITY: &str = "://";
 
-/// Properties of an edge without secrets, by the rules for attributes of records; NULL where they have none.
+/// What cannot be read: a value that no properties have.
+const UNREADABLE: &str = "null";
+
+/// Properties of an edge without secrets; NULL where they have none, `null` where they cannot be read: they nest more than
+/// 100 levels deep, or hold a number that no double holds. Which edge that is says `topo_edges_check()`.
 #[pg_extern(immutable, parallel_safe, strict)]
 #[search_path(pg_catalog, @extschema@, pg_temp)]
 fn topo_mask_props(props: &str) -> Option<String> {
-    or_raise(masked(props))
+    match serde_json::from_str::<Value>(props) {
+        Ok(mut value) => mask_json(&mut value).then(|| value.to_string()),
+        Err(_) => Some(UNREADABLE.to_owned()),
+    }
 }
 
 /// An end of an edge: user and password of a URL are hidden.
@@ -22,34 +28,5 @@ fn topo_mask_end(identifier: &str) -> String {
     match identifier.contains(AUTHORITY) {
         true => mask_secrets(identifier).into_owned(),
         false => identifier.to_owned(),
-    }
-}
-
-fn masked(props: &str) -> Result<Option<String>> {
-    // The parser has a limit of nesting, which bounds the recursion below. Its error would quote the input.
-    let mut value: Value = serde_json::from_str(props).map_err(|_| {
-        Error::invalid(
-            PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-            "the \"props\" of an edge nest too deeply, or hold a number that is too large",
-            "Give at most 100 levels, and numbers up to 1e308.",
-        )
-    })?;
-    Ok(hide("", &mut value).then(|| value.to_string()))
-}
-
-/// Hides what is secret in a value of that name; whether there was something.
-fn hide(name: &str, value: &mut Value) -> bool {
-    match value {
-        Value::String(text) => {
-            let shown = mask_value(name, text).into_owned();
-            let differs = shown != *text;
-            *text = shown;
-            differs
-        }
-        Value::Array(items) => items.iter_mut().fold(false, |found, item| hide(name, item) | found),
-        Value::Object(fields) => fields
-            .iter_mut()
-            .fold(false, |found, (name, field)| hide(name, field) | found),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use libfuzzer_sys as _;
 
 /// Template, fingerprint and line, by tabs.
-const LINES: &str = include_str!("../../tests/data/fingerprints.tsv");
+const LINES: &str = include_str!("../../tests/interface/data/fingerprints.tsv");
 
 const HITS: [&str; 3] = [
     r#"{"_timestamp":1,"body":"user 7 \"in\"","severity":"WARN","service_name":"shop","host_name":"h1"}"#,

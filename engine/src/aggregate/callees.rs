@@ -10,6 +10,7 @@ use super::intern::{ResourceId, ResourceMap};
 use super::parents::{SpanKey, View};
 use super::spans::{Child, Client};
 use crate::window::Window;
+use crate::work::looked;
 
 /// Spans known as children only, and the children of all client spans.
 #[derive(Default)]
@@ -36,6 +37,13 @@ struct Taker {
     service: ResourceId,
     /// When the next one of another service starts. Senders that give all spans one id must not cost a look at each.
     other: Option<i64>,
+}
+
+impl Taker {
+    fn start(&self) -> i64 {
+        looked(1);
+        self.start
+    }
 }
 
 impl Callees {
@@ -122,10 +130,10 @@ fn settle(takers: &mut [Taker]) {
 
 /// Whether one of another service than `service` starts in `reach`.
 fn is_taken(takers: &[Taker], service: ResourceId, reach: Window) -> bool {
-    let first = takers.get(takers.partition_point(|taker| taker.start < reach.from));
+    let first = takers.get(takers.partition_point(|taker| taker.start() < reach.from));
     let start = first.and_then(|first| match first.service == service {
         true => first.other,
-        false => Some(first.start),
+        false => Some(first.start()),
     });
     start.is_some_and(|start| start < reach.to)
 }

@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::intern::{ResourceId, ResourceMap, Resources};
 use crate::window::Window;
+use crate::work::looked;
 
 /// How far around a window the parents of its spans may start; microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,6 +94,13 @@ pub(super) struct Seen {
     pub(super) service: ResourceId,
 }
 
+impl Seen {
+    fn start(&self) -> i64 {
+        looked(1);
+        self.start
+    }
+}
+
 /// All spans that may be parents.
 #[derive(Default)]
 pub(super) struct Parents {
@@ -173,10 +181,10 @@ impl Parents {
 
 /// See [`Parents::find`]; `spans` are in order.
 fn pick(spans: &[Seen], view: View) -> Option<Seen> {
-    let first_from = |start: i64| spans.get(spans.partition_point(|span| span.start < start)).copied();
-    let end = spans.partition_point(|span| span.start < view.own.to);
-    let last = end.checked_sub(1).and_then(|i| spans.get(i)).map(|span| span.start);
-    let behind = spans.get(end).copied().filter(|span| view.after.contains(span.start));
+    let first_from = |start: i64| spans.get(spans.partition_point(|span| span.start() < start)).copied();
+    let end = spans.partition_point(|span| span.start() < view.own.to);
+    let last = end.checked_sub(1).and_then(|i| spans.get(i)).map(Seen::start);
+    let behind = spans.get(end).copied().filter(|span| view.after.contains(span.start()));
     match last {
         Some(start) if view.own.contains(start) => first_from(start),
         Some(start) if behind.is_none() && view.before.contains(start) => first_from(start),

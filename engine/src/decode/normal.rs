@@ -2,7 +2,7 @@
 
 use super::fields::{Role, role};
 use super::{Options, json};
-use crate::patterns::{mask_secrets, mask_value};
+use crate::patterns::{mask_json, mask_secrets, names_secret};
 use crate::record::{Dataset, Identity, LogRecord, MetricPoint, RecordSink, RejectReason, SpanRecord};
 use crate::text::without_nul;
 use crate::urn;
@@ -41,18 +41,19 @@ pub fn normalise(options: &Options, raw: &str) -> Result<Map<String, Value>, Rej
     let readable = |attributes: &Map<String, Value>| attributes.values().all(|value| nests_at_most(value, MAX_NESTING));
     let attributes = match serde_json::from_str(raw).ok().filter(readable) {
         Some(attributes) => others(options.dataset, attributes),
-        None => Map::from_iter([(RAW.to_string(), whole(raw))]),
+        None => object!({ RAW: whole(raw) }),
     };
-    record.insert("attrs".to_string(), Value::Object(attributes));
+    record.insert("attrs".to_string(), attributes);
     Ok(record)
 }
 
 /// The columns that the members of the record do not tell, without secrets.
-fn others(dataset: Dataset, attributes: Map<String, Value>) -> Map<String, Value> {
+fn others(dataset: Dataset, mut attributes: Map<String, Value>) -> Value {
     let told = told(dataset, &attributes);
-    let kept = attributes.into_iter().filter(|(name, _)| !told.contains(name));
-    kept.map(|(name, value)| (without_nul(&name).into_owned(), masked(&name, value)))
-        .collect()
+    attributes.retain(|name, _| !told.contains(name));
+    let mut others = Value::Object(attributes);
+    mask_json(&mut others);
+    others
 }
 
 /// Whether lists and objects lie at most so deep in each other. A value comes from a text whose nesting was bounded.
@@ -88,37 +89,24 @@ fn is_told(role: Role) -> bool {
     !matches!(role, Role::Service | Role::Host | Role::Status)
 }
 
-/// A column's value without secrets: of an object or array, the texts in it.
-fn masked(name: &str, value: Value) -> Value {
-    match value {
-        Value::String(text) => Value::String(mask_value(name, &text).into_owned()),
-        // How deep a text may nest is limited by the parser that made the value.
-        Value::Array(items) => Value::Array(items.into_iter().map(|item| masked(name, item)).collect()),
-        Value::Object(members) => {
-            let member = |(key, value): (String, Value)| (without_nul(&key).into_owned(), masked(&key, value));
-            Value::Object(members.into_iter().map(member).collect())
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => value,
-    }
-}
-
 fn text(text: &str) -> Value {
     Value::String(mask_secrets(&without_nul(text)).into_owned())
 }
 
-/// The text of a record without secrets; none of it where columns hide more than a text does: what lies in a list or an
-/// object under the name of a secret, and what has an escaped name.
+/// The text of a record without secrets; none of it where columns hide more than a text does: lists, objects and booleans
+/// under the name of a secret, and what has an escaped name.
 fn whole(raw: &str) -> Value {
     let raw = without_nul(raw);
-    let opens = |c: char| matches!(c, '[' | '{');
+    // Of a list, an object, `true`, `false`.
+    let begins = |c: char| matches!(c, '[' | '{' | 't' | 'f');
     let mut name = "";
-    let nested = raw.split('"').any(|piece| {
+    let more = raw.split('"').any(|piece| {
         let value = piece.trim_start().strip_prefix(':').map(str::trim_start);
-        let secret = value.is_some_and(|value| value.starts_with(opens)) && !mask_value(name, "").is_empty();
+        let secret = value.is_some_and(|value| value.starts_with(begins)) && names_secret(name);
         name = piece;
         secret
     });
-    if nested || raw.contains("\\u") {
+    if more || raw.contains("\\u") {
         return NOT_SHOWN.into();
     }
     text(&raw)
@@ -218,14 +206,16 @@ mod tests {
     fn secrets_are_masked_everywhere() {
         let line = object!({
             "_timestamp": 5, "body": "login password=hunter2", "api_key": "abc", "url": "http://u:hunter2@h/",
-            "deep": { "password": ["hunter2"], "a\0b": "c\0d" },
+            "deep": { "password": ["hunter2"], "a\0b": "c\0d" }, "pin": 1234, "auth": { "user": "hunter2" },
         });
         let record = of(&Options::new(Dataset::Logs), line).unwrap();
         assert!(
             !record.to_string().contains("hunter2") && !record.to_string().contains("\\u0000"),
             "{record}"
         );
-        assert_eq!(record["attrs"]["api_key"], "***");
+        for name in ["api_key", "pin", "auth"] {
+            assert_eq!(record["attrs"][name], "***", "{name}");
+        }
     }
 
     #[test]
@@ -259,6 +249,7 @@ mod tests {
             r#""password":["hunter2"]"#,
             r#""password" : { "a": [["hunter2"]] }"#,
             r#""pass\u0077ord":"hunter2""#,
+            r#""password" :true"#,
         ] {
             let raw = format!("{{\"_timestamp\":1,\"body\":\"x\",{secret},\"big\":1e999}}");
             let record = normalise(&logs, &raw).unwrap();

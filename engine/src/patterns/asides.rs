@@ -4,9 +4,13 @@ use super::bytes::{SPACE, class, lower};
 use super::list::WordList;
 use super::scan::Scanner;
 use super::units;
+use crate::work::looked;
 
 /// Longest group that is looked at.
 const MAX_GROUP: usize = 48;
+
+/// What stands between a size and the same size in another unit.
+const BYTES: &[u8] = b" bytes ";
 
 /// What programs call a table of settings when they print it, one a line.
 static TABLES: WordList = WordList::new(&[
@@ -40,8 +44,9 @@ impl Scanner<'_> {
         // More settings, or the end of a group around this one.
         let others = |b: &u8| matches!(b, b'=' | b'[' | b']' | b'(' | b')' | b'{' | b'}' | b'\n');
         let end = self.quoted.unwrap_or(self.s.len());
-        let value = self.slice(self.i + 1, end);
+        let value = self.s.get(self.i + 1..end).unwrap_or_default();
         let len = value.iter().position(others).unwrap_or(value.len());
+        looked(len);
         if !matches!(value.get(len), None | Some(b'\n')) {
             return false;
         }
@@ -64,7 +69,7 @@ impl Scanner<'_> {
         }
         let group = window.get(..len).unwrap_or_default();
         let end = self.i + 1 + len + 1;
-        if self.slice(0, self.i).ends_with(b" bytes ") && is_size(group) {
+        if self.slice(self.i.saturating_sub(BYTES.len()), self.i) == BYTES && is_size(group) {
             self.out.trim();
             self.i = end;
             return true;

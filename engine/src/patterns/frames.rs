@@ -2,6 +2,7 @@
 //! where the error happened; the way there differs from request to request.
 
 use super::scan::Scanner;
+use crate::work::looked;
 
 /// What kind of trace the scan is in.
 #[derive(Debug, Default)]
@@ -30,12 +31,14 @@ impl Scanner<'_> {
             let line_start = self.i;
             let line = self.s.get(line_start..).unwrap_or_default();
             let indent = line.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+            looked(indent);
             let text = line.get(indent..).unwrap_or_default();
             let skip = self.step(indent, text, blank_line);
             if !skip {
                 return;
             }
             let end = memchr::memchr(b'\n', line).map_or(line.len(), |p| p + 1);
+            looked(end);
             self.i = line_start + end;
             blank_line = false;
             while matches!(self.s.get(self.i), Some(b'\n' | b'\r')) {

@@ -33,7 +33,7 @@
 //! | `alias` | the second stage: which fingerprints are one statement all the same |
 //! | `coarse` | what takes the place of patterns when there are too many |
 //! | `tokens` | templates as words and variables, for `alias` and `coarse` |
-//! | `secrets` | masking of secrets in text that is stored |
+//! | `secrets` | masking of secrets in text, and in values with a name, that are stored |
 
 pub mod alias;
 mod asides;
@@ -64,7 +64,8 @@ mod tests;
 
 pub use coarse::{REST, coarse, within};
 pub use rules::{MAX_RULE, MAX_RULES, MAX_SHOWN, Rule, RuleError, RuleKind};
-pub use secrets::{mask_secrets, mask_value, sample};
+pub(crate) use secrets::names_secret;
+pub use secrets::{mask_json, mask_secrets, mask_value, sample};
 pub use severity::{Severity, severity};
 
 use rules::Compiled;

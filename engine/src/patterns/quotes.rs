@@ -4,6 +4,7 @@ use super::keys::{KeyKind, key_kind};
 use super::known::is_known;
 use super::scan::{Key, Scanner, Separator};
 use super::words::{self, Cue};
+use crate::work::looked;
 
 /// A text in single quotes longer than this is taken as apostrophes, a JSON key as a variable.
 const MAX_QUOTED_TEXT: usize = 128;
@@ -106,7 +107,10 @@ impl Scanner<'_> {
         }
         let mut from = self.i + 1;
         loop {
-            match memchr::memchr3(q, b'\\', b'\n', self.s.get(from..)?) {
+            let rest = self.s.get(from..)?;
+            let found = memchr::memchr3(q, b'\\', b'\n', rest);
+            looked(found.map_or(rest.len(), |p| p + 1));
+            match found {
                 Some(p) if self.s.get(from + p) == Some(&b'\\') => from += p + 2,
                 Some(p) if self.s.get(from + p) == Some(&q) => return Some(from + p),
                 _ => {

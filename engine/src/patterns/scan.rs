@@ -3,6 +3,7 @@
 use super::bytes::{ALPHA, SPACE, WORD, class, cut, letters, word_bytes};
 use super::skeleton::{MASK, Skeleton};
 use super::words::Cue;
+use crate::work::looked;
 
 /// More input than this is never looked at. (Templates end far earlier, see [`Skeleton`].)
 pub(super) const MAX_INPUT: usize = 64 * 1024;
@@ -83,12 +84,15 @@ impl<'s> Scanner<'s> {
     fn scan(&mut self) {
         while let Some(&b) = self.s.get(self.i) {
             let c = class(b);
+            looked(1);
             if c & WORD != 0 {
                 let start = self.i;
                 let rest = self.s.get(start..).unwrap_or_default();
                 let letters = if c & ALPHA == 0 { 0 } else { letters(rest) };
+                looked(letters);
                 if letters == 0 || !self.plain_word(start, start + letters) {
                     let (more, seen) = word_bytes(rest.get(letters..).unwrap_or_default());
+                    looked(more);
                     self.i = start + letters + more;
                     self.last = (start, self.i);
                     self.chunk(start, self.i, if letters == 0 { seen } else { seen | c });
@@ -107,12 +111,15 @@ impl<'s> Scanner<'s> {
     /// The bytes of a range; empty if there is none.
     #[inline]
     pub(super) fn slice(&self, start: usize, end: usize) -> &'s [u8] {
-        self.s.get(start..end).unwrap_or_default()
+        let slice = self.s.get(start..end).unwrap_or_default();
+        looked(slice.len());
+        slice
     }
 
     /// The byte at `i`; a newline past the end.
     #[inline]
     pub(super) fn at(&self, i: usize) -> u8 {
+        looked(1);
         self.s.get(i).copied().unwrap_or(b'\n')
     }
 

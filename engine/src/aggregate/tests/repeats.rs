@@ -1,6 +1,7 @@
 //! Calls that are made again, and spans that are delivered again.
 
 use super::*;
+use crate::work::assert_linear;
 
 /// Calls, inferred calls, and their errors, of web to cart in the first minute, in this order.
 fn calls(records: &[Record]) -> Vec<(bool, u64, u64)> {
@@ -55,4 +56,33 @@ fn a_span_counts_as_often_as_it_is_delivered() {
     );
     assert_eq!(calls(&[caller.clone(), answer.clone(), answer]), [(false, 2, 2)]);
     assert_eq!(calls(&[caller.clone(), caller]), [(true, 2, 0)], "nobody answered");
+}
+
+/// A sender gives all its spans one id: each client span has all children, and each child all of them for parents.
+#[test]
+fn one_id_for_all_spans_costs_no_look_at_each_other() {
+    assert_linear("spans of one id", 2_000, |spans| {
+        let mut aggregator = Aggregator::new(Window::new(0, MINUTE_US));
+        for ts in 0..spans {
+            aggregator.span(SpanRecord {
+                ts: ts as i64,
+                trace_id: "t",
+                span_id: "s",
+                parent_span_id: Some("s"),
+                service: Some("web"),
+                duration_us: 5,
+                error: false,
+                kind: SpanKind::Client,
+                peer: Some(Peer::Queue {
+                    system: "kafka",
+                    destination: "orders",
+                }),
+            });
+        }
+        let margin = Margin::default();
+        aggregator.wants_parents(Window::new(-1_000_000, 0), margin);
+        let stats = aggregator.finish(margin).remove(0).stats;
+        assert_eq!((stats.spans, stats.calls), (spans as u64, 0), "nobody calls itself");
+        assert_eq!(stats.inferred_calls, spans as u64, "no other service took a call");
+    });
 }

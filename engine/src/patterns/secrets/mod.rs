@@ -4,13 +4,17 @@
 //! access keys, JWTs, ...), private key blocks, and payment card numbers.
 
 mod cards;
+mod values;
 
 use super::bytes::cut;
 use super::keys::is_issued_token;
 use super::secret_keys::is_secret_key;
-use crate::text::without_nul;
+use crate::work::looked;
 use cards::card_number;
 use std::borrow::Cow;
+
+pub(crate) use values::names_secret;
+pub use values::{mask_json, mask_value};
 
 /// What a secret is replaced by.
 const HIDDEN: &str = "***";
@@ -31,19 +35,6 @@ pub fn mask_secrets(text: &str) -> Cow<'_, str> {
     }
     scan.out.push_str(text.get(scan.copied..).unwrap_or_default());
     Cow::Owned(scan.out)
-}
-
-/// The value of a label or an attribute without secrets and NUL bytes: all of it is hidden if the name alone says that
-/// it is one.
-pub fn mask_value<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
-    let probe = format!("{name}=Kq7vXw2pLm9s");
-    if mask_secrets(&probe) != probe.as_str() {
-        return Cow::Borrowed(HIDDEN);
-    }
-    match without_nul(value) {
-        Cow::Borrowed(value) => mask_secrets(value),
-        Cow::Owned(value) => Cow::Owned(mask_secrets(&value).into_owned()),
-    }
 }
 
 /// A sample of `text` for storing: without secrets and NUL bytes, at most `max_bytes` bytes, cut at a character.
@@ -71,14 +62,13 @@ impl Scan<'_> {
         while let Some(&b) = self.s.get(self.i) {
             if is_word(b) {
                 let start = self.i;
-                while self.s.get(self.i).is_some_and(|b| is_word(*b)) {
-                    self.i += 1;
-                }
+                self.i += self.run_of(start, is_word);
                 self.word(start, self.i);
             } else if b == b':' && self.rest(self.i).starts_with(b"://") {
                 self.i += 3;
                 self.user_info();
             } else {
+                looked(1);
                 self.i += 1;
             }
         }
@@ -86,6 +76,14 @@ impl Scan<'_> {
 
     fn rest(&self, from: usize) -> &[u8] {
         self.s.get(from..).unwrap_or_default()
+    }
+
+    /// How many bytes from there on are such.
+    fn run_of(&self, from: usize, such: impl Fn(u8) -> bool) -> usize {
+        let rest = self.rest(from);
+        let len = rest.iter().position(|b| !such(*b)).unwrap_or(rest.len());
+        looked(len);
+        len
     }
 
     fn at(&self, i: usize) -> u8 {
@@ -141,12 +139,11 @@ impl Scan<'_> {
     /// `://user:password@host`: what comes before the last `@` of the authority.
     fn user_info(&mut self) {
         let start = self.i;
-        let authority = self.rest(start);
-        let len = authority
-            .iter()
-            .position(|b| matches!(b, b'/' | b'?' | b'#' | b'"' | b'\'' | b'<' | b'>' | b'`' | 0..=b' '))
-            .unwrap_or(authority.len());
-        if let Some(at) = authority.get(..len).and_then(|a| memchr::memrchr(b'@', a)) {
+        let len = self.run_of(start, |b| {
+            !matches!(b, b'/' | b'?' | b'#' | b'"' | b'\'' | b'<' | b'>' | b'`' | 0..=b' ')
+        });
+        let authority = self.s.get(start..start + len);
+        if let Some(at) = authority.and_then(|a| memchr::memrchr(b'@', a)) {
             self.hide(start, start + at);
         }
     }
@@ -162,7 +159,9 @@ impl Scan<'_> {
         let end = if self.no_key_end {
             None
         } else {
-            memchr::memmem::find(self.rest(body), b"-----END ")
+            let end = memchr::memmem::find(self.rest(body), b"-----END ");
+            looked(end.unwrap_or(self.rest(body).len()));
+            end
         };
         self.no_key_end |= end.is_none();
         let end = end.map_or(self.s.len(), |p| {
@@ -175,13 +174,9 @@ impl Scan<'_> {
 
     /// After `Bearer` or `Basic`: hides a token, leaves a word (`basic authentication failed`).
     fn scheme(&mut self, from: usize) {
-        let start = from + self.rest(from).iter().take_while(|b| **b == b' ').count();
-        let token = self.rest(start);
-        let len = token
-            .iter()
-            .position(|b| !(is_word(*b) || matches!(b, b'+' | b'/' | b'=' | b'~')))
-            .unwrap_or(token.len());
-        let token = token.get(..len).unwrap_or_default();
+        let start = from + self.run_of(from, |b| b == b' ');
+        let len = self.run_of(start, |b| is_word(b) || matches!(b, b'+' | b'/' | b'=' | b'~'));
+        let token = self.s.get(start..start + len).unwrap_or_default();
         let word = token.iter().all(|b| b.is_ascii_lowercase() || matches!(b, b'-' | b'.'));
         if start > from && len >= 6 && !word {
             self.hide(start, start + len);
@@ -269,6 +264,7 @@ impl Scan<'_> {
         let mut i = start;
         while let Some(p) = memchr::memchr2(quote, b'\\', self.rest(i)) {
             let at = i + p;
+            looked(p + 1);
             if self.at(at) == quote {
                 return at;
             }
@@ -277,23 +273,23 @@ impl Scan<'_> {
             }
             i = at + 2;
         }
+        looked(self.rest(i).len());
         self.s.len()
     }
 
     /// The end of a value without quotes. `whole`: the value of a header, up to the end of the line or a quote.
     fn bare_end(&self, start: usize, whole: bool) -> usize {
-        let rest = self.rest(start);
-        let ends = |b: &u8| {
+        let goes_on = |b| {
             if whole {
-                matches!(b, b'\n' | b'\r' | b'"' | b'\'')
+                !matches!(b, b'\n' | b'\r' | b'"' | b'\'')
             } else {
-                matches!(
+                !matches!(
                     b,
                     0..=b' ' | b'"' | b'\'' | b'`' | b',' | b';' | b'&' | b')' | b']' | b'}' | b'<' | b'>'
                 )
             }
         };
-        start + rest.iter().position(ends).unwrap_or(rest.len())
+        start + self.run_of(start, goes_on)
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::work::assert_linear;
 use proptest::prelude::*;
 
 #[test]
@@ -103,7 +104,7 @@ fn samples_are_cut_at_a_character() {
 }
 
 #[test]
-fn a_megabyte_of_anything_is_fast() {
+fn no_text_is_looked_at_again_and_again() {
     for unit in [
         "1",
         "=",
@@ -120,13 +121,17 @@ fn a_megabyte_of_anything_is_fast() {
         "ä",
         "token:{",
         "\0",
-        "password=",
+        "password='",
+        "password: ",
+        "a://user@",
+        "basic ",
+        "-----BEGIN PRIVATE KEY-----END ",
     ] {
-        let text = unit.repeat(1_000_000 / unit.len());
-        let start = std::time::Instant::now();
-        let masked = mask_secrets(&text);
-        assert!(masked.len() <= text.len() + 3, "{unit:?}");
-        assert!(start.elapsed().as_secs() < 5, "{unit:?} took {:?}", start.elapsed());
+        assert_linear(unit, 20_000, |size| {
+            let text = unit.repeat(size / unit.len());
+            let masked = mask_secrets(&text);
+            assert!(masked.len() <= text.len() + 3, "{unit:?}");
+        });
     }
 }
 

@@ -1,5 +1,6 @@
 //! The extraction: a checkout in, edges out.
 
+use indexmap::IndexSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -40,7 +41,8 @@ pub struct Report {
     pub extracted: Extracted,
     /// The inventories that were read, with their variables.
     pub worlds: Vec<Arc<World>>,
-    pub plays: Vec<PlaySummary>,
+    /// What plays cover, in order; what several inventories say alike, once. Edges do without it: it is there to be checked.
+    pub plays: IndexSet<PlaySummary>,
 }
 
 /// Reads a checkout. An inventory that is named and cannot be read is an error; one that was found is reported.
@@ -117,11 +119,7 @@ fn one(
     let (plays, more) = walk.finish();
     edges.extend(found);
     unresolved.extend(more);
-    for play in plays {
-        if !report.plays.contains(&play) {
-            report.plays.push(play);
-        }
-    }
+    report.plays.extend(plays);
     report.worlds.push(world.clone());
 }
 

@@ -22,11 +22,11 @@ const MAX_RUNS: usize = 50_000;
 const MAX_TEXT: usize = 256 << 20;
 
 /// What a play covers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PlaySummary {
     pub file: Arc<str>,
     pub pattern: String,
-    pub hosts: Vec<Arc<str>>,
+    pub hosts: Arc<Vec<Arc<str>>>,
     /// Roles in order, as they are named.
     pub roles: Vec<String>,
     /// Whether a condition of an import could not be decided.

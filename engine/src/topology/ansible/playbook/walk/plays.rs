@@ -60,10 +60,11 @@ impl Walk<'_> {
             self.report(&play.file, &format!("hosts: {pattern}"), Reason::NoInstance);
         }
         let named = role::refs(play.body.get("roles"));
+        let all = Arc::new(hosts);
         let summary = PlaySummary {
             file: play.file.clone(),
             pattern: pattern.clone(),
-            hosts: hosts.clone(),
+            hosts: all.clone(),
             roles: named
                 .iter()
                 .filter_map(|role| role.name.as_str())
@@ -82,7 +83,6 @@ impl Walk<'_> {
             .get_key_value(pattern.trim())
             .map(|(name, _)| name.clone());
         let group = group.filter(|group| group.as_ref() != "all");
-        let all = Arc::new(hosts);
         for host in all.iter() {
             // `localhost` outside of the inventory runs the deployment; it is no part of what is deployed.
             let Some(index) = world.host_index(host) else { continue };

@@ -1,11 +1,11 @@
 //! The extractors against real files with the expected edges beside them: the folder `topology` below
 //! OBSERVE_BRIDGE_SHARED. Passes and says so when that is not set.
 
-#[path = "../examples/topology_score/compare.rs"]
+#[path = "../../examples/topology_score/compare.rs"]
 mod compare;
-#[path = "../examples/topology_score/score.rs"]
+#[path = "../../examples/topology_score/score.rs"]
 mod score;
-#[path = "../examples/topology_score/suite.rs"]
+#[path = "../../examples/topology_score/suite.rs"]
 mod suite;
 
 use std::path::Path;

@@ -154,7 +154,7 @@ CREATE TABLE etl_retention (
 );
 COMMENT ON TABLE  etl_retention      IS 'How long rows are kept';
 COMMENT ON COLUMN etl_retention.keep IS
-    'Older rows are removed by the job "retention"; infinity keeps all (PostgreSQL 17). topo_edge_time: intervals that ended before, all kept without a row';
+    'Older rows are removed by the job "retention"; infinity keeps all (PostgreSQL 17). topo_edge_time: intervals that ended before, and those of topo_identity_time; all kept without a row';
 
 INSERT INTO etl_retention (table_name, keep) VALUES
     ('metric_1m',       '180 days'),

@@ -183,7 +183,23 @@ $ddl$, 'What supports an event: a key of a row here (ref_pg) or an oo_locator.id
     p99_val     double precision,
     labels      jsonb,
     PRIMARY KEY (bucket, tenant_id, resource_id, metric, labels_hash)
-$ddl$, 'Histograms by minute: observations, their sum, and quantiles interpolated within buckets')
+$ddl$, 'Histograms by minute: observations, their sum, and quantiles interpolated within buckets'),
+
+(14, 'topo_identity_time', NULL, $ddl$
+    tenant_id   bigint    NOT NULL,
+    resource_id bigint    NOT NULL CHECK (resource_id < 9223372036854775807),
+    role        text      NOT NULL,
+    known_as    text      NOT NULL,
+    source      text      NOT NULL,
+    valid       tstzrange NOT NULL CHECK (NOT isempty(valid)),
+    identity_id bigint    GENERATED ALWAYS AS (least(9223372036854775806, hashtextextended(
+                              tenant_id::text || ',' || role || ',' || length(known_as)::text || ',' || known_as || source COLLATE "C", 0))) STORED,
+    PRIMARY KEY (tenant_id, resource_id, role, known_as, source, valid),
+    CONSTRAINT topo_identity_time_no_overlap EXCLUDE USING gist (
+        int8range(identity_id, identity_id, '[]') WITH &&,
+        int8range(resource_id, resource_id, '[]') WITH &&,
+        valid                                     WITH &&)
+$ddl$, 'What declared things were known as beside their URN: addresses, DNS names, ids of clouds; one row per name and interval')
 $function$;
 COMMENT ON FUNCTION etl_fact_tables() IS
     'Definitions of the fact and knowledge-base tables; chunk is the width of a chunk or partition';
@@ -206,6 +222,9 @@ VALUES
     ('topo_edge_time_lower_idx',      'topo_edge_time',  false, '(tenant_id, lower(valid))'),
     ('topo_edge_time_upper_idx',      'topo_edge_time',  false, '(tenant_id, coalesce(upper(valid), ''infinity''))'),
     ('topo_edge_time_open_idx',       'topo_edge_time',  false, '(tenant_id, source) WHERE upper_inf(valid)'),
+    ('topo_identity_time_upper_idx',  'topo_identity_time', false, '(tenant_id, coalesce(upper(valid), ''infinity''))'),
+    ('topo_identity_time_name_idx',   'topo_identity_time', false, '(tenant_id, known_as)'),
+    ('topo_identity_time_open_idx',   'topo_identity_time', false, '(tenant_id, source) WHERE upper_inf(valid)'),
     ('event_envelope_detected_idx',   'event_envelope',  false, '(tenant_id, detected_at DESC)'),
     ('evidence_link_ref_idx',         'evidence_link',   true,  '(event_id, dim, ref_pg_hash, (coalesce(ref_oo, 0)))')
 $$;

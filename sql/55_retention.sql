@@ -84,6 +84,12 @@ BEGIN
     GET DIAGNOSTICS n = ROW_COUNT;
     removed := removed || jsonb_build_object('topo_edge_time', n);
 
+    -- What joins the edges is kept as long as they are.
+    DELETE FROM topo_identity_time i
+    WHERE i.tenant_id = for_tenant AND coalesce(upper(i.valid), 'infinity') < at - (keep ->> 'topo_edge_time')::interval;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    removed := removed || jsonb_build_object('topo_identity_time', n);
+
     DELETE FROM etl_partial_1m p
     WHERE p.tenant_id = for_tenant
       AND p.written_at < at - interval '1 day' - (SELECT e.lookback FROM etl_job_effective e WHERE e.job = 'oo-agg' AND e.tenant_id = for_tenant);

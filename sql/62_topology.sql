@@ -183,7 +183,9 @@ BEGIN
     IF state.loaded_at = '-infinity' THEN
         -- Facts may be older than this installation of the extension.
         SELECT coalesce(max(greatest(lower(e.valid), upper(e.valid))), '-infinity') INTO state.loaded_at
-        FROM topo_edge_time e WHERE e.tenant_id = topo_source_lock.tenant_id AND e.source = topo_source_lock.source;
+        FROM (SELECT t.valid FROM topo_edge_time t WHERE t.tenant_id = topo_source_lock.tenant_id AND t.source = topo_source_lock.source
+              UNION ALL
+              SELECT i.valid FROM topo_identity_time i WHERE i.tenant_id = topo_source_lock.tenant_id AND i.source = topo_source_lock.source) AS e;
     END IF;
     RETURN state;
 END
@@ -191,7 +193,7 @@ $$;
 COMMENT ON FUNCTION topo_source_lock(bigint, text) IS 'Makes the caller the only writer of a source until its transaction ends; returns where the source stands';
 
 CREATE FUNCTION topo_load(tenant text, source text, edges jsonb, at timestamptz DEFAULT now(), max_shrink real DEFAULT 0.5,
-    force boolean DEFAULT false, OUT opened bigint, OUT closed bigint, OUT unchanged bigint)
+    force boolean DEFAULT false, identities jsonb DEFAULT '[]', OUT opened bigint, OUT closed bigint, OUT unchanged bigint)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
@@ -211,6 +213,7 @@ DECLARE
     declared   record;
     found      record;
     called     bigint := urn_naming(for_tenant);
+    renamed    bigint;
 BEGIN
     IF coalesce(octet_length(source), 0) NOT BETWEEN 1 AND 200 THEN
         RAISE EXCEPTION 'the source must be named by 1 to 200 bytes'
@@ -232,6 +235,10 @@ BEGIN
         -- Unpacked once, not by each of the steps.
         edges := edges || '[]'::jsonb;
         told  := topo_digest(edges);
+    END IF;
+    IF identities IS DISTINCT FROM '[]' THEN
+        -- A NULL is refused below, and no newest load has its digest.
+        told := told # topo_digest(identities);
     END IF;
     state := topo_source_lock(for_tenant, source);
 
@@ -259,15 +266,17 @@ BEGIN
         FROM topo_diff_apply(for_tenant, source, at, state.loaded_at, declared.srcs, declared.dsts, declared.relations, declared.props,
                              digests, called, found.ids, found.resource_ids, NULL, coalesce(called <> state.naming, false)) AS d;
     END IF;
+    -- After the edges: then it is known which names are ambiguous.
+    renamed := topo_identities_apply(for_tenant, source, at, state.loaded_at, identities);
     before := closed + unchanged;
     after  := opened + unchanged;
     -- By other rules, or since a name has become ambiguous, things are called otherwise: that alone takes nothing away.
     kept   := CASE WHEN called <> state.naming THEN least(before, after) ELSE before - vanished END;
     IF at < state.loaded_at THEN
-        IF opened + closed > 0 THEN
+        IF opened + closed + renamed > 0 THEN
             RAISE EXCEPTION 'source "%" was loaded as of %, this load is older', source, state.loaded_at
                 USING ERRCODE = 'object_not_in_prerequisite_state',
-                      DETAIL  = format('As of %s it would open %s and close %s edges.', at, opened, closed),
+                      DETAIL  = format('As of %s it would open %s and close %s edges, and change %s names.', at, opened, closed, renamed),
                       HINT    = 'Load snapshots in the order of their times. One that says what is known of its time already is accepted.';
         END IF;
         RETURN;
@@ -283,5 +292,5 @@ BEGIN
     WHERE s.tenant_id = for_tenant AND s.source = topo_load.source;
 END
 $$;
-COMMENT ON FUNCTION topo_load(text, text, jsonb, timestamptz, real, boolean) IS
-    'Takes in all that a source declares at an instant, an array of {src, dst, relation, props}: what is new opens, what is gone closes, what has other props does both';
+COMMENT ON FUNCTION topo_load(text, text, jsonb, timestamptz, real, boolean, jsonb) IS
+    'Takes in all that a source declares at an instant, an array of {src, dst, relation, props}: what is new opens, what is gone closes, what has other props does both. identities: what its things are known as, too, an array of {urn, role, known_as}';

@@ -41,21 +41,21 @@ COMMENT ON INDEX etl_source_topology_name IS 'Sources of topology have different
 -- ---------------------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION topo_source_load(tenant text, source text, edges jsonb, max_shrink real, force boolean, reading bigint, validator jsonb,
-    OUT opened bigint, OUT closed bigint, OUT unchanged bigint)
+    identities jsonb, OUT opened bigint, OUT closed bigint, OUT unchanged bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
     at CONSTANT timestamptz := etl_now();
 BEGIN
-    SELECT l.opened, l.closed, l.unchanged INTO opened, closed, unchanged FROM topo_load(tenant, source, edges, at, max_shrink, force) l;
+    SELECT l.opened, l.closed, l.unchanged INTO opened, closed, unchanged FROM topo_load(tenant, source, edges, at, max_shrink, force, identities) l;
     -- By a clock that went back this may be older than what is loaded.
     UPDATE topo_source_state s SET reading = topo_source_load.reading, validator = topo_source_load.validator
     WHERE s.tenant_id = etl_tenant_require(tenant) AND s.source = topo_source_load.source AND s.loaded_at = at
       AND (s.reading IS DISTINCT FROM topo_source_load.reading OR s.validator IS DISTINCT FROM topo_source_load.validator);
 END
 $$;
-COMMENT ON FUNCTION topo_source_load(text, text, jsonb, real, boolean, bigint, jsonb) IS
+COMMENT ON FUNCTION topo_source_load(text, text, jsonb, real, boolean, bigint, jsonb, jsonb) IS
     'topo_load of what a job has read now; keeps what the server said of the document, and how it was read';
 
 CREATE FUNCTION topo_source_known(tenant_id bigint, source text, reading bigint) RETURNS jsonb
@@ -115,13 +115,13 @@ COMMENT ON FUNCTION topo_source_confirm(text, text, bigint, jsonb) IS
 -- ---------------------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION topo_load_try(tenant text, source text, edges jsonb, max_shrink real, force boolean,
-    OUT opened bigint, OUT closed bigint, OUT refused text)
+    identities jsonb, OUT opened bigint, OUT closed bigint, OUT refused text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 BEGIN
     -- The block takes back what the load did; what it counted stays.
-    SELECT l.opened, l.closed INTO opened, closed FROM topo_load(tenant, source, edges, etl_now(), max_shrink, force) l;
+    SELECT l.opened, l.closed INTO opened, closed FROM topo_load(tenant, source, edges, etl_now(), max_shrink, force, identities) l;
     RAISE EXCEPTION 'taken back' USING ERRCODE = 'OB001';
 EXCEPTION
     WHEN SQLSTATE 'OB001' THEN
@@ -130,5 +130,5 @@ EXCEPTION
         refused := SQLERRM;
 END
 $$;
-COMMENT ON FUNCTION topo_load_try(text, text, jsonb, real, boolean) IS
+COMMENT ON FUNCTION topo_load_try(text, text, jsonb, real, boolean, jsonb) IS
     'What topo_load would open and close now, or why it would refuse; nothing stays of it';

@@ -27,6 +27,7 @@ DECLARE
         etl_job_create, etl_job_alter, etl_job_drop, etl_job_dropped, etl_standing, etl_guard, etl_stamp, etl_months, etl_ensure_current,
         etl_metric_label, etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay, observe_bridge_fdw_validator,
         topo_extract, topo_unresolved, topo_urn, topo_urn_type, topo_urn_name, topo_digest, topo_edge_digests, topo_props_join, topo_props, topo_edges_check,
+        topo_identities, topo_identities_unpack, topo_identities_apply, topo_joins, topology_joins, topo_join_props,
         topo_edges_unpack, topo_mask_props, topo_mask_end, topo_delta_apply,
         topo_resources_ensure, topo_source_lock, topo_diff_apply, topo_load, topo_instant_require, topo_resource_require, topology_at, topology_diff,
         topo_caller, topo_runs_as, topology_drift, topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text,
@@ -44,7 +45,7 @@ DECLARE
         etl_job_create, etl_job_alter, etl_job_drop, etl_source_add, etl_source_drop, etl_server_digest,
         etl_backfill, etl_backfill_pause, etl_backfill_resume, etl_backfill_cancel, etl_stats_rows,
         etl_metrics, etl_run, etl_wake, etl_source_check, etl_worker_status, oo_replay, oo_stream, oo_search,
-        topo_extract, topo_unresolved, topo_load, topo_instant_require, topo_resource_require, topology_at, topology_diff, topo_caller,
+        topo_extract, topo_unresolved, topo_identities, topo_joins, topology_joins, topo_join_props, topo_load, topo_instant_require, topo_resource_require, topology_at, topology_diff, topo_caller,
         topo_runs_as, topology_drift, topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text,
         topo_discover,
         log_range, log_patterns, log_pattern_diff,
@@ -52,7 +53,7 @@ DECLARE
         urn_of, urn_rule_check, urn_rules_forget, urn_resolve}';
     -- Reads only.
     for_reader CONSTANT text[] := '{etl_metrics, etl_stats_rows, etl_worker_status, etl_watermark, etl_tenant_require,
-        topo_extract, topo_unresolved, topo_instant_require, topo_resource_require, topology_at, topology_diff, topo_caller, topo_runs_as, topology_drift,
+        topo_extract, topo_unresolved, topo_identities, topo_joins, topology_joins, topo_join_props, topo_instant_require, topo_resource_require, topology_at, topology_diff, topo_caller, topo_runs_as, topology_drift,
         topo_walk, topo_depth_require, blast_radius, topology_path, topology_dot, topo_dot_text,
         log_range, log_patterns, log_pattern_diff,
         urn_of, urn_resolve}';
@@ -150,6 +151,8 @@ COMMENT ON FUNCTION etl_statement_types(text, oid[], text[], boolean) IS 'The ty
 COMMENT ON FUNCTION etl_source_range(text, text) IS 'The first and the last event of a tenant by the source_range of a job, read as its owner; NULL when there are none';
 COMMENT ON FUNCTION topo_extract(text, text) IS 'The edges that a file declares, with their evidence; stores nothing. format ansible: a JSON object of the checkout''s paths and contents';
 COMMENT ON FUNCTION topo_unresolved(text, text) IS 'What a file refers to and cannot be known from it alone; stores nothing';
+COMMENT ON FUNCTION topo_identities(text, text) IS
+    'What the things of a file are known as beside their names: addresses, DNS names, ids of clouds; stores nothing. For the argument identities of topo_load';
 COMMENT ON FUNCTION topo_discover(text, text) IS 'What a run of a job of topology would find now, without storing it: a row for each document, and one without a path for each source with what would open and close';
 COMMENT ON FUNCTION topo_urn(text, text) IS 'The URN of an end of an edge: itself if it begins with urn:, else a name within its source';
 COMMENT ON FUNCTION topo_urn_type(text) IS 'dim_resource.type of a URN';

@@ -91,6 +91,11 @@ extension_sql_file!(
     name = "topology_jobs",
     requires = ["graph"]
 );
+extension_sql_file!(
+    "../sql/71_topology_joins.sql",
+    name = "topology_joins",
+    requires = ["topology_jobs"]
+);
 extension_sql_file!("../sql/90_finalize.sql", name = "finalize", finalize);
 
 /// Runs when the library is loaded: by the postmaster if it is preloaded, else by the first session that needs it.

@@ -1,4 +1,4 @@
-//! `topo_extract()` and `topo_unresolved()`: the extractors of the engine, from SQL; and the names of what they find.
+//! `topo_extract()`, `topo_unresolved()` and `topo_identities()`: the extractors of the engine, from SQL; and the names of what they find.
 
 use crate::backend::json::{self, without_nul};
 use crate::error::{Error, Result, or_raise};
@@ -66,6 +66,36 @@ fn topo_unresolved(
         let evidence = or_raise(jsonb(&unresolved));
         let why = evidence.0.get("reason").and_then(Value::as_str).unwrap_or_default();
         (without_nul(unresolved.reference), why.to_owned(), evidence)
+    }))
+}
+
+/// What the things of `content` are known as beside their names. Nothing is stored.
+#[allow(
+    clippy::type_complexity,
+    reason = "the columns of the result, which the macro reads from the signature"
+)]
+#[pg_extern(immutable, parallel_safe, strict)]
+#[search_path(pg_catalog, @extschema@, pg_temp)]
+fn topo_identities(
+    content: &str,
+    format: default!(&str, "'auto'"),
+) -> TableIterator<
+    'static,
+    (
+        name!(thing, String),
+        name!(urn, Option<String>),
+        name!(role, String),
+        name!(known_as, String),
+    ),
+> {
+    let found = or_raise(read(content, format));
+    TableIterator::new(found.identities.into_iter().map(|identity| {
+        (
+            without_nul(identity.thing),
+            identity.urn.map(without_nul),
+            identity.role.name().to_owned(),
+            without_nul(identity.known_as),
+        )
     }))
 }
 

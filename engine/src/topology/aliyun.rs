@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use super::cloud::{self, Kind, Way, link};
-use super::{Extracted, TopologyError, json, names, relation::*};
+use super::cloud::{self, Kind, Known, Way, link};
+use super::{Extracted, Role, TopologyError, json, names, relation::*};
 
 /// Fields at the top of these answers that hold an object; AWS has lists there.
 pub const WRAPPERS: [&str; 15] = [
@@ -32,8 +32,46 @@ pub const LISTS: [&str; 5] = ["Servers", "Listeners", "Rules", "LoadBalancers", 
 /// # Errors
 /// [`TopologyError::Syntax`], [`TopologyError::Limit`].
 pub fn edges(text: &str) -> Result<Extracted, TopologyError> {
-    cloud::edges(text, "Aliyun answer", KINDS, names::aliyun)
+    cloud::edges(text, "Aliyun answer", KINDS, KNOWN, names::aliyun)
 }
+
+const KNOWN: &[Known] = &[
+    Known {
+        list: "Instances.Instance[]",
+        id: "InstanceId",
+        role: Role::Instance,
+        addresses: &[
+            "VpcAttributes.PrivateIpAddress.IpAddress[]",
+            "InnerIpAddress.IpAddress[]",
+            "PublicIpAddress.IpAddress[]",
+            "EipAddress.IpAddress",
+        ],
+        names: &["HostName"],
+    },
+    // SLB: a list, and one with all attributes.
+    Known {
+        list: "LoadBalancers.LoadBalancer[]",
+        id: "LoadBalancerId",
+        role: Role::Balancer,
+        addresses: &["Address"],
+        names: &[],
+    },
+    Known {
+        list: "",
+        id: "LoadBalancerId",
+        role: Role::Balancer,
+        addresses: &["Address", "DNSName"],
+        names: &[],
+    },
+    // ALB, NLB.
+    Known {
+        list: "LoadBalancers[]",
+        id: "LoadBalancerId",
+        role: Role::Balancer,
+        addresses: &["DNSName"],
+        names: &[],
+    },
+];
 
 const KINDS: &[Kind] = &[
     Kind {

@@ -5,8 +5,8 @@
 
 use serde_json::Value;
 
-use super::cloud::{self, Kind, Way, link, link_to};
-use super::{Extracted, TopologyError, json, names, relation::*};
+use super::cloud::{self, Kind, Known, Way, link, link_to};
+use super::{Extracted, Role, TopologyError, json, names, relation::*};
 
 /// Fields at the top of these answers.
 pub const MARKS: [&str; 22] = [
@@ -37,8 +37,39 @@ pub const MARKS: [&str; 22] = [
 /// # Errors
 /// [`TopologyError::Syntax`], [`TopologyError::Limit`].
 pub fn edges(text: &str) -> Result<Extracted, TopologyError> {
-    cloud::edges(text, "AWS answer", KINDS, names::aws)
+    cloud::edges(text, "AWS answer", KINDS, KNOWN, names::aws)
 }
+
+// Of an interface the primary address only: the others may be those of Pods.
+const KNOWN: &[Known] = &[
+    Known {
+        list: "Reservations[].Instances[]",
+        id: "InstanceId",
+        role: Role::Instance,
+        addresses: &[
+            "PrivateIpAddress",
+            "PublicIpAddress",
+            "PublicDnsName",
+            "NetworkInterfaces[].PrivateIpAddress",
+            "NetworkInterfaces[].Association.PublicIp",
+        ],
+        names: &["PrivateDnsName"],
+    },
+    Known {
+        list: "LoadBalancers[]",
+        id: "LoadBalancerArn",
+        role: Role::Balancer,
+        addresses: &["DNSName"],
+        names: &[],
+    },
+    Known {
+        list: "LoadBalancerDescriptions[]",
+        id: "LoadBalancerName",
+        role: Role::Balancer,
+        addresses: &["DNSName"],
+        names: &[],
+    },
+];
 
 const KINDS: &[Kind] = &[
     Kind {

@@ -3,7 +3,9 @@
 use hashbrown::HashMap;
 use serde_json::Value;
 
-use super::{Class, Edge, Evidence, Extracted, Reason, TopologyError, Unresolved, is_id, json};
+use super::{
+    Class, Edge, Evidence, Extracted, Identity, Reason, Role, TopologyError, Unresolved, identity, is_id, json,
+};
 
 /// Most edges of one answer.
 const MAX_EDGES: usize = 500_000;
@@ -42,6 +44,18 @@ pub enum Way {
     OutName,
 }
 
+/// What else the objects of a list are known as.
+pub struct Known {
+    /// As [`Kind::list`] and [`Kind::id`].
+    pub list: &'static str,
+    pub id: &'static str,
+    pub role: Role,
+    /// Fields with addresses.
+    pub addresses: &'static [&'static str],
+    /// Fields with the name that the machine has of itself.
+    pub names: &'static [&'static str],
+}
+
 /// Shorthand for the tables.
 pub const fn link(path: &'static str, relation: &'static str, way: Way) -> Link {
     link_to(path, relation, way, "")
@@ -68,6 +82,7 @@ pub fn edges(
     text: &str,
     format: &'static str,
     kinds: &[Kind],
+    known: &[Known],
     urn: fn(&str) -> Option<String>,
 ) -> Result<Extracted, TopologyError> {
     let answer: Value = json::parse(text, format)?;
@@ -85,7 +100,7 @@ pub fn edges(
                 }
                 whole = json::str_at(answer, kind.id).is_some();
             }
-            for (object, id) in objects(answer, kind) {
+            for (object, id) in objects(answer, kind.list, kind.id) {
                 links(object, id, kind, &names, &mut edges);
                 if edges.len() > MAX_EDGES {
                     return Err(TopologyError::Limit {
@@ -99,13 +114,42 @@ pub fn edges(
             silent(answer, kinds, &mut unresolved);
         }
     }
-    Ok(Extracted::new(edges, unresolved))
+    Ok(Extracted::new(edges, unresolved).known_as(identities(answers, known, urn)))
 }
 
-/// The objects of a kind with their identifiers.
-fn objects<'v>(answer: &'v Value, kind: &Kind) -> impl Iterator<Item = (&'v Value, &'v str)> {
-    let id = kind.id;
-    at(answer, kind.list)
+/// What else the objects of the answers are known as.
+fn identities(answers: &[Value], known: &[Known], urn: fn(&str) -> Option<String>) -> Vec<Identity> {
+    let mut found = Vec::new();
+    for (answer, known) in answers
+        .iter()
+        .flat_map(|answer| known.iter().map(move |known| (answer, known)))
+    {
+        for (object, id) in objects(answer, known.list, known.id) {
+            let texts = |paths: &'static [&'static str]| {
+                paths.iter().flat_map(|path| at(object, path)).filter_map(Value::as_str)
+            };
+            let addresses = texts(known.addresses).filter_map(match known.role {
+                Role::Balancer => identity::balancer_at,
+                _ => identity::machine_at,
+            });
+            found.extend(
+                addresses
+                    .chain(texts(known.names).flat_map(identity::machine_called))
+                    .map(|known_as| Identity {
+                        thing: id.to_owned(),
+                        urn: urn(id),
+                        role: known.role,
+                        known_as,
+                    }),
+            );
+        }
+    }
+    found
+}
+
+/// The objects of a list with their identifiers.
+fn objects<'v>(answer: &'v Value, list: &str, id: &'static str) -> impl Iterator<Item = (&'v Value, &'v str)> {
+    at(answer, list)
         .into_iter()
         .filter_map(move |object| Some((object, json::str_at(object, id).filter(|id| is_id(id))?)))
 }
@@ -125,7 +169,7 @@ fn silent(answer: &Value, kinds: &[Kind], unresolved: &mut Vec<Unresolved>) {
                 .list
                 .strip_prefix(field.as_str())
                 .is_some_and(|rest| rest.starts_with(['[', '.']));
-            same && kind.links.is_empty() && objects(answer, kind).next().is_some()
+            same && kind.links.is_empty() && objects(answer, kind.list, kind.id).next().is_some()
         };
         if filled && is_id(field) && !kinds.iter().any(names_none) {
             let health = field == "TargetHealthDescriptions";
@@ -154,7 +198,7 @@ impl<'v> Names<'v> {
             .iter()
             .filter(|kind| !kind.list.is_empty() && targets.contains(&kind.list));
         for kind in targets {
-            for (object, id) in answers.iter().flat_map(|answer| objects(answer, kind)) {
+            for (object, id) in answers.iter().flat_map(|answer| objects(answer, kind.list, kind.id)) {
                 let Some(urn) = (kind.urn)(object, id) else { continue };
                 let fields = object.as_object().into_iter().flatten();
                 let arn = fields

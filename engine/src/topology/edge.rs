@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::identity::{self, Identity};
 use crate::text::cut;
 
 /// One declared relation between two things, in the words of the source format.
@@ -196,6 +197,8 @@ pub struct Extracted {
     pub edges: Vec<Edge>,
     /// Sorted, without repeats.
     pub unresolved: Vec<Unresolved>,
+    /// What else things are known as. Sorted, without repeats.
+    pub identities: Vec<Identity>,
 }
 
 impl Extracted {
@@ -217,6 +220,16 @@ impl Extracted {
         }
         unresolved.sort_unstable();
         unresolved.dedup();
-        Extracted { edges, unresolved }
+        Extracted {
+            edges,
+            unresolved,
+            identities: Vec::new(),
+        }
+    }
+
+    /// The same with what else its things are known as.
+    pub fn known_as(mut self, identities: Vec<Identity>) -> Extracted {
+        self.identities = identity::tidy(identities);
+        self
     }
 }

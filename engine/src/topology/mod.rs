@@ -21,6 +21,7 @@ mod edge;
 mod endpoint;
 mod error;
 mod format;
+mod identity;
 mod json;
 mod kubernetes;
 mod pulumi;
@@ -33,6 +34,7 @@ pub use edge::{Class, Edge, Evidence, Extracted, MAX_PLACES, Reason, Unresolved}
 use edge::{is_id, place};
 pub use error::TopologyError;
 pub use format::Format;
+pub use identity::{Identity, Role};
 
 /// The namespace of Kubernetes objects that name none.
 pub const DEFAULT_NAMESPACE: &str = "default";

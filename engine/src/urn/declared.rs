@@ -84,6 +84,16 @@ pub fn cache(system: &str, address: &str) -> String {
     .urn
 }
 
+/// An instance of a cloud by the id that `spec.providerID` of a Node has: `urn:gce:<project>/<zone>/<name>`, encoded.
+pub fn instance(provider: &str, id: &str) -> String {
+    format!("urn:{provider}:{}", part(id))
+}
+
+/// A load balancer by its address: `urn:balancer:<address>`. A name beside its own, by which others find it.
+pub fn balancer(address: &str) -> String {
+    format!("urn:balancer:{}", part(address))
+}
+
 /// A queue or topic: `urn:queue:<system>:<destination>`, as spans name it.
 pub fn queue(system: &str, destination: &str) -> String {
     super::peer(Peer::Queue { system, destination }).urn

@@ -25,6 +25,8 @@ mod http;
 mod inferred;
 mod install;
 mod interrupted;
+mod joins;
+mod joins_history;
 mod large_objects;
 mod log_masks;
 mod log_patterns;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// Longest name of an end that `topo_load` takes, bytes.
-const MAX_END: usize = 2000;
+pub(super) const MAX_END: usize = 2000;
 /// How JSON writes the character that PostgreSQL's texts cannot hold.
 const NUL: &str = "\\u0000";
 
@@ -84,7 +84,7 @@ impl Edges {
 }
 
 /// The URN of an end.
-fn end(urn: Option<String>, id: String, scope: &str) -> String {
+pub(super) fn end(urn: Option<String>, id: String, scope: &str) -> String {
     match urn {
         Some(urn) => urn,
         None if id.starts_with("urn:") => id,

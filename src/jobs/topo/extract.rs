@@ -1,6 +1,7 @@
 //! From the documents of one source to its edges.
 
 use super::edges::Edges;
+use super::identities::Identities;
 use super::options::Reading;
 use super::snapshot::{Found, Open, Snapshot};
 use super::sources::TopoSource;
@@ -21,6 +22,7 @@ const ALL: &str = "*";
 pub struct Extractor<'a> {
     source: &'a TopoSource,
     edges: Edges,
+    identities: Identities,
     open: Open,
     found: Vec<Found>,
     manifests: Vec<Vec<u8>>,
@@ -34,6 +36,7 @@ impl<'a> Extractor<'a> {
         Extractor {
             source,
             edges: Edges::new(),
+            identities: Identities::new(),
             open: Open::default(),
             found: Vec::new(),
             manifests: Vec::new(),
@@ -78,12 +81,13 @@ impl<'a> Extractor<'a> {
             return Ok(());
         }
         self.open.add(&path, &extracted.unresolved);
-        let scope = &self.source.options.source;
-        if alone || !is_local(format) {
-            self.edges.add(extracted.edges, scope)
-        } else {
-            self.edges.add(extracted.edges, &format!("{scope}/{path}"))
-        }
+        let source = &self.source.options.source;
+        let scope = match alone || !is_local(format) {
+            true => source.clone(),
+            false => format!("{source}/{path}"),
+        };
+        self.identities.add(extracted.identities, &scope)?;
+        self.edges.add(extracted.edges, &scope)
     }
 
     /// Everything that the source declares; less, which nobody may use, once `stop` is set.
@@ -117,6 +121,7 @@ impl<'a> Extractor<'a> {
         };
         if let Some(extracted) = whole {
             self.open.add(ALL, &extracted.unresolved);
+            self.identities.add(extracted.identities, &self.source.options.source)?;
             self.edges.add(extracted.edges, &self.source.options.source)?;
         }
         Ok(Snapshot {
@@ -125,6 +130,7 @@ impl<'a> Extractor<'a> {
             reading: self.source.reading,
             documents: self.found,
             edges: self.edges,
+            identities: self.identities,
             open: self.open,
             gathered,
         })

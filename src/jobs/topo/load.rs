@@ -94,7 +94,7 @@ fn load(tenant: &str, kind: Kind, snapshot: &Snapshot, accept: bool) -> Result<(
     let validator = validator(snapshot)?;
     let loaded = catch(|| {
         sql::update(
-            "SELECT opened, closed, unchanged FROM topo_source_load($1, $2, $3::jsonb, $4, $5, $6, $7)",
+            "SELECT opened, closed, unchanged FROM topo_source_load($1, $2, $3::jsonb, $4, $5, $6, $7, $8::jsonb)",
             &[
                 tenant.into(),
                 options.source.as_str().into(),
@@ -103,6 +103,7 @@ fn load(tenant: &str, kind: Kind, snapshot: &Snapshot, accept: bool) -> Result<(
                 (accept || options.accept_shrink).into(),
                 snapshot.reading.into(),
                 validator.into(),
+                snapshot.identities.json().into(),
             ],
             |rows| {
                 let row = rows.first();
@@ -138,13 +139,14 @@ fn load(tenant: &str, kind: Kind, snapshot: &Snapshot, accept: bool) -> Result<(
 pub fn would_do(tenant: &str, snapshot: &Snapshot) -> Result<Trial> {
     let options = &snapshot.options;
     sql::update(
-        "SELECT opened, closed, refused FROM topo_load_try($1, $2, $3::jsonb, $4, $5)",
+        "SELECT opened, closed, refused FROM topo_load_try($1, $2, $3::jsonb, $4, $5, $6::jsonb)",
         &[
             tenant.into(),
             options.source.as_str().into(),
             snapshot.edges.json().into(),
             options.shrink.into(),
             options.accept_shrink.into(),
+            snapshot.identities.json().into(),
         ],
         |rows| {
             let row = rows.first();

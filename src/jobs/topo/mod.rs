@@ -6,6 +6,7 @@
 
 mod edges;
 mod extract;
+mod identities;
 mod load;
 pub mod options;
 pub mod read;

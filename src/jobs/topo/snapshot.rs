@@ -1,6 +1,7 @@
 //! What one source declares now, and whether that may be loaded.
 
 use super::edges::Edges;
+use super::identities::Identities;
 use super::options::TopoOptions;
 use crate::source::SourceError;
 use crate::source::documents::{Gathered, unfit};
@@ -61,6 +62,7 @@ pub struct Snapshot {
     pub reading: i64,
     pub documents: Vec<Found>,
     pub edges: Edges,
+    pub identities: Identities,
     pub open: Open,
     pub gathered: Gathered,
 }

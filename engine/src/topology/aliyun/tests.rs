@@ -136,3 +136,24 @@ fn groups_without_their_balancer_are_reported() {
     assert!(found.edges.is_empty());
     assert_eq!(found.unresolved[0].src, "VServerGroups");
 }
+
+#[test]
+fn instances_and_load_balancers_are_known_by_their_addresses() {
+    let text = r#"[{"Instances":{"Instance":[{"InstanceId":"i-1","HostName":"iZ1","EipAddress":{"IpAddress":""},
+        "VpcAttributes":{"PrivateIpAddress":{"IpAddress":["10.0.0.1"]}},"PublicIpAddress":{"IpAddress":["203.0.113.1"]}}]}},
+        {"LoadBalancers":{"LoadBalancer":[{"LoadBalancerId":"lb-1","Address":"203.0.113.2"}]}},
+        {"LoadBalancerId":"lb-2","Address":"203.0.113.3"},
+        {"LoadBalancers":[{"LoadBalancerId":"alb-1","DNSName":"alb-1.cn-hangzhou.alb.aliyuncs.com"}]}]"#;
+    let of = |known: &crate::topology::Identity| format!("{} {}", known.urn.as_deref().unwrap_or("-"), known.known_as);
+    assert_eq!(
+        edges(text).unwrap().identities.iter().map(of).collect::<Vec<_>>(),
+        [
+            "urn:aliyun:alb-1 urn:balancer:alb-1.cn-hangzhou.alb.aliyuncs.com",
+            "urn:aliyun:i-1 urn:host:10.0.0.1",
+            "urn:aliyun:i-1 urn:host:203.0.113.1",
+            "urn:aliyun:i-1 urn:host:iZ1",
+            "urn:aliyun:lb-1 urn:balancer:203.0.113.2",
+            "urn:aliyun:lb-2 urn:balancer:203.0.113.3",
+        ]
+    );
+}

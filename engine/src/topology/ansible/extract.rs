@@ -81,7 +81,8 @@ pub fn extract(tree: &Arc<Tree>, options: &Options) -> Result<Report, TopologyEr
             Err(_) => unresolved.push(broken(inventory, "inventory")),
         }
     }
-    report.extracted = Extracted::new(edges, unresolved);
+    let identities = report.worlds.iter().flat_map(|world| world.identities()).collect();
+    report.extracted = Extracted::new(edges, unresolved).known_as(identities);
     Ok(report)
 }
 
@@ -142,6 +143,35 @@ fn contains(world: &World, edges: &mut Vec<Edge>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_are_known_by_the_addresses_at_which_they_are_reached() {
+        let inventory = "[web]
+w1 ansible_host=10.0.0.1
+w2 ansible_ssh_host=w2.example.com ansible_port=22
+w3 ansible_host=203.0.113.5 ansible_port=2222
+w4 ansible_host=container ansible_connection=docker
+w5 ansible_host=\"{{ made }}\"
+10.0.0.6
+localhost ansible_connection=local
+w8 ansible_host=127.0.0.1
+w9 ansible_host=10.0.0.9 ansible_connection=ssh ansible_port='{{ port }}'
+";
+        let mut tree = Tree::new();
+        tree.insert("hosts", inventory.as_bytes().to_vec()).unwrap();
+        let found = extract(&Arc::new(tree), &Options::default()).unwrap().extracted;
+        let others = found
+            .identities
+            .iter()
+            .filter(|known| known.urn.as_deref() != Some(known.known_as.as_str()));
+        assert_eq!(
+            others
+                .map(|known| format!("{} {}", known.thing, known.known_as))
+                .collect::<Vec<_>>(),
+            ["w1 urn:host:10.0.0.1", "w2 urn:host:w2.example.com"]
+        );
+        assert_eq!(found.identities.len(), 9 + 2, "each by its own name, too");
+    }
 
     const TASKS: &str = "- debug: {msg: x}\n";
 

@@ -8,7 +8,21 @@ use super::inventory::{Inventory, Members, load};
 use super::tree::{Tree, normalize, parent};
 use super::value::{Map, Value};
 use super::vars::HostVars;
-use crate::topology::{TopologyError, Unresolved};
+use crate::topology::{Identity, Role, TopologyError, Unresolved, identity};
+use crate::urn::Resource;
+
+/// Connections to an address.
+const CONNECTIONS: [&str; 7] = [
+    "smart",
+    "ssh",
+    "ansible.builtin.ssh",
+    "paramiko",
+    "paramiko_ssh",
+    "winrm",
+    "psrp",
+];
+/// Where machines themselves listen: SSH, WinRM.
+const PORTS: [i64; 3] = [22, 5985, 5986];
 
 /// An inventory, the playbook folder beside it, and their variables.
 #[derive(Debug)]
@@ -100,6 +114,40 @@ impl World {
         for (index, name) in self.inventory.hosts.keys().enumerate() {
             self.addresses.insert(name.clone(), index);
         }
+    }
+
+    /// What the hosts are known as: their names, and the addresses at which Ansible reaches them. One with a port of its own
+    /// may be a forwarder's, and the address of a connection that is no network's means something else.
+    pub fn identities(&self) -> Vec<Identity> {
+        let mut found = Vec::new();
+        for (name, address) in self.inventory.hosts.keys().zip(&self.address_of) {
+            let vars = self.vars.of(name);
+            let says = |keys: [&str; 2]| keys.iter().find_map(|key| vars.get(*key));
+            let direct = vars
+                .get("ansible_connection")
+                .is_none_or(|connection| connection.as_str().is_some_and(|it| CONNECTIONS.contains(&it)))
+                && says(["ansible_port", "ansible_ssh_port"]).is_none_or(|port| match port {
+                    Value::Int(port) => PORTS.contains(port),
+                    other => other
+                        .as_str()
+                        .and_then(|port| port.parse().ok())
+                        .is_some_and(|port: i64| PORTS.contains(&port)),
+                });
+            let reached = identity::machine_at(address).filter(|_| direct);
+            let own = Resource::host(name).urn;
+            found.extend(
+                [Some(own.clone()), reached]
+                    .into_iter()
+                    .flatten()
+                    .map(|known_as| Identity {
+                        thing: name.to_string(),
+                        urn: Some(own.clone()),
+                        role: Role::Host,
+                        known_as,
+                    }),
+            );
+        }
+        found
     }
 
     /// The host that this text names: its inventory name, or an address that no other host has.

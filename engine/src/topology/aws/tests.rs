@@ -176,3 +176,35 @@ fn target_health_without_its_group_is_unresolved() {
     let found = edges(r#"{"TargetHealthDescriptions":[{"Target":{"Id":"i-1"}}]}"#).unwrap();
     assert!(found.edges.is_empty() && found.unresolved.len() == 1);
 }
+
+#[test]
+fn instances_and_load_balancers_are_known_by_their_addresses() {
+    let text = r#"{"Reservations":[{"Instances":[{"InstanceId":"i-1","PrivateIpAddress":"10.0.0.1","PublicIpAddress":"203.0.113.1",
+        "PrivateDnsName":"ip-10-0-0-1.ec2.internal","PublicDnsName":"","NetworkInterfaces":[{"PrivateIpAddress":"10.0.0.1",
+        "PrivateIpAddresses":[{"PrivateIpAddress":"10.0.0.1"},{"PrivateIpAddress":"10.0.0.77"}]}]}]}]}"#;
+    let balancers = r#"{"LoadBalancers":[{"LoadBalancerArn":"arn:l","DNSName":"L-1.elb.amazonaws.com"}],
+        "LoadBalancerDescriptions":[{"LoadBalancerName":"classic","DNSName":"classic-1.elb.amazonaws.com"}]}"#;
+    let told = |text: &str| -> Vec<String> {
+        let of = |known: &crate::topology::Identity| {
+            let urn = known.urn.as_deref().unwrap_or("-");
+            format!("{} {urn} {} {}", known.thing, known.role.name(), known.known_as)
+        };
+        edges(text).unwrap().identities.iter().map(of).collect()
+    };
+    assert_eq!(
+        told(text),
+        [
+            "i-1 urn:aws:i-1 instance urn:host:10.0.0.1",
+            "i-1 urn:aws:i-1 instance urn:host:203.0.113.1",
+            "i-1 urn:aws:i-1 instance urn:host:ip-10-0-0-1",
+            "i-1 urn:aws:i-1 instance urn:host:ip-10-0-0-1.ec2.internal",
+        ]
+    );
+    assert_eq!(
+        told(balancers),
+        [
+            "arn:l urn:aws:arn%3Al balancer urn:balancer:l-1.elb.amazonaws.com",
+            "classic - balancer urn:balancer:classic-1.elb.amazonaws.com",
+        ]
+    );
+}

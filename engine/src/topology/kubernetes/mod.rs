@@ -9,7 +9,7 @@ mod structure;
 
 use object::{Index, Object};
 
-use super::{Edge, Extracted, TopologyError, names};
+use super::{Edge, Extracted, Identity, Role, TopologyError, names};
 
 /// Most edges of one input.
 const MAX_EDGES: usize = 500_000;
@@ -22,9 +22,14 @@ pub fn edges(text: &str, namespace: &str) -> Result<Extracted, TopologyError> {
     let (objects, mut unresolved) = read::objects(text, namespace)?;
     let index = Index::new(&objects);
     let mut edges = Vec::new();
+    let mut identities = Vec::new();
     let mut budget = endpoints::MAX_ENVIRONMENT_BYTES;
     for object in &objects {
         structure::edges(object, &index, &mut edges);
+        // Of an object that comes twice the last counts.
+        if index.get(object.id()).is_some_and(|last| std::ptr::eq(last, object)) {
+            identities.extend(known_as(object));
+        }
         endpoints::edges(object, &index, &mut budget, &mut edges, &mut unresolved)?;
         if edges.len().max(unresolved.len()) > MAX_EDGES {
             return Err(TopologyError::Limit {
@@ -33,7 +38,26 @@ pub fn edges(text: &str, namespace: &str) -> Result<Extracted, TopologyError> {
             });
         }
     }
-    Ok(Extracted::new(edges, unresolved))
+    Ok(Extracted::new(edges, unresolved).known_as(identities))
+}
+
+/// What else a Node or a Service is known as.
+fn known_as(object: &Object) -> impl Iterator<Item = Identity> {
+    let role = if object.kind == "Node" {
+        Role::Node
+    } else {
+        Role::Service
+    };
+    object.known_as.iter().map(move |known_as| Identity {
+        thing: object.id().to_string(),
+        urn: Some(names::kubernetes(
+            &object.kind,
+            object.namespace.as_deref(),
+            &object.name,
+        )),
+        role,
+        known_as: known_as.clone(),
+    })
 }
 
 /// An edge between objects, with their URNs.
@@ -54,6 +78,37 @@ mod tests {
             "shop",
         )
         .unwrap()
+    }
+
+    #[test]
+    fn nodes_and_services_are_known_by_what_their_cloud_made() {
+        let list = r#"{"kind": "List", "items": [
+            {"kind": "Node", "metadata": {"name": "n1"}, "spec": {"providerID": "aws:///eu-west-1a/i-0"}},
+            {"kind": "Node", "metadata": {"name": "n1"}, "spec": {"providerID": "aws:///eu-west-1a/i-1"}, "status": {"addresses": [
+                {"type": "InternalIP", "address": "10.0.0.1"}, {"type": "Hostname", "address": "n1"}]}},
+            {"kind": "Service", "metadata": {"name": "web", "namespace": "shop"}, "spec": {"type": "LoadBalancer"},
+             "status": {"loadBalancer": {"ingress": [{"hostname": "L-1.elb.example.com"}, {"ip": "203.0.113.1"}]}}},
+            {"kind": "Service", "metadata": {"name": "cart", "namespace": "shop"}, "status": {"loadBalancer": {}}},
+            {"kind": "Service", "metadata": {"name": "odd", "namespace": "shop"}, "status": [{"loadBalancer": 1}]}]}"#;
+        let found = edges(list, "shop").unwrap();
+        let of = |known: &Identity| {
+            format!(
+                "{} {} {}",
+                known.urn.as_deref().unwrap_or("-"),
+                known.role.name(),
+                known.known_as
+            )
+        };
+        assert_eq!(
+            found.identities.iter().map(of).collect::<Vec<_>>(),
+            [
+                "urn:host:n1 node urn:aws:i-1",
+                "urn:host:n1 node urn:host:10.0.0.1",
+                "urn:host:n1 node urn:host:n1",
+                "urn:k8s:svc:shop/web service urn:balancer:203.0.113.1",
+                "urn:k8s:svc:shop/web service urn:balancer:l-1.elb.example.com",
+            ]
+        );
     }
 
     #[test]

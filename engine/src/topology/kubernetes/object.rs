@@ -41,6 +41,8 @@ pub struct Object {
     pub volume: Option<String>,
     /// Of a ConfigMap.
     pub data: Labels,
+    /// Of a Node and a Service: what else it is known as.
+    pub known_as: Vec<String>,
 }
 
 /// The parts of a Pod specification that name other objects.

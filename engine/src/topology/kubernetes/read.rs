@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::object::{Labels, Object, Pod, Variable, is_cluster_kind};
 use crate::topology::json::{self, MAX_TREE_BYTES, list_at, str_at};
 use crate::topology::yaml::{Documents, Tags};
-use crate::topology::{Reason, TopologyError, Unresolved, is_id};
+use crate::topology::{Reason, TopologyError, Unresolved, identity, is_id, names};
 
 const FORMAT: &str = "Kubernetes JSON";
 /// Longest value of a ConfigMap that is kept: it is looked at only where a variable takes it over.
@@ -130,8 +130,10 @@ fn fill(object: &mut Object, value: &Value, metadata: &Value) {
                 name_at(spec, "externalName").filter(|_| str_at(spec, "type") == Some("ExternalName"));
             if str_at(spec, "type") != Some("ExternalName") {
                 object.selector = labels(spec.get("selector"));
+                object.known_as = balancers(value);
             }
         }
+        "Node" => object.known_as = machines(object, spec, value),
         "Ingress" => object.backends = ingress(spec),
         "ConfigMap" => {
             object.data = labels(value.get("data"));
@@ -196,6 +198,29 @@ fn pods<'v>(endpoints: impl Iterator<Item = &'v Value>) -> Vec<String> {
         .filter_map(|endpoint| endpoint.get("targetRef"))
         .filter(|target| str_at(target, "kind") == Some("Pod"))
         .filter_map(|target| name_at(target, "name"))
+        .collect()
+}
+
+/// The machine that a Node is: by its name, by the id that its cloud gave it, and by its addresses.
+fn machines(node: &Object, spec: &Value, value: &Value) -> Vec<String> {
+    let addresses = value
+        .get("status")
+        .map_or(&[] as &[Value], |status| list_at(status, "addresses"));
+    let known = addresses.iter().filter_map(|address| str_at(address, "address"));
+    std::iter::once(names::host(&node.name))
+        .chain(str_at(spec, "providerID").and_then(identity::provider_id))
+        .chain(known.filter_map(identity::machine_at))
+        .collect()
+}
+
+/// The load balancers that were made for a Service.
+fn balancers(value: &Value) -> Vec<String> {
+    let made = value.get("status").and_then(|status| status.get("loadBalancer"));
+    let addresses = made.map_or(&[] as &[Value], |made| list_at(made, "ingress")).iter();
+    addresses
+        .flat_map(|address| [str_at(address, "hostname"), str_at(address, "ip")])
+        .flatten()
+        .filter_map(identity::balancer_at)
         .collect()
 }
 

@@ -5,6 +5,7 @@ mod attributes;
 mod beyond;
 mod config;
 mod direct;
+mod identities;
 mod model;
 mod plan;
 mod secrets;
@@ -68,5 +69,5 @@ pub fn plan_graph(text: &str) -> Result<Extracted, TopologyError> {
 fn instance_edges(state: &model::State<'_>) -> Result<Extracted, TopologyError> {
     let (mut extracted, secrets) = direct::edges(state)?;
     urns::name(&mut extracted.edges, state, &secrets);
-    Ok(extracted)
+    Ok(extracted.known_as(identities::of(state, &secrets)))
 }

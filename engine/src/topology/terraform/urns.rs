@@ -75,7 +75,8 @@ pub fn name(edges: &mut [Edge], state: &State<'_>, secrets: &Secrets) {
     }
 }
 
-fn urn(instance: &Instance<'_>, secrets: &Secrets) -> Option<String> {
+/// The URN of an instance.
+pub fn urn(instance: &Instance<'_>, secrets: &Secrets) -> Option<String> {
     let kind = instance.kind.as_str();
     if let Some(urn) = called(instance, secrets) {
         return Some(urn);

@@ -55,11 +55,19 @@ pub fn options(u: &mut Unstructured<'_>) -> Result<Options> {
         1 => LabelChoice::All,
         _ => LabelChoice::Some(vec!["le".to_owned(), "code".to_owned()]),
     };
-    Ok(match u.arbitrary::<bool>()? {
+    let shortened: &[&str] = match u.arbitrary::<bool>()? {
+        true => &["body", "service_name", "value", "trace_id", "le"],
+        false => &[],
+    };
+    let options = match u.arbitrary::<bool>()? {
         true => Options::stream(dataset, "requests", labels),
         false => Options {
             labels,
             ..Options::new(dataset)
         },
+    };
+    Ok(Options {
+        shortened: shortened.iter().map(|column| column.to_string()).collect(),
+        ..options
     })
 }

@@ -1,8 +1,10 @@
 //! `_search` answers: an answer in pieces of any size is the whole; a hit is one record.
 #![no_main]
 
+use engine::decode::Options;
 use engine::decode::json::{SearchPage, parents_from_search_stream, search_response, search_stream_by};
 use engine::decode::reply::{count_response, search_error};
+use engine::record::Dataset;
 use fuzzing::{ALL, Calls, options};
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
@@ -30,7 +32,11 @@ fn run(data: &[u8]) -> Result<()> {
         assert_eq!(pieces, whole, "in pieces of {chunk}");
     }
     let mut input = body;
-    let _ = parents_from_search_stream(&mut input, &mut Vec::new(), ALL, &mut Calls::default());
+    let spans = Options {
+        dataset: Dataset::Traces,
+        ..options
+    };
+    let _ = parents_from_search_stream(&spans, &mut input, &mut Vec::new(), ALL, &mut Calls::default());
     let _ = (count_response(body), search_error(body));
     Ok(())
 }

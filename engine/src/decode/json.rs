@@ -99,23 +99,20 @@ pub fn search_stream_by<S: RecordSink + ?Sized>(
     answer::read_by(chunk, options, input, &mut Vec::new(), &mut Records { options, sink })
 }
 
-/// Reads spans as parents from the body of a `_search?type=traces` answer, as [`search_stream`] does; those outside of
+/// Reads spans as parents from the body of a `_search?type=traces` answer, as [`search_stream`] does (`options` are those
+/// of a trace stream); those outside of
 /// `range` are left out, as are those that cannot be used.
 ///
 /// # Errors
 /// As for [`search_stream`].
 pub fn parents_from_search_stream<S: ParentSink + ?Sized>(
+    options: &Options,
     input: &mut dyn Read,
     buffer: &mut Vec<u8>,
     range: Window,
     sink: &mut S,
 ) -> Result<SearchPage, ReadError> {
-    answer::read(
-        &Options::new(Dataset::Traces),
-        input,
-        buffer,
-        &mut Parents { range, sink },
-    )
+    answer::read(options, input, buffer, &mut Parents { range, sink })
 }
 
 /// An array of texts, a text, or nothing; what is not a text is given as JSON.

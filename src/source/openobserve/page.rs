@@ -213,7 +213,7 @@ impl Fetch<'_> {
         let mut fresh = Aggregator::with_masker(self.windows, self.masker.clone());
         let (mut rows, mut rejected, mut nameless) = (Vec::new(), Vec::new(), 0);
         let info = match self.parents {
-            Some(_) => json::parents_from_search_stream(incoming, buffer, page.range, &mut fresh),
+            Some(_) => json::parents_from_search_stream(&page.target.options, incoming, buffer, page.range, &mut fresh),
             None => {
                 let of_windows = page.range.to > self.windows.range().from;
                 let mut tap = Tap::new(&mut fresh, self.windows, None, of_windows);

@@ -299,12 +299,19 @@ fn parents_in_the_range() {
     let want = [(10, ["t", "b", "", "s"]), (19, ["t", "c", "", ""])]
         .map(|(start, p)| Call::Parent(start, p.map(str::to_owned)));
     let mut calls = Calls::default();
-    let page =
-        parents_from_search_stream(&mut body.as_bytes(), &mut Vec::new(), Window::new(10, 20), &mut calls).unwrap();
+    let short = Options {
+        shortened: vec!["trace_id".to_owned(), "service_name".to_owned()],
+        ..Options::new(Dataset::Traces)
+    };
+    let answer = body
+        .replace("\"trace_id\"", "\"a\"")
+        .replace("\"service_name\"", "\"b\"");
+    let range = Window::new(10, 20);
+    let page = parents_from_search_stream(&short, &mut answer.as_bytes(), &mut Vec::new(), range, &mut calls).unwrap();
     assert_eq!((page.hits, &calls.0[..]), (6, &want[..]));
     let lines = body.replace("{\"hits\":[", "").replace("]}", "").replace("},", "}\n");
     let mut calls = Calls::default();
-    parents_from_ndjson(lines.as_bytes(), Window::new(10, 20), &mut calls);
+    parents_from_ndjson(lines.as_bytes(), range, &mut calls);
     assert_eq!(calls.0, want);
 }
 

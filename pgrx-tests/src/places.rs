@@ -102,12 +102,12 @@ impl Place {
         self.write(None, minute, number, lines);
     }
 
-    /// The same as the object of a stream: its folder is above those of the time, or below.
-    pub fn put_stream(&self, stream: &str, minute: i64, number: i64, lines: i64) {
-        self.write(Some(stream), minute, number, lines);
+    /// The same as the object of a stream: its folder is above those of the time, or below. Gives its path.
+    pub fn put_stream(&self, stream: &str, minute: i64, number: i64, lines: i64) -> PathBuf {
+        self.write(Some(stream), minute, number, lines)
     }
 
-    fn write(&self, stream: Option<&str>, minute: i64, number: i64, lines: i64) {
+    fn write(&self, stream: Option<&str>, minute: i64, number: i64, lines: i64) -> PathBuf {
         let rows: Vec<(i64, String)> = (0..lines)
             .map(|n| {
                 (
@@ -142,7 +142,8 @@ impl Place {
         };
         let path = self.root.join(key);
         fs::create_dir_all(path.parent().expect("a folder")).expect("the folder");
-        fs::write(path, bytes).expect("the object");
+        fs::write(&path, bytes).expect("the object");
+        path
     }
 
     /// Takes all objects away.

@@ -2,11 +2,12 @@
 
 use blackbox::bridge::{add_http, add_source, assert_minutes, assert_nothing_written, bridge, count, enqueue, run};
 use blackbox::cluster::{Cluster, Shutdown};
-use blackbox::metadata::{Metadata, READER, READER_PASSWORD};
+use blackbox::metadata::{LiveObject, Metadata, READER, READER_PASSWORD};
 use blackbox::openobserve::{OpenObserve, PASSWORD, Store, USER};
+use blackbox::places::{Place, Way};
 use blackbox::s3::{ACCESS_KEY, BUCKET, S3, SECRET_KEY, put_minute};
 use blackbox::session::Session;
-use blackbox::telemetry::{LOGS, MINUTE, T0, minute};
+use blackbox::telemetry::{LOGS, MINUTE, SECOND, T0, minute};
 use blackbox::wait::wait_until;
 use std::net::TcpListener;
 use std::time::Duration;
@@ -207,6 +208,49 @@ fn a_metadata_database_is_asked_and_its_password_stays_secret() {
         template.message.contains("foo") && !template.hint.is_empty(),
         "{template}"
     );
+}
+
+#[test]
+fn oo_replay_asks_the_metadata_database_what_is_live() {
+    let cluster = Cluster::without_workers();
+    let mut metadata = Metadata::create(&cluster);
+    let place = Place::new(&cluster, Way::OpenObserve);
+    let mut db = bridge(&cluster, "exact");
+    let s3 = place.s3().expect("a bucket");
+    add_exact(&mut db, s3, &metadata.url(), READER_PASSWORD);
+    db.exec("ALTER SERVER exact OPTIONS (ADD prefix 'lake/')");
+    // Objects of ten lines each, from these seconds on.
+    let mut put = |number: i64| {
+        let path = place.put_stream("app", 0, number, 10);
+        let from = T0 + number * SECOND;
+        metadata.add(&LiveObject {
+            stream: "default/logs/app",
+            date: "2026/01/05/10",
+            file: &path.file_name().expect("a name").to_string_lossy(),
+            times: (from, from + 9 * SECOND),
+            size: std::fs::metadata(&path).expect("the object").len() as usize,
+        });
+        path
+    };
+    let (first, second) = (put(0), put(10));
+    enqueue(&mut db, T0, 1);
+    run(&mut db);
+    let replay = "SELECT count(*) FROM oo_replay((SELECT max(sample_ref) FROM log_pattern_5m))";
+    assert_eq!(db.int(replay), 20);
+    assert_eq!(db.notices(), [""; 0]);
+    // One is merged away: where its lines are, the table does not say.
+    let gone = |metadata: &mut Metadata, path: &std::path::Path| {
+        metadata.remove(&path.file_name().expect("a name").to_string_lossy());
+        assert!(path.exists(), "it still lies in the bucket");
+    };
+    gone(&mut metadata, &first);
+    assert_eq!(db.int(replay), 10);
+    let said = db.notices();
+    assert!(said.len() == 1 && said[0].contains("gone: at least 10"), "{said:?}");
+    gone(&mut metadata, &second);
+    let refused = db.refused(replay);
+    assert!(refused.sqlstate == "P0002" && !refused.hint.is_empty(), "{refused}");
+    assert_eq!(s3.lists(), 0);
 }
 
 #[test]

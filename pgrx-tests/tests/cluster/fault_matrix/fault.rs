@@ -19,6 +19,8 @@ pub enum Target {
     List,
     /// A search for rows.
     Page,
+    /// A search for rows of metrics: those have numbers.
+    Points,
     /// A search for the number of rows.
     Count,
     /// An object: the first request for it. Of long Parquet that is the footer.
@@ -36,6 +38,7 @@ impl Target {
         match self {
             Target::List => is_list,
             Target::Page => is_search && !counts,
+            Target::Points => is_search && !counts && line.contains("type=metrics"),
             Target::Count => is_search && counts,
             Target::Object => !is_search && !is_list && !request.again,
             Target::Range => !is_search && !is_list && request.again,

@@ -137,7 +137,7 @@ fn api() -> Vec<Row> {
         row("not zstd as the header says", page, Fault::Packed("zstd"), BROKEN),
         row("answer too big", page, Fault::TooBig, Then::Any),
         always("unknown column", page, Fault::NoField, Then::GoesOn),
-        always("numbers become texts", page, Fault::Types, Then::GoesOn),
+        always("numbers become texts", Target::Points, Fault::Types, Then::GoesOn),
         row("count: reset before headers", count, Fault::Reset, CONNECTION),
         row("count: invalid JSON", count, Fault::InvalidJson, Then::Any),
         row("count: is_partial", count, Fault::Partial, Then::Any),

@@ -50,7 +50,16 @@ fn objects(options: &Options, paths: &[PathBuf], range: Window) -> Vec<String> {
     sorted(&calls.0)
 }
 
+/// A host says nothing where there is a service, and is not always read.
 fn sorted(calls: &[Call]) -> Vec<String> {
+    let mut calls = calls.to_vec();
+    for call in &mut calls {
+        if let Call::Log { service, host, .. } | Call::Point { service, host, .. } = call
+            && service.is_some()
+        {
+            *host = None;
+        }
+    }
     let mut out: Vec<String> = calls.iter().map(|c| format!("{c:?}")).collect();
     out.sort();
     out

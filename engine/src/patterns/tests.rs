@@ -429,7 +429,7 @@ fn no_line_is_looked_at_again_and_again() {
         "10:00:00 [",
     ] {
         // Within what is looked at of a line.
-        assert_linear(unit, 30_000, |size| {
+        assert_linear(unit, 30_000, 100, |size| {
             Masker::new().fingerprint(&unit.repeat(size / unit.len()), &mut scratch);
         });
         let line = unit.repeat(1_000_000 / unit.len());

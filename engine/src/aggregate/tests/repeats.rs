@@ -61,7 +61,7 @@ fn a_span_counts_as_often_as_it_is_delivered() {
 /// A sender gives all its spans one id: each client span has all children, and each child all of them for parents.
 #[test]
 fn one_id_for_all_spans_costs_no_look_at_each_other() {
-    assert_linear("spans of one id", 2_000, |spans| {
+    assert_linear("spans of one id", 2_000, 100, |spans| {
         let mut aggregator = Aggregator::new(Window::new(0, MINUTE_US));
         for ts in 0..spans {
             aggregator.span(SpanRecord {

@@ -27,7 +27,6 @@ pub fn mask_secrets(text: &str) -> Cow<'_, str> {
         i: 0,
         copied: 0,
         out: String::new(),
-        no_key_end: false,
     };
     scan.run();
     if scan.copied == 0 {
@@ -53,8 +52,6 @@ struct Scan<'t> {
     /// Everything before has been copied to `out` or hidden; 0 = nothing hidden yet.
     copied: usize,
     out: String,
-    /// No private key block ends in what is left of the text.
-    no_key_end: bool,
 }
 
 impl Scan<'_> {
@@ -156,14 +153,8 @@ impl Scan<'_> {
             return;
         }
         let body = start + 10;
-        let end = if self.no_key_end {
-            None
-        } else {
-            let end = memchr::memmem::find(self.rest(body), b"-----END ");
-            looked(end.unwrap_or(self.rest(body).len()));
-            end
-        };
-        self.no_key_end |= end.is_none();
+        let end = memchr::memmem::find(self.rest(body), b"-----END ");
+        looked(end.unwrap_or(self.rest(body).len()));
         let end = end.map_or(self.s.len(), |p| {
             let label = body + p + 9;
             memchr::memmem::find(self.rest(label).get(..64).unwrap_or(self.rest(label)), b"-----")

@@ -357,7 +357,7 @@ BEGIN
         SELECT w.resource_id, w.parent_id, w.steps, r.urn
         FROM topo_walk(for_tenant, origin, false, steps_max, instant) AS w JOIN dim_resource r USING (resource_id)
     ), way AS (
-        SELECT w.resource_id, w.urn, w.steps, ARRAY[w.urn] AS path FROM reached w WHERE w.steps = 0
+        SELECT w.resource_id, w.urn, w.steps, ARRAY[w.urn] AS path FROM reached w WHERE w.parent_id IS NULL
         UNION ALL
         SELECT w.resource_id, w.urn, w.steps, p.path || w.urn FROM way p JOIN reached w ON w.parent_id = p.resource_id
     )

@@ -70,7 +70,7 @@ fn load(db: &mut Session, source: &str, content: &str, format: &str, at: &str) -
 const TEN: &str = "2026-01-05 10:00Z";
 const HALF_PAST: &str = "2026-01-05 10:30Z";
 const NODE: &str = "ip-10-0-0-1.eu-west-1.compute.internal";
-const JOINS: &str = "SELECT src_urn || ' ' || relation || ' ' || dst_urn FROM topology_joins('default') ORDER BY 1";
+const JOINS: &str = "SELECT j FROM (SELECT concat_ws(' ', src_urn, relation, dst_urn) COLLATE \"C\" AS j FROM topology_joins('default')) ORDER BY j";
 
 fn sources() -> [(&'static str, String, &'static str); 3] {
     let mut resources = vec![instance("a", "i-1", "10.0.0.1"), instance("b", "i-2", "10.0.0.2")];
@@ -109,8 +109,8 @@ fn one_machine_is_one_whoever_speaks_of_it_and_in_any_order() {
             db.column(JOINS),
             [
                 "urn:aws:arn%3Aaws%3Alb%2Ffront ROUTES_TO urn:svc:web".to_owned(),
-                format!("urn:aws:i-1 SAME_AS urn:host:{NODE}"),
                 "urn:aws:i-1 SAME_AS urn:host:ip-10-0-0-1".to_owned(),
+                format!("urn:aws:i-1 SAME_AS urn:host:{NODE}"),
                 "urn:aws:i-1 SAME_AS urn:host:web-a".to_owned(),
                 "urn:aws:i-2 SAME_AS urn:host:web-b".to_owned(),
                 format!("urn:host:{NODE} SAME_AS urn:host:web-a"),
@@ -130,14 +130,14 @@ fn one_machine_is_one_whoever_speaks_of_it_and_in_any_order() {
             "{order:?}"
         );
         // What stands on the security group: the instance, and what runs on it under its other names.
-        let stands = "SELECT urn || ' ' || depth FROM blast_radius('default', 'urn:aws:sg-1', 2) ORDER BY 1";
+        let stands = "SELECT r FROM (SELECT concat_ws(' ', urn, depth) COLLATE \"C\" AS r FROM blast_radius('default', 'urn:aws:sg-1', 2)) ORDER BY r";
         assert_eq!(
             db.column(stands),
             [
                 "urn:aws:i-1 1".to_owned(),
                 "urn:aws:i-2 1".to_owned(),
-                format!("urn:host:{NODE} 1"),
                 "urn:host:ip-10-0-0-1 1".to_owned(),
+                format!("urn:host:{NODE} 1"),
                 "urn:host:web-a 1".to_owned(),
                 "urn:host:web-b 1".to_owned(),
                 "urn:k8s:pod:shop/web-1 2".to_owned(),

@@ -159,7 +159,7 @@ fn replays(db: &mut Session, history: &[Load]) -> Result<(), TestCaseError> {
             load(db, source, minute, said);
         }
     }
-    prop_assert_eq!(joins(db, MINUTES - 1), now, "in another order");
+    prop_assert_eq!(&joins(db, MINUTES - 1), &now, "in another order");
     // Changes are what differs between two instants, whichever rows say so.
     let changed = db.int(&format!(
         "SELECT count(*) FROM topology_diff('default', '{}', '{}') WHERE relation IN ('SAME_AS', 'ROUTES_TO') AND change <> 'changed'",
